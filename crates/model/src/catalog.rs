@@ -1,0 +1,178 @@
+//! Everything that is configured, as one immutable snapshot: what routing, dispatch and the
+//! surfaces read without asking the store.
+
+use crate::endpoint::Endpoint;
+use crate::event_type::EventType;
+use crate::id::Id;
+use crate::key::ApiKey;
+use crate::organisation::{Organisation, User};
+use crate::project::Project;
+use crate::subscription::Subscription;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// One written row: a new state of one thing, replacing the old under the same id. Deletion is a
+/// state (`deleted_at`), because history still shows what was deleted.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Organisation(Arc<Organisation>),
+    User(Arc<User>),
+    Project(Arc<Project>),
+    Endpoint(Arc<Endpoint>),
+    Subscription(Arc<Subscription>),
+    EventType(Arc<EventType>),
+    Key(Arc<ApiKey>),
+}
+
+/// Cheap to clone: maps of pointers, and only the project that changed is copied.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Rises with every write.
+    pub version: u64,
+    organisations: Arc<BTreeMap<Id, Arc<Organisation>>>,
+    users: Arc<BTreeMap<Id, Arc<User>>>,
+    projects: Arc<HashMap<Id, Arc<ProjectView>>>,
+    /// By mask.
+    keys: Arc<HashMap<String, Arc<ApiKey>>>,
+}
+
+/// A project with what belongs to it.
+#[derive(Clone, Debug)]
+pub struct ProjectView {
+    pub project: Arc<Project>,
+    /// Deleted ones too; ordered by id, which is by age.
+    pub endpoints: BTreeMap<Id, Arc<Endpoint>>,
+    /// Deleted ones too.
+    pub subscriptions: BTreeMap<Id, Arc<Subscription>>,
+    /// Live subscriptions by endpoint, oldest first.
+    by_endpoint: HashMap<Id, Vec<Arc<Subscription>>>,
+    pub event_types: BTreeMap<Id, Arc<EventType>>,
+}
+
+impl Snapshot {
+    pub fn project(&self, id: Id) -> Option<&Arc<ProjectView>> {
+        self.projects.get(&id)
+    }
+
+    pub fn projects(&self) -> impl Iterator<Item = &Arc<ProjectView>> {
+        self.projects.values()
+    }
+
+    pub fn organisations(&self) -> impl Iterator<Item = &Arc<Organisation>> {
+        self.organisations.values()
+    }
+
+    pub fn users(&self) -> impl Iterator<Item = &Arc<User>> {
+        self.users.values()
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = &Arc<ApiKey>> {
+        self.keys.values()
+    }
+
+    pub fn key(&self, mask: &str) -> Option<&Arc<ApiKey>> {
+        self.keys.get(mask)
+    }
+
+    pub fn endpoint(&self, project: Id, endpoint: Id) -> Option<&Arc<Endpoint>> {
+        self.projects.get(&project)?.endpoints.get(&endpoint)
+    }
+
+    /// The snapshot after these changes. Changes to things of an unknown project are left out: the
+    /// store refuses them before they come here.
+    pub fn apply(&self, changes: &[Change], version: u64) -> Self {
+        let mut next = self.clone();
+        next.version = version;
+        for change in changes {
+            next.apply_one(change);
+        }
+        next
+    }
+
+    fn apply_one(&mut self, change: &Change) {
+        match change {
+            Change::Organisation(organisation) => {
+                Arc::make_mut(&mut self.organisations).insert(organisation.id, organisation.clone());
+            }
+            Change::User(user) => {
+                Arc::make_mut(&mut self.users).insert(user.id, user.clone());
+            }
+            Change::Key(key) => {
+                Arc::make_mut(&mut self.keys).insert(key.mask.clone(), key.clone());
+            }
+            Change::Project(project) => {
+                let projects = Arc::make_mut(&mut self.projects);
+                match projects.get_mut(&project.id) {
+                    Some(view) => Arc::make_mut(view).project = project.clone(),
+                    None => {
+                        projects.insert(project.id, Arc::new(ProjectView::new(project.clone())));
+                    }
+                }
+            }
+            Change::Endpoint(endpoint) => {
+                if let Some(view) = self.view_mut(endpoint.project_id) {
+                    view.endpoints.insert(endpoint.id, endpoint.clone());
+                }
+            }
+            Change::Subscription(subscription) => {
+                if let Some(view) = self.view_mut(subscription.project_id) {
+                    view.put_subscription(subscription);
+                }
+            }
+            Change::EventType(event_type) => {
+                if let Some(view) = self.view_mut(event_type.project_id) {
+                    view.event_types.insert(event_type.id, event_type.clone());
+                }
+            }
+        }
+    }
+
+    fn view_mut(&mut self, project: Id) -> Option<&mut ProjectView> {
+        Arc::make_mut(&mut self.projects).get_mut(&project).map(Arc::make_mut)
+    }
+}
+
+impl ProjectView {
+    fn new(project: Arc<Project>) -> Self {
+        Self {
+            project,
+            endpoints: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            by_endpoint: HashMap::new(),
+            event_types: BTreeMap::new(),
+        }
+    }
+
+    /// An endpoint that is not deleted.
+    pub fn live_endpoint(&self, id: Id) -> Option<&Arc<Endpoint>> {
+        self.endpoints.get(&id).filter(|endpoint| endpoint.is_live())
+    }
+
+    /// A subscription that is not deleted.
+    pub fn live_subscription(&self, id: Id) -> Option<&Arc<Subscription>> {
+        self.subscriptions.get(&id).filter(|subscription| subscription.deleted_at.is_none())
+    }
+
+    /// Live subscriptions of an endpoint, oldest first.
+    pub fn subscriptions_of(&self, endpoint: Id) -> &[Arc<Subscription>] {
+        self.by_endpoint.get(&endpoint).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn event_type(&self, name: &str) -> Option<&Arc<EventType>> {
+        self.event_types.values().find(|event_type| event_type.name == name)
+    }
+
+    fn put_subscription(&mut self, subscription: &Arc<Subscription>) {
+        if let Some(old) = self.subscriptions.insert(subscription.id, subscription.clone())
+            && let Some(list) = self.by_endpoint.get_mut(&old.endpoint_id)
+        {
+            list.retain(|held| held.id != old.id);
+        }
+        if subscription.deleted_at.is_some() {
+            return;
+        }
+        let list = self.by_endpoint.entry(subscription.endpoint_id).or_default();
+        let at = list.partition_point(|held| held.id < subscription.id);
+        list.insert(at, subscription.clone());
+    }
+}

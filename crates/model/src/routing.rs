@@ -1,0 +1,73 @@
+//! Which subscriptions an event matches (contracts/convoy.md §4.3): pure, over a snapshot.
+
+use crate::catalog::ProjectView;
+use crate::delivery::Reason;
+use crate::endpoint::{Endpoint, Status};
+use crate::event::{Audience, Target};
+use crate::id::Id;
+use crate::retry::Policy;
+use crate::subscription::Subscription;
+
+/// What routing looks at of an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    pub audience: &'a Audience,
+    pub event_type: &'a str,
+    pub source_id: Option<Id>,
+}
+
+/// A target per matching subscription. Endpoints that take no deliveries now give targets that are
+/// born discarded; deleted endpoints give none.
+pub fn route(view: &ProjectView, question: Question<'_>) -> Vec<Target> {
+    let mut targets = Vec::new();
+    match question.audience {
+        Audience::Endpoints(ids) => {
+            targets.reserve(ids.len());
+            for id in ids {
+                if let Some(endpoint) = view.live_endpoint(*id) {
+                    push_matches(view, endpoint, question, &mut targets);
+                }
+            }
+        }
+        Audience::Project | Audience::Source => {
+            for endpoint in view.endpoints.values().filter(|endpoint| endpoint.is_live()) {
+                push_matches(view, endpoint, question, &mut targets);
+            }
+        }
+    }
+    targets
+}
+
+fn push_matches(view: &ProjectView, endpoint: &Endpoint, question: Question<'_>, targets: &mut Vec<Target>) {
+    for subscription in view.subscriptions_of(endpoint.id) {
+        let by_source = *question.audience == Audience::Source;
+        if by_source && subscription.source_id != question.source_id {
+            continue;
+        }
+        if subscription.wants(question.event_type) {
+            targets.push(target(view, endpoint, subscription));
+        }
+    }
+}
+
+fn target(view: &ProjectView, endpoint: &Endpoint, subscription: &Subscription) -> Target {
+    let policy = match &subscription.retry_config {
+        Some(own) => Policy::from(crate::retry::Strategy {
+            kind: own.kind,
+            duration: own.duration,
+            retry_count: own.retry_count,
+        }),
+        None => Policy::from(view.project.config.strategy),
+    };
+    Target {
+        endpoint_id: endpoint.id,
+        subscription_id: subscription.id,
+        mode: subscription.delivery_mode,
+        policy,
+        discarded: match endpoint.status {
+            Status::Active => None,
+            Status::Inactive => Some(Reason::EndpointInactive),
+            Status::Paused => Some(Reason::EndpointPaused),
+        },
+    }
+}
