@@ -1,1 +1,17 @@
+//! The pipeline: accept → route → commit → dispatch → deliver → record, one stage a file, and the
+//! two doors of replay. Read the stages in that order; each header says what comes in, what goes
+//! out, what is promised and what happens on failure.
 
+pub mod accept;
+pub mod metrics;
+pub mod replay;
+pub mod settings;
+pub mod transport;
+
+mod engine;
+
+pub use accept::{Accepted, Refusal, Submission};
+pub use engine::{Engine, Health, Parts};
+pub use metrics::Metrics;
+pub use replay::{ReplayRefusal, ReplayRequest, Replayed};
+pub use settings::Settings;

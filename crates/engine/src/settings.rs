@@ -1,0 +1,35 @@
+//! Every limit of the pipeline, named, with its unit. The binary fills some from its configuration.
+
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Goes out as `User-Agent`.
+    pub user_agent: String,
+    /// Bytes of a response body that are kept (contracts/convoy.md §6.3).
+    pub response_body_bytes_max: usize,
+    /// Concurrent exchanges with one endpoint. Measured: see docs/benchmarks.md.
+    pub lane_concurrency_max: usize,
+    /// Deliveries a lane keeps in memory per class; the rest waits in the store.
+    pub lane_window_max: usize,
+    /// Concurrent exchanges in all.
+    pub exchanges_max: usize,
+    /// Bytes of payload kept in memory for dispatch, over all lanes.
+    pub window_bytes_max: usize,
+    /// History older than this is dropped; `None` keeps everything.
+    pub retention: Option<Duration>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            user_agent: concat!("Dacapo/", env!("CARGO_PKG_VERSION")).to_owned(),
+            response_body_bytes_max: 50 * 1024,
+            lane_concurrency_max: 64,
+            lane_window_max: 1_024,
+            exchanges_max: 2_048,
+            window_bytes_max: 32 * 1024 * 1024,
+            retention: None,
+        }
+    }
+}

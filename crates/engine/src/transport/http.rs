@@ -1,0 +1,3 @@
+//! TBD
+#[derive(Debug)]
+pub struct HttpTransport;

@@ -1,0 +1,26 @@
+//! The store's contract, a role a stage. All verbs take batches, because batches cross every
+//! boundary; all are atomic: what a verb was asked for is there whole after `Ok`, and not at all
+//! after `Err`.
+
+mod catalog;
+mod commit;
+mod lease;
+mod query;
+mod queue;
+mod record;
+mod requeue;
+mod retention;
+
+pub use catalog::{Catalog, Contents};
+pub use commit::{Commit, Committed, NewEvent};
+pub use lease::Lease;
+pub use query::{DeliveryFilter, DeliveryView, EventFilter, Page, Query, Window};
+pub use queue::{Backlog, Queue, Waiting};
+pub use record::{Record, Report};
+pub use requeue::{Idempotency, NewReplay, ReplayWritten, Requeue, Resend, ResendKind};
+pub use retention::{Dropped, Retention};
+
+/// All roles of one engine, for the wiring; stages take the single roles.
+pub trait Store: Commit + Queue + Record + Requeue + Catalog + Query + Lease + Retention {}
+
+impl<T: Commit + Queue + Record + Requeue + Catalog + Query + Lease + Retention> Store for T {}

@@ -1,0 +1,22 @@
+//! Writing down what attempts came to.
+
+use crate::Result;
+use async_trait::async_trait;
+use dacapo_model::{Attempt, Delivery};
+
+/// A delivery after an attempt (or after it was given up without one).
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The new state: `status`, `attempts`, `reason`, `due_at` … as they are from now on.
+    pub delivery: Delivery,
+    /// The attempt that led here; `None` when it was discarded without one.
+    pub attempt: Option<Attempt>,
+}
+
+#[async_trait]
+pub trait Record: Send + Sync + 'static {
+    /// Settled deliveries leave the queue, others wait until their `due_at`. A report about a
+    /// delivery that is settled already keeps its attempt and changes nothing else, so a batch may
+    /// be recorded again after an unclear failure.
+    async fn record(&self, batch: Vec<Report>) -> Result<()>;
+}

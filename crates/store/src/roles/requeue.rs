@@ -1,0 +1,71 @@
+//! The two doors back into the pipeline: an existing delivery again, or new deliveries of a stored event.
+
+use crate::Result;
+use async_trait::async_trait;
+use dacapo_model::event::Target;
+use dacapo_model::{Delivery, Id, Timestamp};
+
+/// New deliveries of a stored event.
+#[derive(Clone, Debug)]
+pub struct NewReplay {
+    pub project_id: Id,
+    pub event_id: Id,
+    pub replay_id: Id,
+    /// One new delivery each, with its id; none leaves the event as it is.
+    pub targets: Vec<(Id, Target)>,
+    /// Set when the caller gave a key: see [`Idempotency`].
+    pub idempotency: Option<Idempotency>,
+    pub at: Timestamp,
+}
+
+/// The same key and the same fingerprint within the window give the deliveries of the first call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    pub key: String,
+    /// SHA-256 over what the key stands for (event and body).
+    pub fingerprint: [u8; 32],
+    /// Keys written at or before this moment are forgotten.
+    pub forget_before: Timestamp,
+}
+
+/// What a replay call came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayWritten {
+    /// The deliveries as they wait now.
+    New(Vec<Delivery>),
+    /// The key was used for the same thing before: ids of the deliveries made then.
+    Before(Vec<Id>),
+    /// The key was used for something else.
+    Conflict,
+    UnknownEvent,
+}
+
+/// Sending an existing delivery again (contracts/convoy.md §2.4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResendKind {
+    /// From `Failure` and `Discarded` only.
+    Failed,
+    /// From `Success` only.
+    Succeeded,
+}
+
+/// What became of one id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resend {
+    /// Waiting again, as this.
+    Scheduled(Delivery),
+    /// In a state the kind does not allow.
+    WrongState(Delivery),
+    Unknown,
+}
+
+#[async_trait]
+pub trait Requeue: Send + Sync + 'static {
+    /// Writes all deliveries and the idempotency row in one transaction. Fifty racing calls with
+    /// one key write once. A replayed event whose fan-out had matched nobody becomes matched.
+    async fn replay(&self, replay: NewReplay) -> Result<ReplayWritten>;
+
+    /// Puts settled deliveries back into the queue, due at `at`. One answer an id, in order.
+    /// History stays: earlier attempts remain, `attempts` goes on counting.
+    async fn resend(&self, project: Id, deliveries: Vec<Id>, kind: ResendKind, at: Timestamp) -> Result<Vec<Resend>>;
+}
