@@ -101,12 +101,12 @@ impl Status {
     /// Whether the machine above has an arrow from `self` to `next`.
     pub const fn may_become(self, next: Self) -> bool {
         use Status::{Discarded, Failure, Processing, Retry, Scheduled, Success};
-        match (self, next) {
-            (Scheduled | Retry, Processing | Discarded) => true,
-            (Processing, Success | Retry | Failure | Discarded | Scheduled) => true,
-            (Success | Failure | Discarded, Scheduled) => true,
-            _ => false,
-        }
+        matches!(
+            (self, next),
+            (Scheduled | Retry, Processing | Discarded)
+                | (Processing, Success | Retry | Failure | Discarded | Scheduled)
+                | (Success | Failure | Discarded, Scheduled)
+        )
     }
 }
 

@@ -1,0 +1,180 @@
+//! Events and the deliveries they are born with, written by the writer thread.
+
+use super::SqliteStore;
+use super::codec::{encode_ids, encode_targets, event_flags, ord, tail, text_or_null};
+use super::record::SettleStatement;
+use super::writer::{Effects, Session};
+use crate::Result;
+use crate::roles::{Commit, Committed, NewEvent};
+use async_trait::async_trait;
+use dacapo_model::event::{Audience, FanOut};
+use dacapo_model::{Delivery, Event, Id};
+use rusqlite::{Connection, OptionalExtension, Statement, params};
+
+#[async_trait]
+impl Commit for SqliteStore {
+    async fn commit(&self, batch: Vec<NewEvent>) -> Result<Vec<Committed>> {
+        self.writer.run(move |session| session.commit_batch(&batch)).await
+    }
+
+    async fn probe(&self) -> Result<()> {
+        self.writer.run(|session| probe(session.connection)).await
+    }
+}
+
+impl Session<'_> {
+    fn commit_batch(&mut self, batch: &[NewEvent]) -> Result<Vec<Committed>> {
+        self.commit.run(&mut self.record.settle, batch, &mut self.effects)
+    }
+}
+
+/// The statements of this file, prepared once for the thread's lifetime.
+pub struct CommitStatements<'c> {
+    event: Statement<'c>,
+    key_owner: Statement<'c>,
+    key: Statement<'c>,
+    pub park: ParkStatement<'c>,
+}
+
+impl<'c> CommitStatements<'c> {
+    pub fn prepare(connection: &'c Connection) -> Result<Self> {
+        Ok(Self {
+            event: connection.prepare(
+                "INSERT INTO events (ord, tail, project, type, data, headers, flags, targets, audience, created_at, \
+                 idem, source, url_query, url_path, related_to, related_kind) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
+                 ON CONFLICT (ord) DO NOTHING",
+            )?,
+            key_owner: connection.prepare("SELECT event FROM idempotency WHERE project = ?1 AND key = ?2")?,
+            key: connection.prepare("INSERT INTO idempotency (project, key, event) VALUES (?1, ?2, ?3)")?,
+            park: ParkStatement::prepare(connection)?,
+        })
+    }
+
+    /// The batch's rows. Nothing here fails for one item's sake: what an item does wrong is its answer.
+    pub fn run(
+        &mut self,
+        settle: &mut SettleStatement<'_>,
+        batch: &[NewEvent],
+        effects: &mut Effects,
+    ) -> Result<Vec<Committed>> {
+        batch.iter().map(|item| self.run_one(settle, item, effects)).collect()
+    }
+
+    fn run_one(
+        &mut self,
+        settle: &mut SettleStatement<'_>,
+        item: &NewEvent,
+        effects: &mut Effects,
+    ) -> Result<Committed> {
+        let event = &item.event;
+        let first = self.owner_of_key(event)?;
+        if !self.insert_event(event, first.is_some())? {
+            return Ok(Committed::IdTaken);
+        }
+        effects.newest_event = effects.newest_event.max(Some(event.id.order()));
+        if let Some(first) = first {
+            return Ok(Committed::Duplicate { first });
+        }
+        if !event.idempotency_key.is_empty() {
+            self.key.execute(params![event.project_id.to_bytes(), event.idempotency_key, event.id.to_bytes()])?;
+        }
+        for (index, target) in (0u32..).zip(&event.targets) {
+            let Some(delivery) = event.delivery(index) else { continue };
+            if target.discarded.is_some() {
+                settle.run(&delivery, None)?;
+            } else if item.parked.contains(&index) {
+                self.park.run(&delivery)?;
+            } else {
+                effects.born.push(delivery.id.order());
+            }
+        }
+        Ok(Committed::Stored)
+    }
+
+    fn owner_of_key(&mut self, event: &Event) -> Result<Option<Id>> {
+        if event.idempotency_key.is_empty() {
+            return Ok(None);
+        }
+        let owner: Option<Vec<u8>> = self
+            .key_owner
+            .query_row(params![event.project_id.to_bytes(), event.idempotency_key], |row| row.get(0))
+            .optional()?;
+        Ok(owner.and_then(|bytes| Id::from_slice(&bytes)))
+    }
+
+    /// `false` when the id is taken.
+    fn insert_event(&mut self, event: &Event, is_duplicate: bool) -> Result<bool> {
+        let fan_out = if is_duplicate { FanOut::Skipped } else { event.fan_out };
+        let targets = (!is_duplicate && !event.targets.is_empty()).then(|| encode_targets(&event.targets));
+        let audience = match &event.audience {
+            Audience::Endpoints(ids) => Some(encode_ids(ids)),
+            Audience::Project | Audience::Source => None,
+        };
+        let related = event.connect.related.as_ref();
+        let inserted = self.event.execute(params![
+            ord(event.id),
+            tail(event.id),
+            event.project_id.to_bytes(),
+            event.event_type,
+            &event.data[..],
+            text_or_null(event.headers.as_text()),
+            event_flags(event, fan_out, is_duplicate),
+            targets,
+            audience,
+            event.created_at.micros(),
+            text_or_null(&event.idempotency_key),
+            event.source_id.map(Id::to_bytes),
+            text_or_null(&event.url_query),
+            text_or_null(&event.url_path),
+            related.map(|related| related.to.to_bytes()),
+            related.map(|related| related.kind.as_str()),
+        ])?;
+        Ok(inserted == 1)
+    }
+}
+
+/// Puts a delivery into the queue, replacing the row it may have there.
+pub struct ParkStatement<'c>(Statement<'c>);
+
+impl<'c> ParkStatement<'c> {
+    pub fn prepare(connection: &'c Connection) -> Result<Self> {
+        Ok(Self(connection.prepare(
+            "INSERT OR REPLACE INTO waiting (ord, tail, project, event_ord, event_tail, endpoint, subscription, class, due_at, trigger, \
+             replay, mode, strategy, interval_s, retry_limit, attempts, manual, last_status, created_at, updated_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+        )?))
+    }
+
+    pub fn run(&mut self, delivery: &Delivery) -> Result<()> {
+        self.0.execute(params![
+            ord(delivery.id),
+            tail(delivery.id),
+            delivery.project_id.to_bytes(),
+            ord(delivery.event_id),
+            tail(delivery.event_id),
+            delivery.endpoint_id.to_bytes(),
+            delivery.subscription_id.to_bytes(),
+            delivery.class().code(),
+            delivery.due_at.micros(),
+            delivery.trigger.code(),
+            delivery.replay_id.map(Id::to_bytes),
+            delivery.mode.code(),
+            delivery.policy.kind.code(),
+            delivery.policy.interval_s,
+            delivery.policy.limit,
+            delivery.attempts,
+            delivery.manual,
+            delivery.last_status,
+            delivery.created_at.micros(),
+            delivery.updated_at.micros(),
+        ])?;
+        Ok(())
+    }
+}
+
+/// Writes and flushes a few bytes.
+fn probe(connection: &Connection) -> Result<()> {
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', 1)", [])?;
+    Ok(())
+}

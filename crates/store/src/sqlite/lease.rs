@@ -1,0 +1,40 @@
+//! One process a data directory: a lock on a file in it, held until the process ends.
+
+use super::SqliteStore;
+use crate::roles::Lease;
+use crate::{Result, StoreError};
+use async_trait::async_trait;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+
+/// Released by the operating system when the process ends, however it ends.
+pub struct DirectoryLock {
+    _file: File,
+}
+
+impl DirectoryLock {
+    pub fn take(data_dir: &Path) -> Result<Self> {
+        let path = data_dir.join("lock");
+        let unavailable = |cause: std::io::Error| StoreError::Unavailable(format!("{}: {cause}", path.display()));
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(unavailable)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(data_dir.display().to_string())),
+            Err(TryLockError::Error(cause)) => Err(unavailable(cause)),
+        }
+    }
+}
+
+#[async_trait]
+impl Lease for SqliteStore {
+    async fn hold(&self) -> Result<()> {
+        // Taken by `open`; without it there is no `self`.
+        let _ = &self.lock;
+        Ok(())
+    }
+
+    async fn release(&self) -> Result<()> {
+        self.writer.close().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,142 @@
+//! The doors back into the queue, written by the writer thread.
+
+use super::SqliteStore;
+use super::codec::{self, encode_ids, ids, ord};
+use super::writer::Session;
+use crate::Result;
+use crate::roles::{Idempotency, NewReplay, ReplayWritten, Requeue, Resend, ResendKind};
+use async_trait::async_trait;
+use dacapo_model::event::FanOut;
+use dacapo_model::{Attempt, Delivery, Event, Id, Status, Timestamp, Trigger};
+use rusqlite::{Connection, OptionalExtension, params};
+
+#[async_trait]
+impl Requeue for SqliteStore {
+    async fn replay(&self, replay: NewReplay) -> Result<ReplayWritten> {
+        self.writer.run(move |session| write_replay(session, &replay)).await
+    }
+
+    async fn resend(&self, project: Id, deliveries: Vec<Id>, kind: ResendKind, at: Timestamp) -> Result<Vec<Resend>> {
+        let each = move |session: &mut Session<'_>| {
+            deliveries.iter().map(|id| resend_one(session, project, *id, kind, at)).collect()
+        };
+        self.writer.run(each).await
+    }
+}
+
+fn write_replay(session: &mut Session<'_>, replay: &NewReplay) -> Result<ReplayWritten> {
+    if let Some(idempotency) = &replay.idempotency
+        && let Some(answer) = earlier_call(session.connection, replay.project_id, idempotency)?
+    {
+        return Ok(answer);
+    }
+    let Some((event, flags)) = event_with_flags(session.connection, replay.project_id, replay.event_id)? else {
+        return Ok(ReplayWritten::UnknownEvent);
+    };
+    let mut written = Vec::with_capacity(replay.targets.len());
+    for (id, target) in &replay.targets {
+        let delivery = target.delivery(&event, *id, Trigger::Replay, Some(replay.replay_id), replay.at);
+        if delivery.status.is_settled() {
+            session.record.settle.run(&delivery, None)?;
+        } else {
+            session.commit.park.run(&delivery)?;
+        }
+        written.push(delivery);
+    }
+    if !written.is_empty() && event.fan_out == FanOut::NoMatch {
+        let flags = codec::with_fan_out(flags, FanOut::Success);
+        session.connection.execute("UPDATE events SET flags = ?2 WHERE ord = ?1", params![ord(event.id), flags])?;
+    }
+    if let Some(idempotency) = &replay.idempotency {
+        let made: Vec<Id> = written.iter().map(|delivery| delivery.id).collect();
+        remember_call(session.connection, replay, idempotency, &made)?;
+    }
+    Ok(ReplayWritten::New(written))
+}
+
+fn earlier_call(connection: &Connection, project: Id, idempotency: &Idempotency) -> Result<Option<ReplayWritten>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT fingerprint, deliveries FROM replay_keys WHERE project = ?1 AND key = ?2 AND at > ?3",
+    )?;
+    let found = statement
+        .query_row(params![project.to_bytes(), idempotency.key, idempotency.forget_before.micros()], |row| {
+            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
+        })
+        .optional()?;
+    Ok(found.map(|(fingerprint, deliveries)| {
+        if fingerprint == idempotency.fingerprint {
+            ReplayWritten::Before(ids(&deliveries))
+        } else {
+            ReplayWritten::Conflict
+        }
+    }))
+}
+
+fn remember_call(connection: &Connection, replay: &NewReplay, idempotency: &Idempotency, made: &[Id]) -> Result<()> {
+    connection.execute("DELETE FROM replay_keys WHERE at <= ?1", [idempotency.forget_before.micros()])?;
+    connection.execute(
+        "INSERT INTO replay_keys (project, key, fingerprint, deliveries, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            replay.project_id.to_bytes(),
+            idempotency.key,
+            &idempotency.fingerprint[..],
+            encode_ids(made),
+            replay.at.micros()
+        ],
+    )?;
+    Ok(())
+}
+
+fn event_with_flags(connection: &Connection, project: Id, id: Id) -> Result<Option<(Event, i64)>> {
+    let sql = format!("SELECT {} FROM events e WHERE e.ord = ?1", codec::EVENT_COLUMNS);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([ord(id)])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let event = codec::event(row)?;
+    Ok((event.id == id && event.project_id == project).then_some((event, row.get(6)?)))
+}
+
+fn resend_one(session: &mut Session<'_>, project: Id, id: Id, kind: ResendKind, at: Timestamp) -> Result<Resend> {
+    let Some((mut delivery, inline)) = settled(session.connection, id)? else {
+        return Ok(match super::query::unsettled(session.connection, session.fresh, project, id)? {
+            Some(delivery) => Resend::WrongState(delivery),
+            None => Resend::Unknown,
+        });
+    };
+    if delivery.id != id || delivery.project_id != project {
+        return Ok(Resend::Unknown);
+    }
+    let allowed = match kind {
+        ResendKind::Failed => matches!(delivery.status, Status::Failure | Status::Discarded),
+        ResendKind::Succeeded => delivery.status == Status::Success,
+    };
+    if !allowed {
+        return Ok(Resend::WrongState(delivery));
+    }
+    if let Some(attempt) = inline {
+        session.record.write_attempt(&attempt)?;
+    }
+    session.connection.prepare_cached("DELETE FROM settled WHERE ord = ?1")?.execute([ord(id)])?;
+    delivery.status = Status::Scheduled;
+    delivery.reason = None;
+    delivery.manual = true;
+    delivery.due_at = at;
+    delivery.updated_at = at;
+    session.commit.park.run(&delivery)?;
+    Ok(Resend::Scheduled(delivery))
+}
+
+/// The settled delivery in this row, with the attempt kept in it.
+fn settled(connection: &Connection, id: Id) -> Result<Option<(Delivery, Option<Attempt>)>> {
+    let sql = format!("SELECT {}, {} FROM settled d WHERE d.ord = ?1", codec::SETTLED_COLUMNS, codec::INLINE_COLUMNS);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([ord(id)])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let delivery = codec::delivery(row, 0)?;
+    let attempt = codec::inline_attempt(row, codec::DELIVERY_COLUMN_COUNT, delivery.id)?;
+    Ok(Some((delivery, attempt)))
+}

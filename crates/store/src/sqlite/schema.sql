@@ -1,0 +1,143 @@
+-- Version 1. A delivery is in exactly one place: implied by its event's `targets` while it is fresh
+-- (see fresh.rs), in `waiting` until its last attempt, then in `settled`. Nothing on the hot path is
+-- updated in place. `ord` is Id::order(), `tail` is Id::tail(): together the 16-byte id, with the
+-- rising half as the rowid, so that tables append at their right edge.
+
+CREATE TABLE meta (
+  key   TEXT PRIMARY KEY,
+  value INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Endpoints, subscriptions, keys …: few rows, read whole at start, held as JSON documents.
+CREATE TABLE catalog (
+  kind INTEGER NOT NULL,
+  id   BLOB NOT NULL,
+  doc  TEXT NOT NULL,
+  PRIMARY KEY (kind, id)
+) WITHOUT ROWID;
+
+CREATE TABLE events (
+  ord          INTEGER PRIMARY KEY,
+  tail         INTEGER NOT NULL,
+  project      BLOB NOT NULL,
+  type         TEXT NOT NULL,
+  data         BLOB NOT NULL,
+  headers      TEXT,
+  flags        INTEGER NOT NULL,
+  targets      BLOB,
+  audience     BLOB,
+  created_at   INTEGER NOT NULL,
+  idem         TEXT,
+  source       BLOB,
+  url_query    TEXT,
+  url_path     TEXT,
+  related_to   BLOB,
+  related_kind TEXT,
+  CHECK ((related_to IS NULL) = (related_kind IS NULL))
+);
+CREATE INDEX events_by_project ON events (project);
+
+-- The first event with a key, for as long as the event is kept.
+CREATE TABLE idempotency (
+  project BLOB NOT NULL,
+  key     TEXT NOT NULL,
+  event   BLOB NOT NULL,
+  PRIMARY KEY (project, key)
+) WITHOUT ROWID;
+
+CREATE TABLE waiting (
+  ord          INTEGER PRIMARY KEY,
+  tail         INTEGER NOT NULL,
+  project      BLOB NOT NULL,
+  event_ord    INTEGER NOT NULL,
+  event_tail   INTEGER NOT NULL,
+  endpoint     BLOB NOT NULL,
+  subscription BLOB NOT NULL,
+  class        INTEGER NOT NULL,
+  due_at       INTEGER NOT NULL,
+  trigger      INTEGER NOT NULL,
+  replay       BLOB,
+  mode         INTEGER NOT NULL,
+  strategy     INTEGER NOT NULL,
+  interval_s   INTEGER NOT NULL,
+  retry_limit  INTEGER NOT NULL,
+  attempts     INTEGER NOT NULL,
+  manual       INTEGER NOT NULL,
+  last_status  INTEGER,
+  created_at   INTEGER NOT NULL,
+  updated_at   INTEGER NOT NULL
+);
+CREATE INDEX waiting_by_lane ON waiting (endpoint, class, due_at);
+CREATE INDEX waiting_by_project ON waiting (project);
+CREATE INDEX waiting_by_event ON waiting (event_ord) WHERE trigger = 1;
+
+-- a_*: the attempt it settled on, when that was its first; otherwise they are NULL and all attempts
+-- are in `attempts`.
+CREATE TABLE settled (
+  ord          INTEGER PRIMARY KEY,
+  tail         INTEGER NOT NULL,
+  project      BLOB NOT NULL,
+  event_ord    INTEGER NOT NULL,
+  event_tail   INTEGER NOT NULL,
+  endpoint     BLOB NOT NULL,
+  subscription BLOB NOT NULL,
+  trigger      INTEGER NOT NULL,
+  replay       BLOB,
+  mode         INTEGER NOT NULL,
+  strategy     INTEGER NOT NULL,
+  interval_s   INTEGER NOT NULL,
+  retry_limit  INTEGER NOT NULL,
+  attempts     INTEGER NOT NULL,
+  manual       INTEGER NOT NULL,
+  last_status  INTEGER,
+  status       INTEGER NOT NULL,
+  reason       INTEGER,
+  due_at       INTEGER NOT NULL,
+  created_at   INTEGER NOT NULL,
+  updated_at   INTEGER NOT NULL,
+  latency_us   INTEGER NOT NULL,
+  a_id         BLOB,
+  a_url        TEXT,
+  a_ip         TEXT,
+  a_request    TEXT,
+  a_status     INTEGER,
+  a_response   TEXT,
+  a_body       BLOB,
+  a_error      TEXT,
+  a_succeeded  INTEGER,
+  a_at         INTEGER,
+  a_us         INTEGER
+);
+CREATE INDEX settled_by_project ON settled (project);
+CREATE INDEX settled_by_endpoint ON settled (endpoint);
+CREATE INDEX settled_by_event ON settled (event_ord) WHERE trigger = 1;
+
+CREATE TABLE attempts (
+  delivery  INTEGER NOT NULL,
+  number    INTEGER NOT NULL,
+  id        BLOB NOT NULL,
+  url       TEXT NOT NULL,
+  ip        TEXT,
+  request   TEXT NOT NULL,
+  status    INTEGER,
+  response  TEXT NOT NULL,
+  body      BLOB NOT NULL,
+  error     TEXT,
+  succeeded INTEGER NOT NULL,
+  at        INTEGER NOT NULL,
+  us        INTEGER NOT NULL,
+  PRIMARY KEY (delivery, number)
+) WITHOUT ROWID;
+
+-- Connect's replay keys (contracts/connect.md): forgotten after a day.
+CREATE TABLE replay_keys (
+  project     BLOB NOT NULL,
+  key         TEXT NOT NULL,
+  fingerprint BLOB NOT NULL,
+  deliveries  BLOB NOT NULL,
+  at          INTEGER NOT NULL,
+  PRIMARY KEY (project, key)
+) WITHOUT ROWID;
+CREATE INDEX replay_keys_by_age ON replay_keys (at);
+
+INSERT INTO meta VALUES ('catalog_version', 0), ('fresh_floor', 0);
