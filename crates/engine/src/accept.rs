@@ -1,14 +1,19 @@
-//! Stage 1, accept: an authenticated, well-formed submission becomes an event with an id.
+//! Stage 1, accept: an authenticated, well-formed submission becomes an event.
 //!
 //! - In: a [`Submission`] from a surface or a source.
-//! - Out: the event, routed, handed to the committer; the caller waits for its commit.
+//! - Out: the event, routed, to the committer; the caller waits for its commit.
 //! - Promise: `Ok` means the event and its deliveries are on disk.
-//! - Failure: a [`Refusal`]; nothing was stored, the caller may send again.
+//! - Failure: a [`Refusal`]; the caller may send again.
 
+use crate::commit::Intake;
+use crate::health::{Health, Readiness};
+use crate::metrics::Metrics;
+use crate::route;
 use bytes::Bytes;
 use dacapo_model::attempt::HeaderLines;
-use dacapo_model::event::{Audience, ConnectFace};
-use dacapo_model::{Event, Id};
+use dacapo_model::event::{Audience, ConnectFace, FanOut};
+use dacapo_model::{Event, Id, Timestamp};
+use dacapo_store::LiveCatalog;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,14 +38,14 @@ pub struct Submission {
 #[derive(Clone, Debug)]
 pub struct Accepted {
     pub event: Arc<Event>,
-    /// Stored, but another event had its idempotency key first: nothing is delivered.
-    pub duplicate: bool,
+    /// The event that had the same idempotency key first: this one is stored, nothing is delivered.
+    pub duplicate_of: Option<Id>,
 }
 
-/// Why an event was not taken. In each case nothing was stored.
+/// Why an event was not taken.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The store cannot commit now, or too much is waiting for it to.
+    /// The store cannot commit now, or too much is waiting for it to. Nothing was stored.
     #[error("the event could not be stored now: {reason}")]
     Unavailable { reason: String, retry_after: Duration },
     #[error("unknown project")]
@@ -48,4 +53,50 @@ pub enum Refusal {
     /// The process is shutting down.
     #[error("the server is shutting down")]
     Draining,
+}
+
+/// What a refused producer is told to wait.
+pub const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+pub struct Acceptor {
+    pub catalog: Arc<LiveCatalog>,
+    pub intake: Intake,
+    pub readiness: Arc<Readiness>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Acceptor {
+    pub async fn accept(&self, submission: Submission) -> Result<Accepted, Refusal> {
+        match self.readiness.get() {
+            Health::Ready => {}
+            Health::Draining => return Err(Refusal::Draining),
+            Health::Unready { reason } => return Err(Refusal::Unavailable { reason, retry_after: RETRY_AFTER }),
+        }
+        let snapshot = self.catalog.snapshot();
+        let view = snapshot.project(submission.project_id).ok_or(Refusal::UnknownProject)?;
+        let targets = route::targets(view, &submission);
+        self.metrics.accepted.inc();
+        self.intake.commit(event(submission, targets)).await
+    }
+}
+
+/// The id and the moment are the committer's to give: ids rise in the order of commits.
+fn event(submission: Submission, targets: Vec<dacapo_model::event::Target>) -> Event {
+    Event {
+        id: Id::MIN,
+        project_id: submission.project_id,
+        event_type: submission.event_type,
+        data: submission.data,
+        headers: submission.headers,
+        source_id: submission.source_id,
+        url_query: submission.url_query,
+        url_path: submission.url_path,
+        idempotency_key: submission.idempotency_key,
+        is_duplicate: false,
+        audience: submission.audience,
+        fan_out: if targets.is_empty() { FanOut::NoMatch } else { FanOut::Success },
+        targets,
+        created_at: Timestamp::default(),
+        connect: submission.connect,
+    }
 }

@@ -1,16 +1,26 @@
 //! Wiring of the stages, and what the surfaces call.
 
-use crate::accept::{Accepted, Refusal, Submission};
+use crate::accept::{Accepted, Acceptor, Refusal, Submission};
+use crate::commit::Committer;
+use crate::deliver::Courier;
+use crate::dispatch::{Dispatcher, Refiller};
+use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
-use crate::replay::{ReplayRefusal, ReplayRequest, Replayed};
+use crate::record::{REPORTS_QUEUED_MAX, Recorder};
+use crate::replay::{ReplayRefusal, ReplayRequest, Replayed, Replayer};
 use crate::settings::Settings;
 use crate::transport::Transport;
+use crate::upkeep::Upkeep;
+use crate::warden::Warden;
 use dacapo_model::id::Entropy;
 use dacapo_model::{Clock, Id, IdSource};
 use dacapo_store::roles::{Resend, ResendKind};
 use dacapo_store::{LiveCatalog, Store, StoreError};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// What the pipeline is made of; all of it is handed in.
 pub struct Parts {
@@ -23,53 +33,160 @@ pub struct Parts {
     pub settings: Settings,
 }
 
-/// Whether events can be taken now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
-    Ready,
-    /// The store cannot be written; it is tried again every second.
-    Unready { reason: String },
-    Draining,
-}
-
 /// The running pipeline. Cheap to clone.
 #[derive(Clone)]
-pub struct Engine {
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    acceptor: Acceptor,
+    replayer: Replayer,
+    dispatcher: Arc<Dispatcher>,
+    readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
+    store: Arc<dyn Store>,
+    /// Ends the committer.
+    stop_committing: CancellationToken,
+    /// Ends refills, timers, upkeep and the staffing of couriers.
+    stop_dispatching: CancellationToken,
+    tasks: Mutex<Option<Tasks>>,
 }
 
+/// What a drain waits for, in this order.
+struct Tasks {
+    committer: JoinHandle<()>,
+    recorder: JoinHandle<()>,
+}
+
+/// How often a drain looks whether the exchanges are over.
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
+
 impl Engine {
+    /// Takes up what waits in the store and starts all stages.
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
-        let _ = parts;
-        Ok(Self { metrics: Arc::default() })
+        let Parts { store, catalog, clock, ids, entropy, transport, settings } = parts;
+        store.hold().await?;
+        let metrics = Arc::new(Metrics::default());
+        let readiness = Arc::new(Readiness::default());
+        let (stop_committing, stop_dispatching) = (CancellationToken::new(), CancellationToken::new());
+        let (dispatcher, refills) = Dispatcher::new(Arc::clone(&catalog), Arc::clone(&clock), settings.clone());
+        dispatcher.take_up(&store.backlog().await?);
+
+        let (reports, reported) = mpsc::channel(REPORTS_QUEUED_MAX);
+        let recorder = Recorder {
+            store: Arc::clone(&store) as _,
+            dispatcher: Arc::clone(&dispatcher),
+            warden: Warden::start(Arc::clone(&catalog), Arc::clone(&clock)),
+            readiness: Arc::clone(&readiness),
+            metrics: Arc::clone(&metrics),
+        }
+        .start(reported);
+        let courier = Courier {
+            catalog: Arc::clone(&catalog),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+            entropy,
+            transport,
+            dispatcher: Arc::clone(&dispatcher),
+            reports,
+            settings: settings.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        tokio::spawn(Arc::new(courier).staff(stop_dispatching.clone()));
+        tokio::spawn(Arc::clone(&dispatcher).pace(stop_dispatching.clone()));
+        Refiller { store: Arc::clone(&store) as _, dispatcher: Arc::clone(&dispatcher), clock: Arc::clone(&clock) }
+            .start(refills, &stop_dispatching);
+        let (intake, committer) = Committer {
+            store: Arc::clone(&store) as _,
+            ids: Arc::clone(&ids),
+            clock: Arc::clone(&clock),
+            dispatcher: Arc::clone(&dispatcher),
+            readiness: Arc::clone(&readiness),
+            metrics: Arc::clone(&metrics),
+        }
+        .start(stop_committing.clone());
+        Upkeep {
+            store: Arc::clone(&store),
+            dispatcher: Arc::clone(&dispatcher),
+            readiness: Arc::clone(&readiness),
+            clock: Arc::clone(&clock),
+            settings,
+            metrics: Arc::clone(&metrics),
+        }
+        .start(&stop_dispatching);
+        metrics.ready.set(1);
+
+        let acceptor = Acceptor {
+            catalog: Arc::clone(&catalog),
+            intake,
+            readiness: Arc::clone(&readiness),
+            metrics: Arc::clone(&metrics),
+        };
+        let replayer = Replayer { store: Arc::clone(&store), catalog, ids, clock, dispatcher: Arc::clone(&dispatcher) };
+        let tasks = Mutex::new(Some(Tasks { committer, recorder }));
+        Ok(Self(Arc::new(Inner {
+            acceptor,
+            replayer,
+            dispatcher,
+            readiness,
+            metrics,
+            store,
+            stop_committing,
+            stop_dispatching,
+            tasks,
+        })))
     }
 
     pub async fn accept(&self, submission: Submission) -> Result<Accepted, Refusal> {
-        let _ = submission;
-        Err(Refusal::Draining)
+        self.0.acceptor.accept(submission).await
     }
 
     pub async fn replay(&self, request: ReplayRequest) -> Result<Replayed, ReplayRefusal> {
-        let _ = request;
-        Err(ReplayRefusal::UnknownEvent)
+        self.0.replayer.replay(request).await
     }
 
     /// One answer an id, in order. Deliveries whose endpoint takes none are for the caller to refuse first.
     pub async fn resend(&self, project: Id, deliveries: Vec<Id>, kind: ResendKind) -> Result<Vec<Resend>, StoreError> {
-        let _ = (project, deliveries, kind);
-        Ok(Vec::new())
+        self.0.replayer.resend(project, deliveries, kind).await
     }
 
     pub fn health(&self) -> Health {
-        Health::Ready
+        self.0.readiness.get()
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
+        &self.0.metrics
     }
 
-    /// Takes no new events, finishes what is in flight (at most `within`), flushes records, closes the store.
+    /// Takes no new events, commits what was taken, finishes what is in flight (at most `within`),
+    /// records it and closes the store. What was not sent is sent after the next start.
     pub async fn drain(&self, within: Duration) {
-        let _ = within;
+        let inner = &self.0;
+        let Some(tasks) = inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
+        inner.readiness.set(Health::Draining);
+        inner.stop_committing.cancel();
+        let _ = tasks.committer.await;
+        inner.dispatcher.stop();
+        inner.stop_dispatching.cancel();
+        if tokio::time::timeout(within, self.exchanges_end()).await.is_err() {
+            tracing::warn!(
+                exchanges = inner.dispatcher.in_exchange(),
+                "gave up waiting; these deliveries are sent again after the next start"
+            );
+        }
+        // Couriers hold the recorder's door open; it ends when the last of them has.
+        if tokio::time::timeout(within, tasks.recorder).await.is_err() {
+            tracing::warn!("gave up waiting for the last records");
+        }
+        if let Err(cause) = inner.store.release().await {
+            tracing::warn!(%cause, "the store did not close cleanly");
+        }
+    }
+
+    async fn exchanges_end(&self) {
+        while self.0.dispatcher.in_exchange() > 0 {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
     }
 }

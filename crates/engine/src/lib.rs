@@ -3,15 +3,24 @@
 //! out, what is promised and what happens on failure.
 
 pub mod accept;
+pub mod health;
 pub mod metrics;
 pub mod replay;
 pub mod settings;
 pub mod transport;
 
+mod commit;
+mod deliver;
+mod dispatch;
 mod engine;
+mod record;
+mod route;
+mod upkeep;
+mod warden;
 
 pub use accept::{Accepted, Refusal, Submission};
-pub use engine::{Engine, Health, Parts};
+pub use engine::{Engine, Parts};
+pub use health::Health;
 pub use metrics::Metrics;
 pub use replay::{ReplayRefusal, ReplayRequest, Replayed};
 pub use settings::Settings;

@@ -5,7 +5,13 @@
 //! - Promise: `Ok` means they are on disk; one idempotency key schedules once (design §1.3).
 //! - Failure: a typed refusal; nothing was scheduled.
 
-use dacapo_model::{Delivery, Id};
+use crate::accept::RETRY_AFTER;
+use crate::dispatch::Dispatcher;
+use crate::route;
+use dacapo_model::{Clock, Delivery, Id, IdSource};
+use dacapo_store::roles::{Idempotency, NewReplay, ReplayWritten, Resend, ResendKind};
+use dacapo_store::{LiveCatalog, Store, StoreError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A stored event through routing again.
@@ -46,3 +52,75 @@ pub enum ReplayRefusal {
 
 /// How long an idempotency key is remembered (contracts/connect.md).
 pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 3_600);
+
+pub struct Replayer {
+    pub store: Arc<dyn Store>,
+    pub catalog: Arc<LiveCatalog>,
+    pub ids: Arc<IdSource>,
+    pub clock: Arc<dyn Clock>,
+    pub dispatcher: Arc<Dispatcher>,
+}
+
+impl Replayer {
+    pub async fn replay(&self, request: ReplayRequest) -> Result<Replayed, ReplayRefusal> {
+        let event = self.store.event(request.project_id, request.event_id).await.map_err(unavailable)?;
+        let event = event.ok_or(ReplayRefusal::UnknownEvent)?;
+        let mut targets = match self.catalog.snapshot().project(request.project_id) {
+            Some(view) => route::again(view, &event, request.endpoint),
+            None => return Err(ReplayRefusal::UnknownEvent),
+        };
+        if !request.keep_discarded {
+            targets.retain(|target| target.discarded.is_none());
+        }
+        let nobody = targets.is_empty();
+        let now = self.clock.now();
+        let (replay_id, at) = self.ids.mint(now);
+        let written = self.store.replay(NewReplay {
+            project_id: request.project_id,
+            event_id: request.event_id,
+            replay_id,
+            targets: targets.into_iter().map(|target| (self.ids.mint(now).0, target)).collect(),
+            idempotency: request.idempotency.map(|(key, fingerprint)| Idempotency {
+                key,
+                fingerprint,
+                forget_before: now.minus(IDEMPOTENCY_WINDOW),
+            }),
+            at,
+        });
+        match written.await.map_err(unavailable)? {
+            // A key that was used before is answered as it was, also when nobody listens any more.
+            ReplayWritten::New(_) if nobody && !request.keep_discarded => Err(ReplayRefusal::NobodyListens),
+            ReplayWritten::New(deliveries) => {
+                self.dispatcher.stored(&deliveries);
+                Ok(Replayed { deliveries, repeated: false })
+            }
+            ReplayWritten::Before(ids) => self.as_they_are(request.project_id, &ids).await,
+            ReplayWritten::Conflict => Err(ReplayRefusal::IdempotencyConflict),
+            ReplayWritten::UnknownEvent => Err(ReplayRefusal::UnknownEvent),
+        }
+    }
+
+    async fn as_they_are(&self, project: Id, ids: &[Id]) -> Result<Replayed, ReplayRefusal> {
+        let mut deliveries = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Some(view) = self.store.delivery(project, *id).await.map_err(unavailable)? {
+                deliveries.push(view.delivery);
+            }
+        }
+        Ok(Replayed { deliveries, repeated: true })
+    }
+
+    pub async fn resend(&self, project: Id, deliveries: Vec<Id>, kind: ResendKind) -> Result<Vec<Resend>, StoreError> {
+        let resent = self.store.resend(project, deliveries, kind, self.clock.now()).await?;
+        let scheduled = resent.iter().filter_map(|one| match one {
+            Resend::Scheduled(delivery) => Some(delivery.clone()),
+            Resend::WrongState(_) | Resend::Unknown => None,
+        });
+        self.dispatcher.stored(&scheduled.collect::<Vec<_>>());
+        Ok(resent)
+    }
+}
+
+fn unavailable(cause: StoreError) -> ReplayRefusal {
+    ReplayRefusal::Unavailable { reason: cause.to_string(), retry_after: RETRY_AFTER }
+}

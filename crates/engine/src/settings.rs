@@ -26,7 +26,7 @@ impl Default for Settings {
             user_agent: concat!("Dacapo/", env!("CARGO_PKG_VERSION")).to_owned(),
             response_body_bytes_max: 50 * 1024,
             lane_concurrency_max: 64,
-            lane_window_max: 1_024,
+            lane_window_max: 8_192,
             exchanges_max: 2_048,
             window_bytes_max: 32 * 1024 * 1024,
             retention: None,

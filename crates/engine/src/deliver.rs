@@ -1,0 +1,235 @@
+//! Stage 5, deliver: one delivery to its endpoint.
+//!
+//! - In: a delivery from dispatch.
+//! - Out: a report for the recorder: the attempt and the delivery's new state.
+//! - Promise: the bytes that are signed are the bytes that are sent; URL, secrets and authentication
+//!   are the endpoint's as they are now; the whole exchange is bounded in time and memory.
+//! - Failure: what goes wrong with an endpoint is an outcome, not an error.
+
+mod form;
+mod headers;
+mod request;
+
+use crate::dispatch::{Dispatcher, Exchanged, Work};
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use crate::transport::{Answer, Exchange, Failure, Transport};
+use dacapo_model::delivery::{Next, Reason, Verdict, after_attempt};
+use dacapo_model::endpoint;
+use dacapo_model::id::Entropy;
+use dacapo_model::{Attempt, Clock, Delivery, Id, IdSource, Status, Timestamp};
+use dacapo_store::LiveCatalog;
+use dacapo_store::roles::Report;
+use http::HeaderMap;
+use request::Prepared;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Carries deliveries; one task per concurrent exchange.
+pub struct Courier {
+    pub catalog: Arc<LiveCatalog>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<IdSource>,
+    pub entropy: Arc<dyn Entropy>,
+    pub transport: Arc<dyn Transport>,
+    pub dispatcher: Arc<Dispatcher>,
+    pub reports: mpsc::Sender<Report>,
+    pub settings: Settings,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Courier {
+    /// Starts couriers whenever there is work and room for one, until `stop`.
+    pub async fn staff(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            while let Some(work) = self.dispatcher.take() {
+                tokio::spawn(Arc::clone(&self).carry_on(work));
+            }
+            tokio::select! {
+                () = self.dispatcher.work() => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// One delivery after the other, for as long as there is work.
+    async fn carry_on(self: Arc<Self>, first: Work) {
+        let mut next = Some(first);
+        while let Some(work) = next {
+            let endpoint = work.delivery.endpoint_id;
+            let (report, exchanged) = self.carry(&work).await;
+            self.count(&report);
+            // Only fails when the recorder has ended, after the drain's time was up.
+            let _ = self.reports.send(report).await;
+            self.dispatcher.finished(endpoint, exchanged);
+            next = self.dispatcher.take();
+        }
+    }
+
+    async fn carry(&self, work: &Work) -> (Report, Exchanged) {
+        let snapshot = self.catalog.snapshot();
+        let delivery = &work.delivery;
+        let Some(view) = snapshot.project(delivery.project_id).filter(|view| view.project.deleted_at.is_none()) else {
+            return (self.discard(delivery, Reason::ProjectDeleted), Exchanged::Skipped);
+        };
+        let Some(endpoint) = view.live_endpoint(delivery.endpoint_id) else {
+            return (self.discard(delivery, Reason::EndpointDeleted), Exchanged::Skipped);
+        };
+        if endpoint.status == endpoint::Status::Inactive {
+            return (self.discard(delivery, Reason::EndpointInactive), Exchanged::Skipped);
+        }
+        let started = self.clock.now();
+        let prepared = request::prepare(&view.project, endpoint, work, started, &self.settings);
+        let (url, sent_headers, exchange) = match prepared {
+            Ok(Prepared { url, recorded_headers, outgoing }) => {
+                (url, recorded_headers, self.transport.exchange(outgoing).await)
+            }
+            Err(unsendable) => {
+                let report = self.unsendable(delivery, &endpoint.url, unsendable, started);
+                return (report, Exchanged::Skipped);
+            }
+        };
+        let took = self.clock.now().since(started);
+        self.metrics.exchange_seconds.observe(took.as_secs_f64());
+        let verdict = verdict(&exchange, started);
+        let exchanged = if verdict == Verdict::Delivered { Exchanged::Succeeded } else { Exchanged::Failed };
+        let attempt = self.attempt(delivery, url, sent_headers, exchange, started, took);
+        (self.judge(delivery, attempt, verdict), exchanged)
+    }
+
+    fn attempt(
+        &self,
+        delivery: &Delivery,
+        url: String,
+        request_headers: dacapo_model::attempt::HeaderLines,
+        exchange: Exchange,
+        started: Timestamp,
+        took: Duration,
+    ) -> Attempt {
+        let (id, _) = self.ids.mint(started);
+        let mut attempt = Attempt {
+            id,
+            delivery_id: delivery.id,
+            number: delivery.attempts + 1,
+            url,
+            ip: exchange.ip,
+            request_headers,
+            status: None,
+            response_headers: Default::default(),
+            response_body: Default::default(),
+            error: None,
+            succeeded: false,
+            requested_at: started,
+            duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        };
+        match exchange.result {
+            Ok(answer) => {
+                attempt.status = Some(answer.status);
+                attempt.succeeded = is_success(answer.status);
+                attempt.response_headers = headers::lines(&answer.headers);
+                attempt.response_body = answer.body;
+            }
+            Err(failure) => attempt.error = Some(failure.to_string()),
+        }
+        attempt
+    }
+
+    /// The delivery after this attempt.
+    fn judge(&self, delivery: &Delivery, attempt: Attempt, verdict: Verdict) -> Report {
+        let now = attempt.requested_at.plus(Duration::from_micros(attempt.duration_us));
+        let jitter = self.entropy.u64() as f64 / u64::MAX as f64;
+        let mut after = delivery.clone();
+        after.attempts = attempt.number;
+        after.manual = false;
+        after.last_status = attempt.status;
+        after.updated_at = now;
+        match after_attempt(delivery, attempt.number, verdict, now, jitter) {
+            Next::Retry { due_at } => {
+                after.status = Status::Retry;
+                after.reason = None;
+                after.due_at = due_at;
+            }
+            Next::Settled { status, reason } => {
+                after.status = status;
+                after.reason = reason;
+                after.due_at = attempt.requested_at;
+                if status == Status::Success {
+                    after.latency_us = u64::try_from(now.since(delivery.created_at).as_micros()).unwrap_or(u64::MAX);
+                }
+            }
+        }
+        Report { delivery: after, attempt: Some(attempt) }
+    }
+
+    fn unsendable(&self, delivery: &Delivery, url: &str, why: request::Unsendable, now: Timestamp) -> Report {
+        let exchange = Exchange { ip: None, result: Err(Failure::Broken(why.to_string())) };
+        let attempt = self.attempt(delivery, url.to_owned(), Default::default(), exchange, now, Duration::ZERO);
+        self.judge(delivery, attempt, Verdict::Unsendable)
+    }
+
+    /// Given up without an attempt: there is nowhere to send it.
+    fn discard(&self, delivery: &Delivery, reason: Reason) -> Report {
+        let mut after = delivery.clone();
+        after.status = Status::Discarded;
+        after.reason = Some(reason);
+        after.manual = false;
+        after.updated_at = self.clock.now();
+        Report { delivery: after, attempt: None }
+    }
+
+    fn count(&self, report: &Report) {
+        let delivery = &report.delivery;
+        match delivery.status {
+            Status::Success => {
+                self.metrics.delivered.inc();
+                if delivery.attempts == 1 {
+                    self.metrics.delivery_seconds.observe(delivery.latency_us as f64 / 1e6);
+                }
+                return;
+            }
+            Status::Retry => self.metrics.retried.inc(),
+            _ => self.metrics.given_up.inc(),
+        };
+        if report.attempt.is_some() {
+            self.metrics.failed.inc();
+        }
+    }
+}
+
+const fn is_success(status: u16) -> bool {
+    matches!(status, 200..=299)
+}
+
+fn verdict(exchange: &Exchange, now: Timestamp) -> Verdict {
+    match &exchange.result {
+        Ok(Answer { status, .. }) if is_success(*status) => Verdict::Delivered,
+        Ok(Answer { status, headers, .. }) => {
+            Verdict::Answered { status: *status, retry_after: asked_to_wait(*status, headers, now) }
+        }
+        Err(Failure::AddressRefused(_)) => Verdict::AddressRefused,
+        Err(_) => Verdict::Silent,
+    }
+}
+
+/// No endpoint may put a delivery off for longer than this.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+/// `Retry-After` of a 429 or 503: seconds, or a date.
+fn asked_to_wait(status: u16, headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    if !matches!(status, 429 | 503) {
+        return None;
+    }
+    let text = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => headers::http_date(text)?.since(now),
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+/// Which id receivers deduplicate on: the event's, on every attempt and every replay.
+pub(crate) fn event_id_text(event: Id) -> String {
+    event.as_event().to_string()
+}

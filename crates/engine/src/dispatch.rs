@@ -1,0 +1,356 @@
+//! Stage 4, dispatch: which delivery is sent next.
+//!
+//! - In: deliveries just committed ([`Dispatcher::offer`]), work that waits in the store
+//!   ([`refill`]), and what became of attempts ([`Dispatcher::finished`], [`Dispatcher::recorded`]).
+//! - Out: one delivery at a time to a courier ([`Dispatcher::take`]), while there is room.
+//! - Promise: round robin across projects, then across a project's lanes; within a lane the classes
+//!   live, retry, replay by weight; a lane's concurrency, rate limit and back-off hold; memory is
+//!   bounded by lane windows, the rest waits in the store.
+//! - Failure: none of its own. What it forgets in a crash the store still has.
+//!
+//! All state is behind one lock that is held for fractions of a microsecond per delivery, never
+//! across an await.
+
+mod fair;
+mod lane;
+mod pacer;
+mod refill;
+
+pub use refill::Refiller;
+
+use crate::settings::Settings;
+use bytes::Bytes;
+use dacapo_model::{Class, Clock, Delivery, Event, Id, Timestamp};
+use dacapo_store::LiveCatalog;
+use dacapo_store::roles::{Backlog, NewEvent, Report, Waiting};
+use fair::Fair;
+use lane::Lane;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, mpsc};
+
+/// A delivery with what is needed to send it.
+pub type Work = Waiting;
+
+/// How a courier's exchange went, as far as dispatch cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchanged {
+    Succeeded,
+    Failed,
+    /// Nothing was sent (the endpoint is gone, say).
+    Skipped,
+}
+
+pub struct Dispatcher {
+    state: Mutex<State>,
+    catalog: Arc<LiveCatalog>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    /// Asks for a read of the store; bounded by one request per lane and class.
+    refills: mpsc::Sender<refill::Request>,
+    /// Told when an earlier timer was set.
+    timer_set: Notify,
+    /// Told when there is work and room for another courier.
+    work: Notify,
+}
+
+struct State {
+    lanes: HashMap<Id, Lane>,
+    fair: Fair,
+    timers: BTreeSet<(Timestamp, Id)>,
+    in_exchange: usize,
+    /// Bytes of payload in all windows.
+    window_bytes: usize,
+    stopped: bool,
+}
+
+impl Dispatcher {
+    /// Also gives the queue of refill requests, for [`Refiller`].
+    pub fn new(
+        catalog: Arc<LiveCatalog>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> (Arc<Self>, mpsc::Receiver<refill::Request>) {
+        let (refills, requests) = mpsc::channel(refill::REQUESTS_QUEUED_MAX);
+        let state = State {
+            lanes: HashMap::new(),
+            fair: Fair::default(),
+            timers: BTreeSet::new(),
+            in_exchange: 0,
+            window_bytes: 0,
+            stopped: false,
+        };
+        let dispatcher = Self {
+            state: Mutex::new(state),
+            catalog,
+            clock,
+            settings,
+            refills,
+            timer_set: Notify::new(),
+            work: Notify::new(),
+        };
+        (Arc::new(dispatcher), requests)
+    }
+
+    /// At start: what waits in the store.
+    pub fn take_up(&self, backlog: &[Backlog]) {
+        let mut state = self.lock();
+        for waiting in backlog {
+            let lane = state.lane(waiting.project_id, waiting.endpoint_id);
+            lane.stored_until(waiting.class, waiting.next_due);
+            state.set_timer(waiting.next_due, waiting.endpoint_id);
+        }
+        drop(state);
+        self.timer_set.notify_one();
+    }
+
+    /// Before a commit: says for each delivery whether memory has room for it; the others are
+    /// marked to wait in the store. Every `place` is followed by `offer` or `take_back`.
+    pub fn place(&self, events: &[Arc<Event>]) -> Vec<NewEvent> {
+        let mut state = self.lock();
+        events
+            .iter()
+            .map(|event| NewEvent { event: Arc::clone(event), parked: state.place(event, &self.settings) })
+            .collect()
+    }
+
+    /// After a commit: takes over what was placed; `stored` tells which events were.
+    pub fn offer(&self, events: &[Arc<Event>], parked: &[Vec<u32>], stored: impl Fn(usize) -> bool) {
+        let mut state = self.lock();
+        for (index, (event, parked)) in events.iter().zip(parked).enumerate() {
+            if stored(index) {
+                state.offer(event, parked);
+            } else {
+                state.take_back(event, parked);
+            }
+        }
+        self.refill_hungry(
+            &mut state,
+            events.iter().flat_map(|event| event.targets.iter().map(|target| target.endpoint_id)),
+        );
+        let room = state.has_room(&self.settings);
+        drop(state);
+        if room {
+            self.work.notify_one();
+        }
+    }
+
+    /// After a failed commit.
+    pub fn take_back(&self, events: &[Arc<Event>], parked: &[Vec<u32>]) {
+        let mut state = self.lock();
+        for (event, parked) in events.iter().zip(parked) {
+            state.take_back(event, parked);
+        }
+    }
+
+    /// The next delivery to send; the caller says [`Self::finished`] afterwards.
+    pub fn take(&self) -> Option<Work> {
+        let now = self.clock.now();
+        let snapshot = self.catalog.snapshot();
+        let mut state = self.lock();
+        if state.stopped || state.in_exchange >= self.settings.exchanges_max {
+            return None;
+        }
+        while let Some(endpoint) = state.fair.pop() {
+            let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };
+            lane.listed = false;
+            let limit = snapshot.endpoint(lane.project_id, endpoint).map(|endpoint| lane::limit_of(endpoint));
+            let taken = lane.take(limit, now, &self.settings);
+            if let Some(resume_at) = lane.resume_at {
+                state.set_timer(resume_at, endpoint);
+                self.timer_set.notify_one();
+            }
+            state.list(endpoint, now, &self.settings);
+            let Some(work) = taken else { continue };
+            state.window_bytes -= size(&work.event.data);
+            state.in_exchange += 1;
+            self.refill_hungry(&mut state, [endpoint].into_iter());
+            return Some(work);
+        }
+        None
+    }
+
+    /// An exchange is over: its place is free. The delivery itself stays held until it is recorded.
+    pub fn finished(&self, endpoint: Id, exchanged: Exchanged) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        state.in_exchange -= 1;
+        if let Some(lane) = state.lanes.get_mut(&endpoint) {
+            lane.finished(exchanged, now);
+            if let Some(resume_at) = lane.resume_at {
+                state.set_timer(resume_at, endpoint);
+                self.timer_set.notify_one();
+            }
+        }
+        state.list(endpoint, now, &self.settings);
+    }
+
+    /// Reports are in the store: what was held is let go, retries wait for their time.
+    pub fn recorded(&self, reports: &[Report]) {
+        let mut state = self.lock();
+        let mut earlier = false;
+        for report in reports {
+            let delivery = &report.delivery;
+            let retry = (!delivery.status.is_settled()).then_some((delivery.class(), delivery.due_at));
+            earlier |= state.recorded(delivery, retry);
+        }
+        drop(state);
+        if earlier {
+            self.timer_set.notify_one();
+        }
+    }
+
+    /// Deliveries were put into the store's queue from outside (a replay, a resend).
+    pub fn stored(&self, deliveries: &[Delivery]) {
+        let mut state = self.lock();
+        for delivery in deliveries.iter().filter(|delivery| !delivery.status.is_settled()) {
+            let lane = state.lane(delivery.project_id, delivery.endpoint_id);
+            lane.stored_until(delivery.class(), delivery.due_at);
+            state.set_timer(delivery.due_at, delivery.endpoint_id);
+        }
+        drop(state);
+        self.timer_set.notify_one();
+    }
+
+    /// Hands out nothing more.
+    pub fn stop(&self) {
+        self.lock().stopped = true;
+    }
+
+    pub fn in_exchange(&self) -> usize {
+        self.lock().in_exchange
+    }
+
+    /// Waits until there may be something to [`Self::take`].
+    pub async fn work(&self) {
+        self.work.notified().await;
+    }
+
+    fn refill_hungry(&self, state: &mut State, endpoints: impl Iterator<Item = Id>) {
+        let now = self.clock.now();
+        for endpoint in endpoints {
+            let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };
+            for class in Class::ALL {
+                let Some(limit) = lane.hunger(class, now, &self.settings) else { continue };
+                let request = refill::Request { project_id: lane.project_id, endpoint_id: endpoint, class, limit };
+                if self.refills.try_send(request).is_err() {
+                    lane.refill_failed(class);
+                    state.timers.insert((now.plus(refill::RETRY_AFTER), endpoint));
+                    break;
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Idle lanes are kept up to this many lanes in all: making one anew costs more than it holds.
+const LANES_IDLE_MAX: usize = 10_000;
+
+/// What a payload counts as in memory: never zero, so that empty ones are bounded too.
+const fn size(data: &Bytes) -> usize {
+    data.len() + WORK_OVERHEAD_BYTES
+}
+
+/// A delivery without its payload, roughly.
+const WORK_OVERHEAD_BYTES: usize = 512;
+
+impl State {
+    fn lane(&mut self, project: Id, endpoint: Id) -> &mut Lane {
+        self.lanes.entry(endpoint).or_insert_with(|| Lane::new(project))
+    }
+
+    fn place(&mut self, event: &Event, settings: &Settings) -> Vec<u32> {
+        let mut parked = Vec::new();
+        for (index, target) in (0u32..).zip(&event.targets) {
+            if target.discarded.is_some() {
+                continue;
+            }
+            let full = self.window_bytes >= settings.window_bytes_max;
+            if self.lane(event.project_id, target.endpoint_id).place(full, settings) {
+                self.window_bytes += size(&event.data);
+            } else {
+                parked.push(index);
+            }
+        }
+        parked
+    }
+
+    fn offer(&mut self, event: &Arc<Event>, parked: &[u32]) {
+        let now = event.created_at;
+        for (index, target) in (0u32..).zip(&event.targets) {
+            if target.discarded.is_some() {
+                continue;
+            }
+            let Some(delivery) = event.delivery(index) else { continue };
+            let Some(lane) = self.lanes.get_mut(&target.endpoint_id) else { continue };
+            if parked.contains(&index) {
+                lane.parked(now);
+                continue;
+            }
+            lane.offer(Work { delivery, event: Arc::clone(event) });
+            self.list_offered(target.endpoint_id);
+        }
+    }
+
+    fn take_back(&mut self, event: &Event, parked: &[u32]) {
+        for (index, target) in (0u32..).zip(&event.targets) {
+            if target.discarded.is_some() {
+                continue;
+            }
+            let Some(lane) = self.lanes.get_mut(&target.endpoint_id) else { continue };
+            if parked.contains(&index) {
+                lane.unpark();
+            } else {
+                lane.unplace();
+                self.window_bytes -= size(&event.data);
+            }
+        }
+    }
+
+    /// Lets a held delivery go. `true` when a timer was set.
+    fn recorded(&mut self, delivery: &Delivery, retry: Option<(Class, Timestamp)>) -> bool {
+        let endpoint = delivery.endpoint_id;
+        let Some(lane) = self.lanes.get_mut(&endpoint) else {
+            return false;
+        };
+        lane.recorded(delivery.id.order(), retry);
+        let Some((_, due_at)) = retry else {
+            if self.lanes.len() > LANES_IDLE_MAX && self.lanes.get(&endpoint).is_some_and(Lane::is_idle) {
+                self.lanes.remove(&endpoint);
+            }
+            return false;
+        };
+        self.set_timer(due_at, endpoint);
+        true
+    }
+
+    fn set_timer(&mut self, at: Timestamp, endpoint: Id) {
+        self.timers.insert((at, endpoint));
+    }
+
+    /// Puts a lane into the rotation when it can send now.
+    fn list(&mut self, endpoint: Id, now: Timestamp, settings: &Settings) {
+        let Some(lane) = self.lanes.get_mut(&endpoint) else { return };
+        if !lane.listed && lane.can_send(now, settings) {
+            lane.listed = true;
+            self.fair.push(lane.project_id, endpoint);
+        }
+    }
+
+    /// As [`Self::list`], leaving the lane's own limits to the moment of taking.
+    fn list_offered(&mut self, endpoint: Id) {
+        let Some(lane) = self.lanes.get_mut(&endpoint) else { return };
+        if !lane.listed {
+            lane.listed = true;
+            self.fair.push(lane.project_id, endpoint);
+        }
+    }
+
+    fn has_room(&self, settings: &Settings) -> bool {
+        !self.fair.is_empty() && self.in_exchange < settings.exchanges_max && !self.stopped
+    }
+}

@@ -1,0 +1,282 @@
+//! One endpoint's lane: a bounded window of deliveries in memory, what it may send now, and what it
+//! knows of the rest that waits in the store.
+
+use super::{Exchanged, Work};
+use crate::settings::Settings;
+use dacapo_model::gcra::{Gcra, Limit};
+use dacapo_model::{Class, Endpoint, Id, Timestamp};
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+/// Turns out of eleven when all classes have work.
+const WEIGHTS: [i32; 3] = [8, 2, 1];
+/// Concurrent exchanges a new lane starts with; each success allows one more, up to the setting. A
+/// thousand endpoints that all hang at once must not take every place.
+const CONCURRENCY_AT_START: usize = 16;
+/// Failures in a row for which the allowed concurrency is halved once more.
+const FAILURES_PER_HALVING: u32 = 16;
+/// From this many failures in a row on, a lane pauses between attempts: a dead endpoint with a
+/// million deliveries behind it costs little.
+const FAILURES_BEFORE_PAUSES: u32 = 64;
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_millis(100);
+
+pub struct Lane {
+    pub project_id: Id,
+    queues: [ClassQueue; 3],
+    /// Of the smooth weighted round robin between classes.
+    credit: [i32; 3],
+    in_exchange: usize,
+    /// Orders of all deliveries in memory: ready, in exchange, or not yet recorded.
+    held: HashSet<u64>,
+    limiter: Gcra,
+    /// Nothing is sent before this moment: rate limit or pause.
+    pub resume_at: Option<Timestamp>,
+    successes: usize,
+    failures_in_a_row: u32,
+    /// In the rotation.
+    pub listed: bool,
+}
+
+#[derive(Default)]
+struct ClassQueue {
+    ready: VecDeque<Work>,
+    /// Placed, not committed yet.
+    reserved: usize,
+    /// Parked, not committed yet.
+    parking: usize,
+    /// When something in the store is due; `None` when it holds nothing (beyond what is held here).
+    stored_due: Option<Timestamp>,
+    refill: Option<Refill>,
+}
+
+/// A read of the store under way.
+#[derive(Default)]
+struct Refill {
+    /// Let go since it began: its snapshot may still show them.
+    let_go: HashSet<u64>,
+    /// Something was put into the store since it began, due at this moment: it may have missed it.
+    stored_since: Option<Timestamp>,
+}
+
+/// An endpoint's rate limit as the limiter wants it.
+pub fn limit_of(endpoint: &Endpoint) -> Limit {
+    Limit { count: endpoint.rate_limit, per: Duration::from_secs(endpoint.rate_limit_duration) }
+}
+
+impl Lane {
+    pub fn new(project_id: Id) -> Self {
+        Self {
+            project_id,
+            queues: Default::default(),
+            credit: [0; 3],
+            in_exchange: 0,
+            held: HashSet::new(),
+            limiter: Gcra::default(),
+            resume_at: None,
+            successes: 0,
+            failures_in_a_row: 0,
+            listed: false,
+        }
+    }
+
+    fn queue(&mut self, class: Class) -> &mut ClassQueue {
+        &mut self.queues[class as usize]
+    }
+
+    /// Whether memory takes a live delivery that is about to be committed. While anything of the
+    /// class is in the store, new ones go behind it: order is kept.
+    pub fn place(&mut self, memory_full: bool, settings: &Settings) -> bool {
+        let queue = self.queue(Class::Live);
+        let room = queue.ready.len() + queue.reserved < settings.lane_window_max;
+        let behind = queue.stored_due.is_some() || queue.parking > 0 || queue.refill.is_some();
+        if room && !behind && !memory_full {
+            queue.reserved += 1;
+            return true;
+        }
+        queue.parking += 1;
+        false
+    }
+
+    pub fn unplace(&mut self) {
+        self.queue(Class::Live).reserved -= 1;
+    }
+
+    pub fn unpark(&mut self) {
+        self.queue(Class::Live).parking -= 1;
+    }
+
+    /// A parked delivery was committed.
+    pub fn parked(&mut self, due_at: Timestamp) {
+        self.queue(Class::Live).parking -= 1;
+        self.stored_until(Class::Live, due_at);
+    }
+
+    /// A placed delivery was committed.
+    pub fn offer(&mut self, work: Work) {
+        self.held.insert(work.delivery.id.order());
+        let queue = self.queue(Class::Live);
+        queue.reserved -= 1;
+        queue.ready.push_back(work);
+    }
+
+    /// The store holds something of this class, due at `due_at` at the earliest.
+    pub fn stored_until(&mut self, class: Class, due_at: Timestamp) {
+        let queue = self.queue(class);
+        queue.stored_due = Some(queue.stored_due.map_or(due_at, |earlier| earlier.min(due_at)));
+        if let Some(refill) = &mut queue.refill {
+            refill.stored_since = Some(refill.stored_since.map_or(due_at, |earlier| earlier.min(due_at)));
+        }
+    }
+
+    /// How many rows to read for this class, when it is time to; a read is then under way.
+    pub fn hunger(&mut self, class: Class, now: Timestamp, settings: &Settings) -> Option<usize> {
+        let held = self.held.len();
+        let queue = self.queue(class);
+        let due = queue.stored_due.is_some_and(|due| due <= now);
+        if !due || queue.refill.is_some() || queue.ready.len() * 2 > settings.lane_window_max {
+            return None;
+        }
+        queue.refill = Some(Refill::default());
+        // Rows that are held here are read too and left out.
+        Some(settings.lane_window_max - queue.ready.len() + held)
+    }
+
+    /// The read could not be asked for or failed: the need stands.
+    pub fn refill_failed(&mut self, class: Class) {
+        self.queue(class).refill = None;
+    }
+
+    /// The read's rows: `complete` when they are all that is due; `next_due` is what comes after.
+    /// Gives how many payload-carrying rows were taken in.
+    pub fn refilled(
+        &mut self,
+        class: Class,
+        rows: Vec<Work>,
+        complete: bool,
+        next_due: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Vec<usize> {
+        let refill = self.queue(class).refill.take().unwrap_or_default();
+        let mut sizes = Vec::new();
+        for work in rows {
+            let order = work.delivery.id.order();
+            if refill.let_go.contains(&order) || !self.held.insert(order) {
+                continue;
+            }
+            sizes.push(super::size(&work.event.data));
+            self.queue(class).ready.push_back(work);
+        }
+        let rest = if complete { next_due } else { Some(now) };
+        self.queue(class).stored_due = rest.into_iter().chain(refill.stored_since).min();
+        sizes
+    }
+
+    /// When something in the store is due next.
+    pub fn next_stored_due(&self) -> Option<Timestamp> {
+        self.queues.iter().filter_map(|queue| queue.stored_due).min()
+    }
+
+    pub fn can_send(&self, now: Timestamp, settings: &Settings) -> bool {
+        self.queues.iter().any(|queue| !queue.ready.is_empty())
+            && self.in_exchange < self.concurrency(settings)
+            && self.resume_at.is_none_or(|at| at <= now)
+    }
+
+    fn concurrency(&self, settings: &Settings) -> usize {
+        let grown = (CONCURRENCY_AT_START + self.successes).min(settings.lane_concurrency_max);
+        let halvings = self.failures_in_a_row / FAILURES_PER_HALVING;
+        (grown >> halvings.min(16)).max(1)
+    }
+
+    /// The next delivery, when the lane may send one now; a rate limit that is used up sets `resume_at`.
+    pub fn take(&mut self, limit: Option<Limit>, now: Timestamp, settings: &Settings) -> Option<Work> {
+        if !self.can_send(now, settings) {
+            return None;
+        }
+        self.resume_at = None;
+        if let Some(limit) = limit
+            && let Err(at) = self.limiter.take(limit, now)
+        {
+            self.resume_at = Some(at);
+            return None;
+        }
+        let work = self.pick()?;
+        self.in_exchange += 1;
+        Some(work)
+    }
+
+    /// Smooth weighted round robin over the classes that have work.
+    fn pick(&mut self) -> Option<Work> {
+        let busy = |queue: &ClassQueue| !queue.ready.is_empty();
+        let mut best: Option<usize> = None;
+        let mut total = 0;
+        for (class, weight) in WEIGHTS.into_iter().enumerate() {
+            if !busy(&self.queues[class]) {
+                continue;
+            }
+            self.credit[class] += weight;
+            total += weight;
+            if best.is_none_or(|held| self.credit[class] > self.credit[held]) {
+                best = Some(class);
+            }
+        }
+        let class = best?;
+        self.credit[class] -= total;
+        self.queues[class].ready.pop_front()
+    }
+
+    pub fn finished(&mut self, exchanged: Exchanged, now: Timestamp) {
+        self.in_exchange -= 1;
+        match exchanged {
+            Exchanged::Skipped => {}
+            Exchanged::Succeeded => {
+                self.successes = self.successes.saturating_add(1);
+                self.failures_in_a_row = 0;
+            }
+            Exchanged::Failed => {
+                self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+                self.successes = self.successes.saturating_sub(1);
+                if let Some(over) = self.failures_in_a_row.checked_sub(FAILURES_BEFORE_PAUSES) {
+                    let pause = PAUSE_MIN.saturating_mul(1 << (over / FAILURES_BEFORE_PAUSES).min(8)).min(PAUSE_MAX);
+                    self.resume_at = Some(now.plus(pause)).max(self.resume_at);
+                }
+            }
+        }
+    }
+
+    /// A held delivery is in the store as it is now; it waits there when it is to be tried again.
+    pub fn recorded(&mut self, order: u64, retry: Option<(Class, Timestamp)>) {
+        self.held.remove(&order);
+        for queue in &mut self.queues {
+            if let Some(refill) = &mut queue.refill {
+                refill.let_go.insert(order);
+            }
+        }
+        if let Some((class, due_at)) = retry {
+            self.stored_until(class, due_at);
+        }
+    }
+
+    /// Nothing in memory, nothing known in the store, nothing under way.
+    pub fn is_idle(&self) -> bool {
+        let quiet = |queue: &ClassQueue| {
+            queue.ready.is_empty()
+                && queue.reserved == 0
+                && queue.parking == 0
+                && queue.stored_due.is_none()
+                && queue.refill.is_none()
+        };
+        self.held.is_empty()
+            && self.in_exchange == 0
+            && !self.listed
+            && self.queues.iter().all(quiet)
+            && self.forgettable()
+    }
+
+    /// What it learnt of the endpoint is worth keeping while the endpoint is limited or failing: a
+    /// forgotten limiter would start with a full allowance.
+    fn forgettable(&self) -> bool {
+        self.resume_at.is_none() && self.failures_in_a_row == 0 && self.limiter == Gcra::default()
+    }
+}

@@ -1,0 +1,65 @@
+//! The one timer of dispatch: wakes lanes whose rate limit, pause or retry has come.
+
+use super::{Dispatcher, State};
+use dacapo_model::{Id, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Looked at this often even without a timer, as a net under lost wake-ups.
+const IDLE_LOOK: Duration = Duration::from_secs(5);
+
+impl Dispatcher {
+    /// Runs until `stop`.
+    pub async fn pace(self: Arc<Self>, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let wait = self.fire_due();
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.timer_set.notified() => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Fires what is due and says how long until the next.
+    fn fire_due(&self) -> Duration {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let mut woken = Vec::new();
+        while let Some((at, endpoint)) = state.timers.first().copied() {
+            if at > now {
+                break;
+            }
+            state.timers.pop_first();
+            woken.push(endpoint);
+        }
+        for endpoint in &woken {
+            state.wake(*endpoint, now);
+            state.list(*endpoint, now, &self.settings);
+        }
+        self.refill_hungry(&mut state, woken.into_iter());
+        let wait = state.timers.first().map_or(IDLE_LOOK, |(at, _)| at.since(now).min(IDLE_LOOK));
+        let room = state.has_room(&self.settings);
+        drop(state);
+        if room {
+            self.work.notify_one();
+        }
+        // Timers are exact to the microsecond, the runtime's to the millisecond.
+        wait.max(Duration::from_micros(500))
+    }
+}
+
+impl State {
+    fn wake(&mut self, endpoint: Id, now: Timestamp) {
+        let Some(lane) = self.lanes.get_mut(&endpoint) else { return };
+        if lane.resume_at.is_some_and(|at| at <= now) {
+            lane.resume_at = None;
+        }
+        // A later need of the same lane has a timer of its own only if it was set when it arose.
+        let later = [lane.resume_at, lane.next_stored_due()].into_iter().flatten().filter(|at| *at > now).min();
+        if let Some(at) = later {
+            self.set_timer(at, endpoint);
+        }
+    }
+}

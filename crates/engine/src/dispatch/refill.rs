@@ -1,0 +1,99 @@
+//! Reading waiting deliveries from the store into a lane's window.
+
+use super::{Dispatcher, Work};
+use dacapo_model::{Class, Clock, Id, Timestamp};
+use dacapo_store::Result;
+use dacapo_store::roles::Queue;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// Reads that may be asked for and not yet begun; further ones are asked for again a little later.
+pub const REQUESTS_QUEUED_MAX: usize = 1_024;
+/// When a read could not be asked for, or failed.
+pub const RETRY_AFTER: Duration = Duration::from_millis(50);
+/// Reads at the same time: fewer than the store has readers, so that queries find one free.
+const READS_MAX: usize = 2;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    pub project_id: Id,
+    pub endpoint_id: Id,
+    pub class: Class,
+    pub limit: usize,
+}
+
+pub struct Refiller {
+    pub store: Arc<dyn Queue>,
+    pub dispatcher: Arc<Dispatcher>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Refiller {
+    /// Runs until `stop`.
+    pub fn start(self, requests: mpsc::Receiver<Request>, stop: &CancellationToken) {
+        let refiller = Arc::new(self);
+        let requests = Arc::new(Mutex::new(requests));
+        for _ in 0..READS_MAX {
+            let (refiller, requests) = (Arc::clone(&refiller), Arc::clone(&requests));
+            let work = async move {
+                loop {
+                    let Some(request) = requests.lock().await.recv().await else { return };
+                    refiller.refill(request).await;
+                }
+            };
+            tokio::spawn(stop.clone().run_until_cancelled_owned(work));
+        }
+    }
+
+    async fn refill(&self, request: Request) {
+        let now = self.clock.now();
+        match self.read(request, now).await {
+            Ok((rows, next_due)) => self.dispatcher.refilled(request, rows, next_due, now),
+            Err(cause) => {
+                tracing::warn!(%cause, endpoint = %request.endpoint_id, "waiting deliveries could not be read; trying again");
+                self.dispatcher.refill_failed(request, now);
+            }
+        }
+    }
+
+    async fn read(&self, request: Request, now: Timestamp) -> Result<(Vec<Work>, Option<Timestamp>)> {
+        let rows = self.store.due(request.endpoint_id, request.class, now, request.limit).await?;
+        if rows.len() == request.limit {
+            return Ok((rows, None));
+        }
+        let next_due = self.store.next_due(request.endpoint_id, request.class, now).await?;
+        Ok((rows, next_due))
+    }
+}
+
+impl Dispatcher {
+    fn refilled(&self, request: Request, rows: Vec<Work>, next_due: Option<Timestamp>, now: Timestamp) {
+        let mut state = self.lock();
+        let lane = state.lane(request.project_id, request.endpoint_id);
+        let complete = rows.len() < request.limit;
+        let sizes = lane.refilled(request.class, rows, complete, next_due, now);
+        let due_next = lane.next_stored_due();
+        state.window_bytes += sizes.iter().sum::<usize>();
+        if let Some(at) = due_next.filter(|at| *at > now) {
+            state.set_timer(at, request.endpoint_id);
+        }
+        state.list(request.endpoint_id, now, &self.settings);
+        self.refill_hungry(&mut state, [request.endpoint_id].into_iter());
+        let room = state.has_room(&self.settings);
+        drop(state);
+        self.timer_set.notify_one();
+        if room {
+            self.work.notify_one();
+        }
+    }
+
+    fn refill_failed(&self, request: Request, now: Timestamp) {
+        let mut state = self.lock();
+        state.lane(request.project_id, request.endpoint_id).refill_failed(request.class);
+        state.set_timer(now.plus(RETRY_AFTER), request.endpoint_id);
+        drop(state);
+        self.timer_set.notify_one();
+    }
+}

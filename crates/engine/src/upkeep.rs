@@ -1,0 +1,82 @@
+//! Work beside the pipeline, each a task with a name: looks whether the store can be written again,
+//! drops what is older than is kept, reads the gauges.
+
+use crate::dispatch::Dispatcher;
+use crate::health::{Health, Readiness};
+use crate::metrics::{ClassLabel, Metrics};
+use crate::settings::Settings;
+use dacapo_model::{Class, Clock};
+use dacapo_store::Store;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+const GAUGES_EVERY: Duration = Duration::from_secs(15);
+const RETENTION_EVERY: Duration = Duration::from_secs(60);
+/// Events one retention call removes: short enough not to hold the writer up.
+const RETENTION_EVENTS_MAX: usize = 1_000;
+
+pub struct Upkeep {
+    pub store: Arc<dyn Store>,
+    pub dispatcher: Arc<Dispatcher>,
+    pub readiness: Arc<Readiness>,
+    pub clock: Arc<dyn Clock>,
+    pub settings: Settings,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Upkeep {
+    /// Starts all tasks; they end with `stop`.
+    pub fn start(self, stop: &CancellationToken) {
+        let upkeep = Arc::new(self);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&upkeep).probe()));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&upkeep).read_gauges()));
+        if let Some(keep) = upkeep.settings.retention {
+            tokio::spawn(stop.clone().run_until_cancelled_owned(upkeep.retain(keep)));
+        }
+    }
+
+    async fn probe(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(PROBE_EVERY).await;
+            let unready = matches!(self.readiness.get(), Health::Unready { .. });
+            self.metrics.ready.set(i64::from(!unready));
+            if unready && self.store.probe().await.is_ok() {
+                self.readiness.set(Health::Ready);
+                self.metrics.ready.set(1);
+            }
+        }
+    }
+
+    async fn read_gauges(self: Arc<Self>) {
+        loop {
+            self.metrics.in_exchange.set(i64::try_from(self.dispatcher.in_exchange()).unwrap_or(i64::MAX));
+            if let Ok(backlog) = self.store.backlog().await {
+                let now = self.clock.now();
+                for class in Class::ALL {
+                    let of_class = || backlog.iter().filter(|waiting| waiting.class == class);
+                    let depth: u64 = of_class().map(|waiting| waiting.count).sum();
+                    let oldest = of_class().map(|waiting| now.since(waiting.next_due)).max().unwrap_or_default();
+                    let label = ClassLabel::from(class);
+                    self.metrics.queue_depth.get_or_create(&label).set(i64::try_from(depth).unwrap_or(i64::MAX));
+                    self.metrics.queue_age_seconds.get_or_create(&label).set(oldest.as_secs_f64());
+                }
+            }
+            tokio::time::sleep(GAUGES_EVERY).await;
+        }
+    }
+
+    async fn retain(self: Arc<Self>, keep: Duration) {
+        loop {
+            let cutoff = self.clock.now().minus(keep);
+            match self.store.drop_before(cutoff, RETENTION_EVENTS_MAX).await {
+                // More may follow at once; in between the writer serves others.
+                Ok(dropped) if dropped.events > 0 => continue,
+                Ok(_) => {}
+                Err(cause) => tracing::warn!(%cause, "retention put off"),
+            }
+            tokio::time::sleep(RETENTION_EVERY).await;
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Switches endpoints off: on 410, and, where the project asks for it, when a delivery used up its
+//! retries (contracts/convoy.md §6.7).
+
+use dacapo_model::catalog::Change;
+use dacapo_model::delivery::Reason;
+use dacapo_model::endpoint::Status;
+use dacapo_model::{Clock, Id};
+use dacapo_store::LiveCatalog;
+use dacapo_store::roles::Report;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Endpoints that may wait to be switched off; one that finds no place is reported again by its next failure.
+const QUEUED_MAX: usize = 1_024;
+
+#[derive(Clone)]
+pub struct Warden {
+    queue: mpsc::Sender<Verdict>,
+}
+
+#[derive(Clone, Copy)]
+struct Verdict {
+    project: Id,
+    endpoint: Id,
+    gone: bool,
+}
+
+impl Warden {
+    pub fn start(catalog: Arc<LiveCatalog>, clock: Arc<dyn Clock>) -> Self {
+        let (queue, mut verdicts) = mpsc::channel(QUEUED_MAX);
+        tokio::spawn(async move {
+            while let Some(verdict) = verdicts.recv().await {
+                switch_off(&catalog, clock.as_ref(), verdict).await;
+            }
+        });
+        Self { queue }
+    }
+
+    /// Never waits.
+    pub fn look_at(&self, report: &Report) {
+        let gone = match report.delivery.reason {
+            Some(Reason::Gone) => true,
+            Some(Reason::RetryLimit) => false,
+            _ => return,
+        };
+        let _ = self.queue.try_send(Verdict {
+            project: report.delivery.project_id,
+            endpoint: report.delivery.endpoint_id,
+            gone,
+        });
+    }
+}
+
+async fn switch_off(catalog: &LiveCatalog, clock: &dyn Clock, verdict: Verdict) {
+    let edit = catalog.edit().await;
+    let Some(view) = edit.snapshot().project(verdict.project) else { return };
+    if !verdict.gone && !view.project.config.disable_endpoint {
+        return;
+    }
+    let Some(endpoint) = view.live_endpoint(verdict.endpoint).filter(|endpoint| endpoint.status != Status::Inactive)
+    else {
+        return;
+    };
+    let mut changed = (**endpoint).clone();
+    changed.status = Status::Inactive;
+    changed.version += 1;
+    changed.updated_at = clock.now();
+    match edit.write(vec![Change::Endpoint(Arc::new(changed))]).await {
+        Ok(()) => tracing::info!(endpoint = %verdict.endpoint, gone = verdict.gone, "endpoint switched off"),
+        Err(cause) => tracing::warn!(%cause, endpoint = %verdict.endpoint, "endpoint could not be switched off"),
+    }
+}
