@@ -15,6 +15,8 @@ mod fair;
 mod lane;
 mod pacer;
 mod refill;
+#[cfg(test)]
+mod simulation;
 
 pub use refill::Refiller;
 

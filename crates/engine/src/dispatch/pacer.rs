@@ -23,7 +23,7 @@ impl Dispatcher {
     }
 
     /// Fires what is due and says how long until the next.
-    fn fire_due(&self) -> Duration {
+    pub(super) fn fire_due(&self) -> Duration {
         let now = self.clock.now();
         let mut state = self.lock();
         let mut woken = Vec::new();

@@ -69,7 +69,7 @@ impl Refiller {
 }
 
 impl Dispatcher {
-    fn refilled(&self, request: Request, rows: Vec<Work>, next_due: Option<Timestamp>, now: Timestamp) {
+    pub(super) fn refilled(&self, request: Request, rows: Vec<Work>, next_due: Option<Timestamp>, now: Timestamp) {
         let mut state = self.lock();
         let lane = state.lane(request.project_id, request.endpoint_id);
         let complete = rows.len() < request.limit;
@@ -89,7 +89,7 @@ impl Dispatcher {
         }
     }
 
-    fn refill_failed(&self, request: Request, now: Timestamp) {
+    pub(super) fn refill_failed(&self, request: Request, now: Timestamp) {
         let mut state = self.lock();
         state.lane(request.project_id, request.endpoint_id).refill_failed(request.class);
         state.set_timer(now.plus(RETRY_AFTER), request.endpoint_id);

@@ -1,0 +1,288 @@
+//! Dispatch against a store that is a map, with every step of the seam in random order: commits that
+//! fail, reads that return late, records that come later still. What must hold: a delivery is never
+//! handed out twice at a time, never after it settled, and every one is handed out in the end.
+
+use super::refill::Request;
+use super::{Dispatcher, Exchanged, Work};
+use crate::settings::Settings;
+use async_trait::async_trait;
+use dacapo_model::attempt::HeaderLines;
+use dacapo_model::clock::ManualClock;
+use dacapo_model::delivery::Mode;
+use dacapo_model::event::{Audience, ConnectFace, FanOut, Target};
+use dacapo_model::id::SystemEntropy;
+use dacapo_model::retry::{Kind, Policy};
+use dacapo_model::{Clock, Event, Id, IdSource, Status, Timestamp};
+use dacapo_store::LiveCatalog;
+use dacapo_store::roles::{Catalog, Contents, Report};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+struct EmptyCatalog;
+
+#[async_trait]
+impl Catalog for EmptyCatalog {
+    async fn load(&self) -> dacapo_store::Result<Contents> {
+        Ok(Contents::default())
+    }
+
+    async fn write(&self, _: Vec<dacapo_model::catalog::Change>) -> dacapo_store::Result<u64> {
+        Ok(1)
+    }
+}
+
+/// splitmix64: the same seed, the same walk.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut value = self.0;
+        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (value ^ (value >> 31)) % sides
+    }
+}
+
+struct World {
+    dice: Dice,
+    clock: Arc<ManualClock>,
+    ids: IdSource,
+    dispatcher: Arc<Dispatcher>,
+    requests: mpsc::Receiver<Request>,
+    /// What the store's queue holds, by order.
+    waiting: BTreeMap<u64, Work>,
+    /// Reads under way, with the rows their snapshot showed.
+    reads: Vec<(Request, Timestamp, Vec<Work>)>,
+    in_exchange: Vec<Work>,
+    unrecorded: Vec<Report>,
+    /// Not settled in the store yet.
+    owed: HashSet<u64>,
+    events: HashMap<u64, Arc<Event>>,
+    attempts: HashMap<u64, u32>,
+}
+
+impl World {
+    async fn new(seed: u64) -> Self {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_700_000_000_000)));
+        let (catalog, _) = LiveCatalog::load(Arc::new(EmptyCatalog)).await.expect("an empty catalog");
+        let settings =
+            Settings { lane_window_max: 6, exchanges_max: 10, window_bytes_max: 12_000, ..Settings::default() };
+        let (dispatcher, requests) = Dispatcher::new(Arc::new(catalog), Arc::clone(&clock) as Arc<dyn Clock>, settings);
+        Self {
+            dice: Dice(seed),
+            clock,
+            ids: IdSource::new(SystemEntropy),
+            dispatcher,
+            requests,
+            waiting: BTreeMap::new(),
+            reads: Vec::new(),
+            in_exchange: Vec::new(),
+            unrecorded: Vec::new(),
+            owed: HashSet::new(),
+            events: HashMap::new(),
+            attempts: HashMap::new(),
+        }
+    }
+
+    fn event(&mut self) -> Arc<Event> {
+        let targets: Vec<Target> = (0..=self.dice.roll(3)).map(|_| target(self.dice.roll(3))).collect();
+        let (id, created_at) = self.ids.event(self.clock.now(), 3);
+        Arc::new(Event {
+            id,
+            project_id: Id::from_u128(u128::from(self.dice.roll(1)) + 1),
+            event_type: "t".to_owned(),
+            data: bytes::Bytes::from_static(b"{}"),
+            headers: HeaderLines::new(),
+            source_id: None,
+            url_query: String::new(),
+            url_path: String::new(),
+            idempotency_key: String::new(),
+            is_duplicate: false,
+            audience: Audience::Project,
+            fan_out: FanOut::Success,
+            targets,
+            created_at,
+            connect: ConnectFace::default(),
+        })
+    }
+
+    fn commit(&mut self) {
+        let events: Vec<Arc<Event>> = (0..=self.dice.roll(4)).map(|_| self.event()).collect();
+        let batch = self.dispatcher.place(&events);
+        let parked: Vec<Vec<u32>> = batch.into_iter().map(|item| item.parked).collect();
+        if self.dice.roll(10) == 0 {
+            self.dispatcher.take_back(&events, &parked);
+            return;
+        }
+        // One event of the batch may be refused alone.
+        let refused = self.dice.roll(8) as usize;
+        for (index, (event, parked)) in events.iter().zip(&parked).enumerate() {
+            if index == refused {
+                continue;
+            }
+            for child in 0..u32::try_from(event.targets.len()).expect("few") {
+                let delivery = event.delivery(child).expect("a target");
+                self.owed.insert(delivery.id.order());
+                self.events.insert(delivery.id.order(), Arc::clone(event));
+                if parked.contains(&child) {
+                    let work = Work { delivery, event: Arc::clone(event) };
+                    self.waiting.insert(work.delivery.id.order(), work);
+                }
+            }
+        }
+        self.dispatcher.offer(&events, &parked, |index| index != refused);
+    }
+
+    fn take(&mut self) {
+        let Some(work) = self.dispatcher.take() else { return };
+        let order = work.delivery.id.order();
+        assert!(self.owed.contains(&order), "handed out after it settled");
+        assert!(self.in_exchange.iter().all(|other| other.delivery.id != work.delivery.id), "handed out twice");
+        assert!(
+            self.unrecorded.iter().all(|report| report.delivery.id != work.delivery.id),
+            "handed out before its record"
+        );
+        assert_eq!(
+            work.delivery.attempts,
+            self.attempts.get(&order).copied().unwrap_or(0),
+            "handed out as it was before"
+        );
+        self.in_exchange.push(work);
+    }
+
+    fn finish(&mut self, always_succeed: bool) {
+        if self.in_exchange.is_empty() {
+            return;
+        }
+        let index = self.dice.roll(self.in_exchange.len() as u64) as usize;
+        let work = self.in_exchange.swap_remove(index);
+        let mut delivery = work.delivery;
+        delivery.attempts += 1;
+        self.attempts.insert(delivery.id.order(), delivery.attempts);
+        let success = always_succeed || self.dice.roll(3) > 0;
+        if success {
+            delivery.status = Status::Success;
+        } else {
+            delivery.status = Status::Retry;
+            delivery.due_at = self.clock.now().plus(Duration::from_millis(self.dice.roll(200)));
+        }
+        let exchanged = if success { Exchanged::Succeeded } else { Exchanged::Failed };
+        self.dispatcher.finished(delivery.endpoint_id, exchanged);
+        self.unrecorded.push(Report { delivery, attempt: None });
+    }
+
+    fn record(&mut self) {
+        let count = self.dice.roll(self.unrecorded.len() as u64 + 1) as usize;
+        let batch: Vec<Report> = self.unrecorded.drain(..count).collect();
+        for report in &batch {
+            let order = report.delivery.id.order();
+            if report.delivery.status.is_settled() {
+                self.waiting.remove(&order);
+                self.owed.remove(&order);
+                continue;
+            }
+            let event = Arc::clone(&self.events[&order]);
+            self.waiting.insert(order, Work { delivery: report.delivery.clone(), event });
+        }
+        self.dispatcher.recorded(&batch);
+    }
+
+    fn begin_read(&mut self) {
+        let Ok(request) = self.requests.try_recv() else { return };
+        let now = self.clock.now();
+        let mut rows: Vec<Work> = self
+            .waiting
+            .values()
+            .filter(|work| work.delivery.endpoint_id == request.endpoint_id)
+            .filter(|work| work.delivery.class() == request.class && work.delivery.due_at <= now)
+            .cloned()
+            .collect();
+        rows.sort_by_key(|work| (work.delivery.due_at, work.delivery.id));
+        rows.truncate(request.limit);
+        self.reads.push((request, now, rows));
+    }
+
+    fn end_read(&mut self) {
+        if self.reads.is_empty() {
+            return;
+        }
+        let index = self.dice.roll(self.reads.len() as u64) as usize;
+        let (request, at, rows) = self.reads.swap_remove(index);
+        if self.dice.roll(10) == 0 {
+            self.dispatcher.refill_failed(request, at);
+            return;
+        }
+        let next_due = (rows.len() < request.limit).then(|| self.next_due(&request, at)).flatten();
+        self.dispatcher.refilled(request, rows, next_due, at);
+    }
+
+    fn next_due(&self, request: &Request, after: Timestamp) -> Option<Timestamp> {
+        let of_lane = self.waiting.values().map(|work| &work.delivery);
+        of_lane
+            .filter(|delivery| delivery.endpoint_id == request.endpoint_id && delivery.class() == request.class)
+            .map(|delivery| delivery.due_at)
+            .filter(|due| *due > after)
+            .min()
+    }
+
+    fn tick(&mut self, millis: u64) {
+        self.clock.advance(Duration::from_millis(millis));
+        self.dispatcher.fire_due();
+    }
+
+    fn step(&mut self) {
+        match self.dice.roll(12) {
+            0 | 1 => self.commit(),
+            2..=4 => self.take(),
+            5..=6 => self.finish(false),
+            7 => self.record(),
+            8 => self.begin_read(),
+            9 => self.end_read(),
+            _ => {
+                let millis = self.dice.roll(50);
+                self.tick(millis);
+            }
+        }
+    }
+}
+
+fn target(endpoint: u64) -> Target {
+    Target {
+        endpoint_id: Id::from_u128(u128::from(endpoint) + 10),
+        subscription_id: Id::from_u128(77),
+        mode: Mode::AtLeastOnce,
+        policy: Policy { kind: Kind::Linear, interval_s: 1, limit: 100 },
+        discarded: None,
+    }
+}
+
+/// Walks per run; each is a few hundred steps.
+const WALKS: u64 = 300;
+const STEPS: usize = 600;
+const SETTLING_STEPS: usize = 20_000;
+
+#[tokio::test]
+async fn every_delivery_is_handed_out_and_none_twice() {
+    for seed in 0..WALKS {
+        let mut world = World::new(seed).await;
+        for _ in 0..STEPS {
+            world.step();
+        }
+        for _ in 0..SETTLING_STEPS {
+            if world.owed.is_empty() {
+                break;
+            }
+            world.begin_read();
+            world.end_read();
+            world.take();
+            world.finish(true);
+            world.record();
+            world.tick(5);
+        }
+        assert!(world.owed.is_empty(), "seed {seed}: {} deliveries were forgotten", world.owed.len());
+        assert_eq!(world.dispatcher.lock().window_bytes, 0, "seed {seed}: the window's bytes add up");
+    }
+}
