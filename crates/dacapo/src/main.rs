@@ -1,1 +1,82 @@
-fn main() {}
+//! Dacapo, the program: crypto provider → configuration → telemetry → build → announce → serve → drain.
+
+mod announce;
+mod cli;
+mod config;
+mod files;
+mod first_run;
+mod gateway;
+mod listen;
+mod serve;
+mod server;
+mod shutdown;
+mod telemetry;
+mod terminal;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use cli::{Cli, ConfigOptions, ServerOptions, Verb};
+use config::{Config, Sources};
+use std::process::ExitCode;
+
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Exit code of a start that was refused for what it was told.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::error(&format!("{error:#}"));
+            ExitCode::from(if error.is::<config::Problems>() { EXIT_USAGE } else { 1 })
+        }
+    }
+}
+
+fn run(command: Verb) -> Result<()> {
+    // TLS is the transport's business, which names its provider itself; this is for whoever does not.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match command {
+        Verb::Serve(options) => {
+            let config = Config::from_sources(&gather(&options)?)?;
+            telemetry::start(&config);
+            raise_open_files_limit();
+            runtime()?.block_on(serve::run(config))
+        }
+        Verb::Listen(options) => runtime()?.block_on(listen::run(options)),
+        Verb::Config(options) => show_config(&options),
+    }
+}
+
+fn show_config(options: &ConfigOptions) -> Result<()> {
+    if options.markdown {
+        terminal::print(&config::show::markdown());
+        return Ok(());
+    }
+    let sources = gather(&options.server)?;
+    // What does not pass the checks is not in force.
+    Config::from_sources(&sources)?;
+    terminal::print(&config::show::effective(&sources));
+    Ok(())
+}
+
+fn gather(options: &ServerOptions) -> Result<Sources, config::Problems> {
+    config::gather(options.file.as_deref(), &config::environment(), &options.flags)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+}
+
+/// Each connection is an open file, and shells allow few by default.
+fn raise_open_files_limit() {
+    const OPEN_FILES_WANTED: u64 = 65_536;
+    match rlimit::increase_nofile_limit(OPEN_FILES_WANTED) {
+        Ok(limit) => tracing::debug!(limit, "open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+    }
+}

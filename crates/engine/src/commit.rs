@@ -2,8 +2,9 @@
 //!
 //! - In: routed events, each with a caller who waits.
 //! - Out: the callers' answers, and the deliveries to dispatch, without reading them back.
-//! - Promise: a caller hears `Ok` only after the store's commit. What arrived while one batch was
-//!   being flushed is the next batch: no delay when idle, large batches under load.
+//! - Promise: a caller hears `Ok` only after the store's commit. What arrived while one transaction
+//!   was being flushed is in the next: no delay when idle, large transactions under load. Ids rise in
+//!   the order in which batches reach the store.
 //! - Failure: the whole batch is refused when the store cannot commit; an item that collides with
 //!   another fails alone.
 
@@ -11,10 +12,12 @@ use crate::accept::{Accepted, RETRY_AFTER, Refusal};
 use crate::dispatch::Dispatcher;
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
-use dacapo_model::{Clock, Event, IdSource};
+use dacapo_model::{Clock, Event, IdSource, Timestamp};
 use dacapo_store::StoreError;
 use dacapo_store::roles::{Commit, Committed};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
+use std::task::Poll;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +25,11 @@ use tokio_util::sync::CancellationToken;
 const EVENTS_QUEUED_MAX: usize = 8_192;
 /// Events of one batch.
 const BATCH_EVENTS_MAX: usize = 512;
+/// Batches handed to the store and not yet answered. The store puts all it has been handed into its
+/// next transaction, so a batch need not wait for the one before it.
+const BATCHES_IN_FLIGHT_MAX: usize = 16;
 
+type StoreAnswer = dacapo_store::Result<Vec<Committed>>;
 type Answer = oneshot::Sender<Result<Accepted, Refusal>>;
 
 /// The committer's door.
@@ -52,29 +59,50 @@ pub struct Committer {
     pub metrics: Arc<Metrics>,
 }
 
+/// A batch on its way to disk.
+struct Batch {
+    events: Vec<Arc<Event>>,
+    /// Per event, the targets that memory had no room for.
+    parked: Vec<Vec<u32>>,
+    answers: Vec<Answer>,
+    started: Timestamp,
+}
+
 impl Committer {
     /// Runs until `stop`, then commits what is queued and ends.
     pub fn start(self, stop: CancellationToken) -> (Intake, tokio::task::JoinHandle<()>) {
-        let (intake, mut queue) = mpsc::channel(EVENTS_QUEUED_MAX);
-        let task = tokio::spawn(async move {
-            let mut arrived = Vec::with_capacity(BATCH_EVENTS_MAX);
-            loop {
-                tokio::select! {
-                    biased;
-                    count = queue.recv_many(&mut arrived, BATCH_EVENTS_MAX) => {
-                        if count == 0 {
-                            return;
-                        }
-                        self.commit(&mut arrived).await;
-                    }
-                    () = stop.cancelled(), if !queue.is_closed() => queue.close(),
-                }
-            }
-        });
-        (Intake(intake), task)
+        let (intake, queue) = mpsc::channel(EVENTS_QUEUED_MAX);
+        (Intake(intake), tokio::spawn(self.run(queue, stop)))
     }
 
-    async fn commit(&self, arrived: &mut Vec<(Event, Answer)>) {
+    async fn run(self, mut queue: mpsc::Receiver<(Event, Answer)>, stop: CancellationToken) {
+        let mut arrived = Vec::with_capacity(BATCH_EVENTS_MAX);
+        let mut in_flight = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                biased;
+                Some((batch, result)) = in_flight.next(), if !in_flight.is_empty() => self.finish(batch, result),
+                count = queue.recv_many(&mut arrived, BATCH_EVENTS_MAX), if in_flight.len() < BATCHES_IN_FLIGHT_MAX => {
+                    if count == 0 {
+                        break;
+                    }
+                    let mut commit = Box::pin(self.commit(&mut arrived));
+                    // Polled here once, so that batches reach the store in the order of their ids.
+                    match futures_util::poll!(commit.as_mut()) {
+                        Poll::Ready((batch, result)) => self.finish(batch, result),
+                        Poll::Pending => in_flight.push(commit),
+                    }
+                }
+                () = stop.cancelled(), if !queue.is_closed() => queue.close(),
+            }
+        }
+        while let Some((batch, result)) = in_flight.next().await {
+            self.finish(batch, result);
+        }
+    }
+
+    /// Gives ids and places, and hands the batch to the store when first polled.
+    fn commit(&self, arrived: &mut Vec<(Event, Answer)>) -> impl Future<Output = (Batch, StoreAnswer)> + use<> {
         let started = self.clock.now();
         let mut events = Vec::with_capacity(arrived.len());
         let mut answers = Vec::with_capacity(arrived.len());
@@ -84,21 +112,26 @@ impl Committer {
             events.push(Arc::new(event));
             answers.push(answer);
         }
-        let batch = self.dispatcher.place(&events);
-        let parked: Vec<Vec<u32>> = batch.iter().map(|item| item.parked.clone()).collect();
-        let result = self.store.commit(batch).await;
-        self.metrics.commit_batch_size.observe(events.len() as f64);
-        self.metrics.commit_seconds.observe(self.clock.now().since(started).as_secs_f64());
+        let new_events = self.dispatcher.place(&events);
+        let parked = new_events.iter().map(|item| item.parked.clone()).collect();
+        let batch = Batch { events, parked, answers, started };
+        let store = Arc::clone(&self.store);
+        async move { (batch, store.commit(new_events).await) }
+    }
+
+    fn finish(&self, batch: Batch, result: StoreAnswer) {
+        self.metrics.commit_batch_size.observe(batch.events.len() as f64);
+        self.metrics.commit_seconds.observe(self.clock.now().since(batch.started).as_secs_f64());
         match result {
-            Ok(committed) => self.committed(events, &parked, &committed, answers),
-            Err(cause) => self.failed(&events, &parked, &cause, answers),
+            Ok(committed) => self.committed(batch, &committed),
+            Err(cause) => self.failed(batch, &cause),
         }
     }
 
-    fn committed(&self, events: Vec<Arc<Event>>, parked: &[Vec<u32>], committed: &[Committed], answers: Vec<Answer>) {
+    fn committed(&self, batch: Batch, committed: &[Committed]) {
         let stored = |index: usize| committed.get(index) == Some(&Committed::Stored);
-        self.dispatcher.offer(&events, parked, stored);
-        for ((event, outcome), answer) in events.into_iter().zip(committed).zip(answers) {
+        self.dispatcher.offer(&batch.events, &batch.parked, stored);
+        for ((event, outcome), answer) in batch.events.into_iter().zip(committed).zip(batch.answers) {
             let accepted = match outcome {
                 Committed::Stored => Ok(Accepted { event, duplicate_of: None }),
                 Committed::Duplicate { first } => Ok(Accepted { event, duplicate_of: Some(*first) }),
@@ -113,15 +146,15 @@ impl Committer {
         }
     }
 
-    fn failed(&self, events: &[Arc<Event>], parked: &[Vec<u32>], cause: &StoreError, answers: Vec<Answer>) {
-        self.dispatcher.take_back(events, parked);
+    fn failed(&self, batch: Batch, cause: &StoreError) {
+        self.dispatcher.take_back(&batch.events, &batch.parked);
         let reason = cause.to_string();
         if cause.is_unavailable() {
             self.readiness.set(Health::Unready { reason: reason.clone() });
         } else {
-            tracing::error!(%cause, events = events.len(), "a commit was refused");
+            tracing::error!(%cause, events = batch.events.len(), "a commit was refused");
         }
-        for answer in answers {
+        for answer in batch.answers {
             let _ = answer.send(Err(Refusal::Unavailable { reason: reason.clone(), retry_after: RETRY_AFTER }));
         }
     }

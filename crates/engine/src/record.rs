@@ -3,7 +3,7 @@
 //! - In: reports from couriers.
 //! - Out: history in the store; word to dispatch of what is settled and what waits again; word to
 //!   the warden of endpoints to switch off.
-//! - Promise: everything reported is recorded in the end, in the order it came. What a crash cuts
+//! - Promise: everything reported is recorded in the end. What a crash cuts
 //!   off before its record is sent again.
 //! - Failure: while the store cannot be written the batch is kept and tried again, and the bounded
 //!   queue behind it holds the couriers back.
@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::warden::Warden;
 use dacapo_store::StoreError;
 use dacapo_store::roles::{Record, Report};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -22,6 +23,9 @@ use tokio::task::JoinHandle;
 /// Reports that may wait to be recorded; couriers wait beyond that.
 pub const REPORTS_QUEUED_MAX: usize = 2_048;
 const BATCH_REPORTS_MAX: usize = 512;
+/// Batches handed to the store and not yet answered; it puts all of them into its next transaction.
+/// A delivery is in one of them at most: dispatch holds it until it is recorded.
+const BATCHES_IN_FLIGHT_MAX: usize = 8;
 /// Between two tries while the store cannot be written.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -37,35 +41,46 @@ impl Recorder {
     /// Runs until every sender of reports is gone.
     pub fn start(self, mut reports: mpsc::Receiver<Report>) -> JoinHandle<()> {
         tokio::spawn(async move {
-            let mut batch = Vec::with_capacity(BATCH_REPORTS_MAX);
-            while reports.recv_many(&mut batch, BATCH_REPORTS_MAX).await > 0 {
-                self.metrics.record_batch_size.observe(batch.len() as f64);
-                self.record(&batch).await;
-                self.dispatcher.recorded(&batch);
-                batch.iter().for_each(|report| self.warden.look_at(report));
-                batch.clear();
+            let mut arrived = Vec::with_capacity(BATCH_REPORTS_MAX);
+            let mut in_flight = FuturesUnordered::new();
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(()) = in_flight.next(), if !in_flight.is_empty() => {}
+                    count = reports.recv_many(&mut arrived, BATCH_REPORTS_MAX), if in_flight.len() < BATCHES_IN_FLIGHT_MAX => {
+                        if count == 0 {
+                            break;
+                        }
+                        let batch = Arc::from_iter(arrived.drain(..));
+                        in_flight.push(self.record(batch));
+                    }
+                }
             }
+            while in_flight.next().await.is_some() {}
         })
     }
 
-    async fn record(&self, batch: &[Report]) {
+    async fn record(&self, batch: Arc<[Report]>) {
+        self.metrics.record_batch_size.observe(batch.len() as f64);
         loop {
-            match self.store.record(batch.to_vec()).await {
-                Ok(()) => return,
+            match self.store.record(Arc::clone(&batch)).await {
+                Ok(()) => break,
                 Err(cause @ StoreError::Unavailable(_)) => {
                     self.readiness.set(Health::Unready { reason: cause.to_string() });
                     tokio::time::sleep(TRY_AGAIN_AFTER).await;
                 }
-                Err(cause) => return self.record_one_by_one(batch, &cause).await,
+                Err(cause) => break self.record_one_by_one(&batch, &cause).await,
             }
         }
+        self.dispatcher.recorded(&batch);
+        batch.iter().for_each(|report| self.warden.look_at(report));
     }
 
     /// Something in the batch is refused for good: the rest must not suffer for it.
     async fn record_one_by_one(&self, batch: &[Report], cause: &StoreError) {
         tracing::error!(%cause, reports = batch.len(), "a batch of reports was refused; recording them one by one");
         for report in batch {
-            if let Err(cause) = self.store.record(vec![report.clone()]).await {
+            if let Err(cause) = self.store.record(Arc::from([report.clone()])).await {
                 tracing::error!(%cause, delivery = %report.delivery.id, "a report could not be recorded; the delivery will be sent again");
             }
         }

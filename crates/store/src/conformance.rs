@@ -1,1 +1,127 @@
-//! TBD
+//! The contract of [`crate::roles`] as tests: the definition of what an engine must do.
+//!
+//! A promise is an async function that takes a [`Subject`], a fresh store; [`suite!`] makes a test
+//! of each. An engine says how a store of its is made and what a crash leaves of it ([`Place`]) and
+//! runs all of them in its own tests:
+//!
+//! ```text
+//! mod conformance { crate::conformance::suite!(super::place); }
+//! ```
+//! A promise that is missing from the list below is dead code, and the compiler says so.
+
+pub mod catalog;
+pub mod commit;
+pub mod lease;
+pub mod lists;
+pub mod model;
+pub mod query;
+pub mod queue;
+pub mod record;
+pub mod replay;
+pub mod resend;
+pub mod retention;
+pub mod subject;
+
+pub use subject::{Place, Subject};
+
+/// `$place` is a function without arguments that gives a `Box<dyn Place>` with nothing in it.
+macro_rules! suite {
+    ($place:expr) => {
+        $crate::conformance::role!($place, commit:
+            an_ok_survives_a_crash,
+            answers_come_in_the_order_of_the_items,
+            a_taken_id_fails_alone,
+            a_key_is_first_come_within_a_batch,
+            a_key_is_remembered_across_batches_and_restarts,
+            keys_of_projects_are_independent,
+            born_discarded_is_settled_and_never_due,
+            every_field_of_an_event_reads_back,
+            a_probe_answers);
+        $crate::conformance::role!($place, queue:
+            fresh_deliveries_come_back_after_a_crash_once_and_in_order,
+            recorded_deliveries_do_not_come_back,
+            a_late_commit_of_an_early_id_survives_a_crash,
+            parked_targets_are_due_at_once,
+            due_is_ordered_limited_and_bounded_in_time,
+            next_due_looks_past_a_moment,
+            the_backlog_counts_each_lane);
+        $crate::conformance::role!($place, record:
+            a_success_settles,
+            a_retry_waits_until_it_is_due,
+            a_retry_of_a_fresh_delivery_survives_a_crash_as_it_is,
+            recording_twice_changes_nothing,
+            two_reports_of_one_delivery_in_one_batch,
+            a_report_about_a_settled_delivery_keeps_its_attempt_only,
+            a_late_report_does_not_undo_a_resend,
+            given_up_without_an_attempt,
+            a_report_about_nothing_makes_nothing);
+        $crate::conformance::role!($place, resend:
+            each_kind_takes_its_states_only,
+            unknown_and_foreign_ids_are_unknown,
+            answers_come_in_the_order_of_the_ids,
+            history_survives_and_goes_on_counting,
+            a_resend_survives_a_crash);
+        $crate::conformance::role!($place, replay:
+            new_deliveries_wait_in_their_own_class,
+            a_key_gives_the_first_answer_again,
+            a_key_is_forgotten_after_its_window,
+            fifty_racing_calls_write_once,
+            an_unknown_event_writes_nothing,
+            an_event_nobody_matched_becomes_matched,
+            a_replay_born_discarded_is_settled);
+        $crate::conformance::role!($place, query:
+            an_id_is_found_by_all_of_its_bits,
+            nothing_is_shown_to_another_project,
+            a_key_finds_its_first_event,
+            attempts_are_the_newest_oldest_first,
+            events_filter_alone_and_combined,
+            events_of_an_endpoint_include_replays_to_it,
+            deliveries_filter_alone,
+            deliveries_filter_combined,
+            filters_of_more_values_than_a_statement_takes,
+            windows_are_inclusive_to_the_millisecond,
+            windows_beyond_all_ids);
+        $crate::conformance::role!($place, lists:
+            events_page_both_ways,
+            deliveries_page_both_ways_across_all_states,
+            a_walk_sees_each_row_once_while_events_arrive,
+            a_walk_upward_meets_no_gap_within_what_is_committed);
+        $crate::conformance::role!($place, catalog:
+            rows_read_back_in_an_order_that_applies,
+            a_version_rises_with_each_write_and_survives,
+            ids_rise_over_restarts,
+            a_live_catalog_shows_what_was_written,
+            an_edit_goes_through_when_its_caller_gives_up);
+        $crate::conformance::role!($place, lease:
+            a_store_has_one_owner,
+            a_release_gives_the_store_up,
+            verbs_answer_unavailable_after_a_release,
+            a_release_loses_nothing);
+        $crate::conformance::role!($place, retention:
+            only_what_is_old_goes,
+            what_is_owed_stays_and_so_does_what_is_younger,
+            a_sibling_still_fresh_keeps_its_event,
+            a_replay_still_owed_keeps_its_event,
+            a_call_is_bounded,
+            a_key_goes_with_its_event,
+            a_duplicate_takes_no_key_along);
+        $crate::conformance::role!($place, model:
+            any_sequence_keeps_every_delivery_in_one_state);
+    };
+}
+
+macro_rules! role {
+    ($place:expr, $role:ident: $($promise:ident),+ $(,)?) => {
+        mod $role {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    let subject = $crate::conformance::Subject::new($place()).await;
+                    $crate::conformance::$role::$promise(subject).await;
+                }
+            )+
+        }
+    };
+}
+
+pub(crate) use {role, suite};

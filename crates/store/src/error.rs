@@ -15,6 +15,9 @@ pub enum StoreError {
     /// Another process holds the data directory.
     #[error("the data directory {0} is in use by another process")]
     InUse(String),
+    /// Reading took longer than anybody waits for a list: narrow the filter.
+    #[error("reading took too long")]
+    TooSlow,
     /// A statement was refused for a reason that will not pass.
     #[error("the store refused a statement: {0}")]
     Refused(String),

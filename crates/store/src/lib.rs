@@ -1,9 +1,10 @@
 //! What Dacapo remembers: the durability contract ([`roles`]) and the engines that keep it.
 //!
 //! A stage of the pipeline is handed the role it needs and nothing else; which engine runs is known
-//! to nobody outside this crate. [`conformance`] is the contract as tests: every engine runs it.
+//! to nobody outside this crate. `conformance` is the contract as tests: every engine runs it.
 
-pub mod conformance;
+#[cfg(test)]
+mod conformance;
 pub mod error;
 pub mod live;
 pub mod roles;

@@ -13,6 +13,7 @@ mod codec;
 mod commit;
 mod error;
 mod fresh;
+mod gate;
 mod lease;
 mod query;
 mod queue;
@@ -23,20 +24,32 @@ mod requeue;
 mod retention;
 mod schema;
 mod sql;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use crate::{Result, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-/// The embedded store of one process.
+/// The embedded store of one process. Dropping it without [`crate::roles::Lease::release`] finishes
+/// what was queued and frees the directory too.
 pub struct SqliteStore {
+    /// For people's lists, which may be slow.
+    history: Arc<readers::Readers>,
+    /// For dispatch and start-up: never waits behind a slow list.
+    work: Arc<readers::Readers>,
     writer: writer::Writer,
-    readers: Arc<readers::Readers>,
     fresh: Arc<fresh::Fresh>,
-    lock: lease::DirectoryLock,
 }
 
+/// Lists read at the same time.
+const HISTORY_READERS: u32 = 4;
+/// Reads of the queue at the same time.
+const WORK_READERS: u32 = 2;
+/// Longer lists are cut off (contracts/convoy.md §1.13).
+const LIST_TIME_MAX: Duration = Duration::from_secs(5);
 /// The file inside the data directory.
 const FILE_NAME: &str = "dacapo.sqlite";
 
@@ -52,9 +65,12 @@ impl SqliteStore {
         schema::migrate(&mut connection)?;
         recover::park_fresh(&mut connection)?;
         let fresh = Arc::new(fresh::Fresh::default());
-        let readers = Arc::new(readers::Readers::open(&file)?);
-        let checkpointer = checkpoint::Checkpointer::start(&file, &mut connection)?;
-        let writer = writer::Writer::start(connection, Arc::clone(&fresh), checkpointer)?;
-        Ok(Self { writer, readers, fresh, lock })
+        let lists = Arc::new(gate::Gate::default());
+        let history = readers::Readers::open(&file, HISTORY_READERS, Some(LIST_TIME_MAX), Arc::clone(&lists))?;
+        // Short reads, which nobody holds off.
+        let work = readers::Readers::open(&file, WORK_READERS, None, Arc::default())?;
+        let checkpointer = checkpoint::Checkpointer::start(&file, &mut connection, lists)?;
+        let writer = writer::Writer::start(connection, Arc::clone(&fresh), checkpointer, lock)?;
+        Ok(Self { history: Arc::new(history), work: Arc::new(work), writer, fresh })
     }
 }

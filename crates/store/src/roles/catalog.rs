@@ -10,7 +10,7 @@ use dacapo_model::catalog::Change;
 pub struct Contents {
     pub version: u64,
     pub rows: Vec<Change>,
-    /// The newest id in any table: later ids must be later than this.
+    /// At or after the newest id of an event, a delivery or a row: later ids must be later than this.
     pub newest_id: Option<Id>,
 }
 

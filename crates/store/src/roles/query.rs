@@ -16,6 +16,13 @@ pub struct Page {
     pub ascending: bool,
 }
 
+impl Page {
+    /// Whether a row of this id lies at `from` or beyond it.
+    pub fn reaches(&self, id: Id) -> bool {
+        self.from.is_none_or(|from| if self.ascending { id >= from } else { id <= from })
+    }
+}
+
 /// Inclusive bounds on the time of creation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {

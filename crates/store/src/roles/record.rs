@@ -3,6 +3,7 @@
 use crate::Result;
 use async_trait::async_trait;
 use dacapo_model::{Attempt, Delivery};
+use std::sync::Arc;
 
 /// A delivery after an attempt (or after it was given up without one).
 #[derive(Clone, Debug)]
@@ -15,8 +16,8 @@ pub struct Report {
 
 #[async_trait]
 pub trait Record: Send + Sync + 'static {
-    /// Settled deliveries leave the queue, others wait until their `due_at`. A report about a
-    /// delivery that is settled already keeps its attempt and changes nothing else, so a batch may
-    /// be recorded again after an unclear failure.
-    async fn record(&self, batch: Vec<Report>) -> Result<()>;
+    /// Settled deliveries leave the queue, others wait until their `due_at`. A report that comes late
+    /// (the delivery is settled already, or has gone on to further attempts) keeps its attempt and
+    /// changes nothing else, so a batch may be recorded again after an unclear failure.
+    async fn record(&self, batch: Arc<[Report]>) -> Result<()>;
 }

@@ -11,7 +11,7 @@ pub struct NewReplay {
     pub project_id: Id,
     pub event_id: Id,
     pub replay_id: Id,
-    /// One new delivery each, with its id; none leaves the event as it is.
+    /// One new delivery each, with its id; none leaves the event as it is and remembers no key.
     pub targets: Vec<(Id, Target)>,
     /// Set when the caller gave a key: see [`Idempotency`].
     pub idempotency: Option<Idempotency>,

@@ -2,6 +2,7 @@
 
 use super::SqliteStore;
 use super::codec::inconsistent;
+use super::fresh::Fresh;
 use super::recover::NEWEST_ORD;
 use crate::roles::{Catalog, Contents};
 use crate::{Result, StoreError};
@@ -25,7 +26,8 @@ const KEY: i64 = 7;
 #[async_trait]
 impl Catalog for SqliteStore {
     async fn load(&self) -> Result<Contents> {
-        self.readers.read(load).await
+        let fresh = Arc::clone(&self.fresh);
+        self.work.read(move |connection| load(connection, &fresh)).await
     }
 
     async fn write(&self, changes: Vec<Change>) -> Result<u64> {
@@ -33,11 +35,12 @@ impl Catalog for SqliteStore {
     }
 }
 
-fn load(connection: &Connection) -> Result<Contents> {
+fn load(connection: &Connection, fresh: &Fresh) -> Result<Contents> {
+    let newest_fresh = fresh.look(connection, |orders| orders.last().map(|order| order.cast_signed()))?;
     let version: i64 =
         connection.query_row("SELECT value FROM meta WHERE key = 'catalog_version'", [], |row| row.get(0))?;
     let newest: Option<i64> = connection.query_row(NEWEST_ORD, [], |row| row.get(0))?;
-    let mut newest_id = newest.map(|ord| Id::from_parts(ord.cast_unsigned(), u64::MAX));
+    let mut newest_id = newest.max(newest_fresh).map(|ord| Id::from_parts(ord.cast_unsigned(), u64::MAX));
     let mut rows = Vec::new();
     let mut statement = connection.prepare("SELECT kind, id, doc FROM catalog ORDER BY kind, id")?;
     let mut found = statement.query([])?;

@@ -2,69 +2,113 @@
 //!
 //! A thread with a connection of its own copies most of the log while the writer goes on; then the
 //! writer does the short last step, which finds only what came meanwhile and lets the log start
-//! over. Without that step a busy writer's log would grow without end.
+//! over. Without that step a busy writer's log would grow without end. When readers keep that from
+//! working for long, they are held off for a moment (see [`Gate`]).
 
+use super::gate::Gate;
 use super::schema;
+use super::writer::JoinOnDrop;
 use crate::{Result, StoreError};
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 /// The log is moved when it holds more pages than this (16 MiB at 4 KiB a page).
 const LOG_PAGES: i32 = 4_096;
+/// When it holds more than this all the same, lists are held off.
+const LOG_PAGES_CROWDED: i32 = 2 * LOG_PAGES;
+/// For how long lists under way are waited for; the longest takes as long as a list may.
+const READERS_WAIT_MAX: Duration = super::LIST_TIME_MAX;
+/// For how long the writer's next commit is waited for; without one the log does not grow.
+const LAST_STEP_WAIT_MAX: Duration = Duration::from_millis(200);
 
 pub struct Checkpointer {
     /// Full while the thread is asked or at work.
     wake: SyncSender<()>,
-    /// Set by the thread, cleared by the writer when it has done the last step.
-    last_step_due: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+    /// Tells the thread of a last step done.
+    stepped: SyncSender<()>,
+    /// After `wake`, whose end ends the thread.
+    _thread: JoinOnDrop,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Set by the thread, cleared by the writer when it does the last step.
+    last_step_due: AtomicBool,
     /// After the writer's last commit.
-    pages_in_log: Arc<AtomicI32>,
+    pages_in_log: AtomicI32,
 }
 
 impl Checkpointer {
     /// Watches the commits of `writer`.
-    pub fn start(file: &Path, writer: &mut Connection) -> Result<Self> {
+    pub fn start(file: &Path, writer: &mut Connection, gate: Arc<Gate>) -> Result<Self> {
         let connection = schema::open_writer(file)?;
-        let pages_in_log = Arc::new(AtomicI32::new(0));
-        let pages = Arc::clone(&pages_in_log);
+        let shared = Arc::new(Shared::default());
+        let watched = Arc::clone(&shared);
         writer.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, count| {
-            pages.store(count, Ordering::Relaxed);
+            watched.pages_in_log.store(count, Ordering::Relaxed);
             Ok(())
         }))?;
-        let last_step_due = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&last_step_due);
         let (wake, woken) = sync_channel(0);
-        std::thread::Builder::new()
+        let (stepped, last_step) = sync_channel(1);
+        let round = Round { connection, shared: Arc::clone(&shared), gate, last_step };
+        let thread = std::thread::Builder::new()
             .name("dacapo-checkpoint".to_owned())
-            .spawn(move || run(&connection, &flag, &woken))
+            .spawn(move || {
+                while woken.recv().is_ok() {
+                    if let Err(cause) = round.run() {
+                        tracing::warn!(%cause, "checkpoint put off");
+                    }
+                }
+            })
             .map_err(|cause| StoreError::Unavailable(format!("cannot start a thread: {cause}")))?;
-        Ok(Self { wake, last_step_due, pages_in_log })
+        Ok(Self { wake, shared, stepped, _thread: JoinOnDrop(Some(thread)) })
     }
 
     /// Called by the writing thread after each transaction.
     pub fn after_commit(&self, connection: &Connection) {
-        if self.last_step_due.swap(false, Ordering::AcqRel) {
+        if self.shared.last_step_due.swap(false, Ordering::AcqRel) {
             if let Err(cause) = passive(connection) {
                 tracing::debug!(%cause, "checkpoint's last step put off");
             }
+            // Full when nobody waits for it.
+            let _ = self.stepped.try_send(());
             return;
         }
-        if self.pages_in_log.load(Ordering::Relaxed) > LOG_PAGES {
+        if self.shared.pages_in_log.load(Ordering::Relaxed) > LOG_PAGES {
             // Not taken when the thread is at work already: it comes round again.
             let _ = self.wake.try_send(());
         }
     }
 }
 
-fn run(connection: &Connection, last_step_due: &AtomicBool, woken: &Receiver<()>) {
-    while woken.recv().is_ok() {
-        match passive(connection) {
-            Ok(()) => last_step_due.store(true, Ordering::Release),
-            Err(cause) => tracing::warn!(%cause, "checkpoint put off"),
+/// What the thread works with.
+struct Round {
+    connection: Connection,
+    shared: Arc<Shared>,
+    gate: Arc<Gate>,
+    last_step: Receiver<()>,
+}
+
+impl Round {
+    fn run(&self) -> rusqlite::Result<()> {
+        passive(&self.connection)?;
+        let is_crowded = self.shared.pages_in_log.load(Ordering::Relaxed) > LOG_PAGES_CROWDED;
+        if !is_crowded {
+            self.shared.last_step_due.store(true, Ordering::Release);
+            return Ok(());
         }
+        let _nobody_reads = self.gate.close(READERS_WAIT_MAX);
+        // What was out of reach behind a reader; so that the last step is short again.
+        passive(&self.connection)?;
+        let _ = self.last_step.try_recv();
+        self.shared.last_step_due.store(true, Ordering::Release);
+        let _ = self.last_step.recv_timeout(LAST_STEP_WAIT_MAX);
+        Ok(())
     }
 }
 

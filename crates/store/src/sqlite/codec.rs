@@ -52,7 +52,7 @@ pub const EVENT_COLUMNS: &str = "e.ord, e.tail, e.project, e.type, e.data, e.hea
 /// How many those are: what follows them in a joined row starts here.
 pub const EVENT_COLUMN_COUNT: usize = 16;
 
-const FLAG_DUPLICATE: i64 = 1;
+pub const FLAG_DUPLICATE: i64 = 1;
 const FLAG_TEST_MODE: i64 = 2;
 const FAN_OUT_SHIFT: u32 = 2;
 const AUDIENCE_SHIFT: u32 = 4;
@@ -170,7 +170,7 @@ fn decode_target(bytes: &[u8]) -> Option<Target> {
 /// Columns of a waiting delivery as `d`, in the order [`delivery`] reads them.
 pub const WAITING_COLUMNS: &str = "d.ord, d.tail, d.project, d.event_ord, d.event_tail, d.endpoint, d.subscription, d.trigger, d.replay, \
      d.mode, d.strategy, d.interval_s, d.retry_limit, d.attempts, d.manual, d.last_status, \
-     NULL, NULL, d.due_at, d.created_at, d.updated_at, 0";
+     d.status, NULL, d.due_at, d.created_at, d.updated_at, 0";
 /// The same of a settled one.
 pub const SETTLED_COLUMNS: &str = "d.ord, d.tail, d.project, d.event_ord, d.event_tail, d.endpoint, d.subscription, d.trigger, d.replay, \
      d.mode, d.strategy, d.interval_s, d.retry_limit, d.attempts, d.manual, d.last_status, \
@@ -181,12 +181,6 @@ pub const DELIVERY_COLUMN_COUNT: usize = 22;
 pub fn delivery(row: &Row<'_>, from: usize) -> Result<Delivery> {
     let ord: i64 = row.get(from)?;
     let bad = |column| inconsistent("deliveries", column, ord, "unknown code");
-    let attempts: u32 = row.get(from + 13)?;
-    let status = match row.get::<_, Option<u8>>(from + 16)? {
-        Some(code) => Status::from_code(code).ok_or_else(|| bad("status"))?,
-        None if attempts > 0 && !row.get::<_, bool>(from + 14)? => Status::Retry,
-        None => Status::Scheduled,
-    };
     let reason = match row.get::<_, Option<u8>>(from + 17)? {
         Some(code) => Some(Reason::from_code(code).ok_or_else(|| bad("reason"))?),
         None => None,
@@ -205,10 +199,10 @@ pub fn delivery(row: &Row<'_>, from: usize) -> Result<Delivery> {
             interval_s: row.get(from + 11)?,
             limit: row.get(from + 12)?,
         },
-        attempts,
+        attempts: row.get(from + 13)?,
         manual: row.get(from + 14)?,
         last_status: row.get(from + 15)?,
-        status,
+        status: Status::from_code(row.get(from + 16)?).ok_or_else(|| bad("status"))?,
         reason,
         due_at: Timestamp::from_micros(row.get(from + 18)?),
         created_at: Timestamp::from_micros(row.get(from + 19)?),

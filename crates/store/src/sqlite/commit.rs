@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use dacapo_model::event::{Audience, FanOut};
 use dacapo_model::{Delivery, Event, Id};
 use rusqlite::{Connection, OptionalExtension, Statement, params};
+use std::collections::HashSet;
 
 #[async_trait]
 impl Commit for SqliteStore {
@@ -79,11 +80,12 @@ impl<'c> CommitStatements<'c> {
         if !event.idempotency_key.is_empty() {
             self.key.execute(params![event.project_id.to_bytes(), event.idempotency_key, event.id.to_bytes()])?;
         }
+        let parked: HashSet<u32> = item.parked.iter().copied().collect();
         for (index, target) in (0u32..).zip(&event.targets) {
             let Some(delivery) = event.delivery(index) else { continue };
             if target.discarded.is_some() {
                 settle.run(&delivery, None)?;
-            } else if item.parked.contains(&index) {
+            } else if parked.contains(&index) {
                 self.park.run(&delivery)?;
             } else {
                 effects.born.push(delivery.id.order());
@@ -134,15 +136,15 @@ impl<'c> CommitStatements<'c> {
     }
 }
 
-/// Puts a delivery into the queue, replacing the row it may have there.
+/// Puts a delivery into the queue, where it must not be yet.
 pub struct ParkStatement<'c>(Statement<'c>);
 
 impl<'c> ParkStatement<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         Ok(Self(connection.prepare(
-            "INSERT OR REPLACE INTO waiting (ord, tail, project, event_ord, event_tail, endpoint, subscription, class, due_at, trigger, \
-             replay, mode, strategy, interval_s, retry_limit, attempts, manual, last_status, created_at, updated_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+            "INSERT INTO waiting (ord, tail, project, event_ord, event_tail, endpoint, subscription, class, due_at, trigger, \
+             replay, mode, strategy, interval_s, retry_limit, attempts, manual, last_status, status, created_at, updated_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
         )?))
     }
 
@@ -166,6 +168,7 @@ impl<'c> ParkStatement<'c> {
             delivery.attempts,
             delivery.manual,
             delivery.last_status,
+            delivery.status.code(),
             delivery.created_at.micros(),
             delivery.updated_at.micros(),
         ])?;

@@ -16,7 +16,10 @@ impl From<rusqlite::Error> for StoreError {
             | ErrorCode::SystemIoFailure
             | ErrorCode::CannotOpen
             | ErrorCode::OutOfMemory
-            | ErrorCode::PermissionDenied => Self::Unavailable(error.to_string()),
+            | ErrorCode::PermissionDenied
+            | ErrorCode::FileLockingProtocolFailed => Self::Unavailable(error.to_string()),
+            // Nobody but the readers' deadline interrupts.
+            ErrorCode::OperationInterrupted => Self::TooSlow,
             _ => Self::Refused(error.to_string()),
         }
     }

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
-/// Released by the operating system when the process ends, however it ends.
+/// Held by the writing thread for as long as it may write. Released by the operating system when
+/// the process ends, however it ends.
 pub struct DirectoryLock {
     _file: File,
 }
@@ -28,12 +29,13 @@ impl DirectoryLock {
 #[async_trait]
 impl Lease for SqliteStore {
     async fn hold(&self) -> Result<()> {
-        // Taken by `open`; without it there is no `self`.
-        let _ = &self.lock;
-        Ok(())
+        // Taken by `open`, given up by `release`.
+        self.writer.check_open()
     }
 
     async fn release(&self) -> Result<()> {
+        self.history.close().await;
+        self.work.close().await;
         self.writer.close().await;
         Ok(())
     }

@@ -12,15 +12,15 @@ use std::sync::Arc;
 #[async_trait]
 impl Queue for SqliteStore {
     async fn backlog(&self) -> Result<Vec<Backlog>> {
-        self.readers.read(backlog).await
+        self.work.read(backlog).await
     }
 
     async fn due(&self, endpoint: Id, class: Class, until: Timestamp, limit: usize) -> Result<Vec<Waiting>> {
-        self.readers.read(move |connection| due(connection, endpoint, class, until, limit)).await
+        self.work.read(move |connection| due(connection, endpoint, class, until, limit)).await
     }
 
     async fn next_due(&self, endpoint: Id, class: Class, after: Timestamp) -> Result<Option<Timestamp>> {
-        self.readers.read(move |connection| next_due(connection, endpoint, class, after)).await
+        self.work.read(move |connection| next_due(connection, endpoint, class, after)).await
     }
 }
 
@@ -49,7 +49,7 @@ fn backlog(connection: &Connection) -> Result<Vec<Backlog>> {
 
 fn due(connection: &Connection, endpoint: Id, class: Class, until: Timestamp, limit: usize) -> Result<Vec<Waiting>> {
     let sql = format!(
-        "SELECT {}, {} FROM waiting d INDEXED BY waiting_by_lane JOIN events e ON e.ord = d.event_ord \
+        "SELECT {}, {} FROM waiting d INDEXED BY waiting_by_lane CROSS JOIN events e ON e.ord = d.event_ord \
          WHERE d.endpoint = ?1 AND d.class = ?2 AND d.due_at <= ?3 ORDER BY d.due_at, d.ord LIMIT ?4",
         codec::EVENT_COLUMNS,
         codec::WAITING_COLUMNS

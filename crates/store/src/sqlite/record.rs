@@ -11,10 +11,11 @@ use async_trait::async_trait;
 use dacapo_model::delivery::Reason;
 use dacapo_model::{Attempt, Delivery, Id};
 use rusqlite::{Connection, Statement, params};
+use std::sync::Arc;
 
 #[async_trait]
 impl Record for SqliteStore {
-    async fn record(&self, batch: Vec<Report>) -> Result<()> {
+    async fn record(&self, batch: Arc<[Report]>) -> Result<()> {
         self.writer.run(move |session| session.record_batch(&batch)).await
     }
 }
@@ -29,7 +30,8 @@ pub struct RecordStatements<'c> {
     pub settle: SettleStatement<'c>,
     attempt: Statement<'c>,
     leave_queue: Statement<'c>,
-    is_settled: Statement<'c>,
+    postpone: Statement<'c>,
+    has_inline: Statement<'c>,
 }
 
 impl<'c> RecordStatements<'c> {
@@ -40,8 +42,13 @@ impl<'c> RecordStatements<'c> {
                 "INSERT OR IGNORE INTO attempts (delivery, number, id, url, ip, request, status, response, body, error, \
                  succeeded, at, us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             )?,
-            leave_queue: connection.prepare("DELETE FROM waiting WHERE ord = ?1")?,
-            is_settled: connection.prepare("SELECT EXISTS (SELECT 1 FROM settled WHERE ord = ?1)")?,
+            leave_queue: connection.prepare("DELETE FROM waiting WHERE ord = ?1 AND attempts < ?2")?,
+            postpone: connection.prepare(
+                "UPDATE waiting SET class = ?2, due_at = ?3, attempts = ?4, manual = ?5, last_status = ?6, status = ?7, \
+                 updated_at = ?8 WHERE ord = ?1 AND attempts <= ?4",
+            )?,
+            has_inline: connection
+                .prepare("SELECT EXISTS (SELECT 1 FROM settled WHERE ord = ?1 AND a_id IS NOT NULL)")?,
         })
     }
 
@@ -53,50 +60,64 @@ impl<'c> RecordStatements<'c> {
         effects: &mut Effects,
     ) -> Result<()> {
         for report in batch {
-            self.run_one(park, fresh, report, effects)?;
+            let order = report.delivery.id.order();
+            // The first report about a fresh delivery: it has no row anywhere. Not so for a second
+            // one in the same transaction.
+            let was_fresh = fresh.contains(order) && effects.gone.insert(order);
+            if report.delivery.status.is_settled() {
+                self.settle(report, was_fresh)?;
+            } else {
+                self.postpone(park, report, was_fresh)?;
+            }
         }
         Ok(())
     }
 
-    fn run_one(
-        &mut self,
-        park: &mut ParkStatement<'_>,
-        fresh: &Fresh,
-        report: &Report,
-        effects: &mut Effects,
-    ) -> Result<()> {
+    fn postpone(&mut self, park: &mut ParkStatement<'_>, report: &Report, was_fresh: bool) -> Result<()> {
         let delivery = &report.delivery;
-        let order = delivery.id.order();
-        // Still fresh, and not born in this very transaction: there is no row in the queue.
-        let was_fresh = fresh.contains(order);
         if was_fresh {
-            effects.gone.push(order);
+            park.run(delivery)?;
+        } else {
+            let moved = self.postpone.execute(params![
+                ord(delivery.id),
+                delivery.class().code(),
+                delivery.due_at.micros(),
+                delivery.attempts,
+                delivery.manual,
+                delivery.last_status,
+                delivery.status.code(),
+                delivery.updated_at.micros(),
+            ])?;
+            if moved == 0 {
+                return self.keep_late(report.attempt.as_ref());
+            }
         }
-        if delivery.status.is_settled() {
-            return self.settle(report, was_fresh);
-        }
-        if let Some(attempt) = &report.attempt {
-            self.write_attempt(attempt)?;
-        }
-        let settled: bool = !was_fresh && self.is_settled.query_row([ord(delivery.id)], |row| row.get(0))?;
-        if settled {
-            return Ok(());
-        }
-        park.run(delivery)
+        report.attempt.as_ref().map_or(Ok(()), |attempt| self.write_attempt(attempt))
     }
 
     fn settle(&mut self, report: &Report, was_fresh: bool) -> Result<()> {
         let delivery = &report.delivery;
-        let left_queue = was_fresh || self.leave_queue.execute([ord(delivery.id)])? > 0;
+        // A row that knows of this attempt has moved on since: see the contract on late reports.
+        let attempts_before = report.attempt.as_ref().map_or(delivery.attempts.saturating_add(1), |made| made.number);
+        let left_queue = was_fresh || self.leave_queue.execute(params![ord(delivery.id), attempts_before])? > 0;
         // An attempt that is the delivery's only one lives in its row.
         let inline = report.attempt.as_ref().filter(|attempt| attempt.number == 1 && delivery.attempts == 1);
-        if left_queue && self.settle.run(delivery, inline)? && inline.is_some() {
-            return Ok(());
+        if !left_queue || !self.settle.run(delivery, inline)? {
+            return self.keep_late(report.attempt.as_ref());
         }
         match &report.attempt {
-            Some(attempt) if !left_queue || inline.is_none() => self.write_attempt(attempt),
+            Some(attempt) if inline.is_none() => self.write_attempt(attempt),
             _ => Ok(()),
         }
+    }
+
+    /// The attempt of a report that changes nothing else, unless it is known.
+    fn keep_late(&mut self, attempt: Option<&Attempt>) -> Result<()> {
+        let Some(attempt) = attempt else { return Ok(()) };
+        if attempt.number == 1 && self.has_inline.query_row([ord(attempt.delivery_id)], |row| row.get(0))? {
+            return Ok(());
+        }
+        self.write_attempt(attempt)
     }
 
     pub fn write_attempt(&mut self, attempt: &Attempt) -> Result<()> {

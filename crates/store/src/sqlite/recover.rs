@@ -2,7 +2,7 @@
 
 use super::codec;
 use crate::Result;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 /// Makes every fresh delivery (see [`super::fresh`]) a waiting one. One transaction: a crash in the
 /// middle leaves everything as it was. Bounded by what dispatch may hold in memory.
@@ -10,10 +10,8 @@ pub fn park_fresh(connection: &mut Connection) -> Result<()> {
     let transaction = connection.transaction()?;
     let floor: i64 = transaction.query_row("SELECT value FROM meta WHERE key = 'fresh_floor'", [], |row| row.get(0))?;
     // The floor is a delivery's order; its event lies at or before it.
-    let start: Option<i64> = transaction
-        .query_row("SELECT max(ord) FROM events WHERE ord <= ?1", [floor], |row| row.get(0))
-        .optional()?
-        .flatten();
+    let start: Option<i64> =
+        transaction.query_row("SELECT max(ord) FROM events WHERE ord <= ?1", [floor], |row| row.get(0))?;
     let mut parked = 0u64;
     {
         let sql = format!("SELECT {} FROM events e WHERE e.ord >= ?1 ORDER BY e.ord", codec::EVENT_COLUMNS);

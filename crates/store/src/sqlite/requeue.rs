@@ -3,8 +3,8 @@
 use super::SqliteStore;
 use super::codec::{self, encode_ids, ids, ord};
 use super::writer::Session;
-use crate::Result;
 use crate::roles::{Idempotency, NewReplay, ReplayWritten, Requeue, Resend, ResendKind};
+use crate::{Result, StoreError};
 use async_trait::async_trait;
 use dacapo_model::event::FanOut;
 use dacapo_model::{Attempt, Delivery, Event, Id, Status, Timestamp, Trigger};
@@ -37,7 +37,9 @@ fn write_replay(session: &mut Session<'_>, replay: &NewReplay) -> Result<ReplayW
     for (id, target) in &replay.targets {
         let delivery = target.delivery(&event, *id, Trigger::Replay, Some(replay.replay_id), replay.at);
         if delivery.status.is_settled() {
-            session.record.settle.run(&delivery, None)?;
+            if !session.record.settle.run(&delivery, None)? {
+                return Err(StoreError::Refused(format!("the delivery id {id} is taken")));
+            }
         } else {
             session.commit.park.run(&delivery)?;
         }
@@ -47,7 +49,7 @@ fn write_replay(session: &mut Session<'_>, replay: &NewReplay) -> Result<ReplayW
         let flags = codec::with_fan_out(flags, FanOut::Success);
         session.connection.execute("UPDATE events SET flags = ?2 WHERE ord = ?1", params![ord(event.id), flags])?;
     }
-    if let Some(idempotency) = &replay.idempotency {
+    if let Some(idempotency) = replay.idempotency.as_ref().filter(|_| !written.is_empty()) {
         let made: Vec<Id> = written.iter().map(|delivery| delivery.id).collect();
         remember_call(session.connection, replay, idempotency, &made)?;
     }
@@ -100,7 +102,7 @@ fn event_with_flags(connection: &Connection, project: Id, id: Id) -> Result<Opti
 
 fn resend_one(session: &mut Session<'_>, project: Id, id: Id, kind: ResendKind, at: Timestamp) -> Result<Resend> {
     let Some((mut delivery, inline)) = settled(session.connection, id)? else {
-        return Ok(match super::query::unsettled(session.connection, session.fresh, project, id)? {
+        return Ok(match super::query::deliveries::unsettled(session.connection, session.fresh, project, id)? {
             Some(delivery) => Resend::WrongState(delivery),
             None => Resend::Unknown,
         });
@@ -122,6 +124,7 @@ fn resend_one(session: &mut Session<'_>, project: Id, id: Id, kind: ResendKind, 
     delivery.status = Status::Scheduled;
     delivery.reason = None;
     delivery.manual = true;
+    delivery.latency_us = 0;
     delivery.due_at = at;
     delivery.updated_at = at;
     session.commit.park.run(&delivery)?;

@@ -1,7 +1,8 @@
 //! Deleting from the old end, a bounded piece at a time.
 
 use super::SqliteStore;
-use super::fresh::Fresh;
+use super::codec::FLAG_DUPLICATE;
+use super::writer::Session;
 use crate::Result;
 use crate::roles::{Dropped, Retention};
 use async_trait::async_trait;
@@ -11,31 +12,62 @@ use rusqlite::{Connection, OptionalExtension, params};
 #[async_trait]
 impl Retention for SqliteStore {
     async fn drop_before(&self, cutoff: Timestamp, limit: usize) -> Result<Dropped> {
-        self.writer.run(move |session| drop_before(session.connection, session.fresh, cutoff, limit)).await
+        self.writer.run(move |session| drop_before(session, cutoff, limit)).await
     }
 }
 
-fn drop_before(connection: &Connection, fresh: &Fresh, cutoff: Timestamp, limit: usize) -> Result<Dropped> {
+fn drop_before(session: &mut Session<'_>, cutoff: Timestamp, limit: usize) -> Result<Dropped> {
+    let connection = session.connection;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let oldest_owed: Option<i64> = connection.query_row("SELECT min(event_ord) FROM waiting", [], |row| row.get(0))?;
-    let oldest_fresh = fresh.first().map_or(i64::MAX, |order| order.saturating_sub(1).cast_signed());
-    let end = Id::floor_of(cutoff).order().cast_signed().min(oldest_owed.unwrap_or(i64::MAX)).min(oldest_fresh);
+    let end = Id::floor_of(cutoff).order().cast_signed().min(oldest_owed(session)?.unwrap_or(i64::MAX));
     // The event after the last one that goes: everything with a smaller order belongs to what goes.
     let sql = "SELECT ord FROM events WHERE ord < ?1 ORDER BY ord LIMIT 1 OFFSET ?2";
     let beyond: Option<i64> = connection.query_row(sql, params![end, limit], |row| row.get(0)).optional()?;
     let end = beyond.unwrap_or(end);
     let delete = |sql: &str| -> Result<u64> { Ok(connection.prepare_cached(sql)?.execute([end])? as u64) };
-    delete(
+    // Not for the sake of a duplicate: the first event with the key may be younger than that.
+    delete(&format!(
         "DELETE FROM idempotency WHERE (project, key) IN \
-         (SELECT project, idem FROM events WHERE ord < ?1 AND idem IS NOT NULL)",
-    )?;
+         (SELECT project, idem FROM events WHERE ord < ?1 AND idem IS NOT NULL AND flags & {FLAG_DUPLICATE} = 0)"
+    ))?;
     let events = delete("DELETE FROM events WHERE ord < ?1")?;
     // Deliveries an event was born with lie before the next event; its replays lie anywhere after.
-    let attempts = delete("DELETE FROM attempts WHERE delivery < ?1")?
+    let attempts = count_inline(connection, end)?
+        + delete("DELETE FROM attempts WHERE delivery < ?1")?
         + delete(
-            "DELETE FROM attempts WHERE delivery IN (SELECT ord FROM settled WHERE trigger = 1 AND event_ord < ?1)",
+            "DELETE FROM attempts WHERE delivery IN \
+             (SELECT ord FROM settled INDEXED BY settled_by_event WHERE trigger = 1 AND event_ord < ?1)",
         )?;
     let deliveries = delete("DELETE FROM settled WHERE ord < ?1")?
-        + delete("DELETE FROM settled WHERE trigger = 1 AND event_ord < ?1")?;
+        + delete("DELETE FROM settled INDEXED BY settled_by_event WHERE trigger = 1 AND event_ord < ?1")?;
     Ok(Dropped { events, deliveries, attempts })
+}
+
+/// The order of the oldest event that may have an unsettled delivery. Never too young; found without
+/// walking the queue, however long it is.
+fn oldest_owed(session: &Session<'_>) -> Result<Option<i64>> {
+    let connection = session.connection;
+    let first_waiting: Option<i64> = connection.query_row("SELECT min(ord) FROM waiting", [], |row| row.get(0))?;
+    let first_fresh = session.oldest_fresh().map(u64::cast_signed);
+    // No unsettled delivery is older than this one, so none that its event was born with belongs to
+    // an older event than the one before it. Zero when there is no such event: keep everything.
+    let born = match first_waiting.into_iter().chain(first_fresh).min() {
+        Some(first) => {
+            let sql = "SELECT coalesce(max(ord), 0) FROM events WHERE ord < ?1";
+            Some(connection.query_row(sql, [first], |row| row.get::<_, i64>(0))?)
+        }
+        None => None,
+    };
+    let sql = "SELECT min(event_ord) FROM waiting INDEXED BY waiting_by_event WHERE trigger = 1";
+    let replayed: Option<i64> = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok(born.into_iter().chain(replayed).min())
+}
+
+/// First attempts that lie in their delivery's row.
+fn count_inline(connection: &Connection, end: i64) -> Result<u64> {
+    let sql = "SELECT (SELECT count(*) FROM settled WHERE ord < ?1 AND a_id IS NOT NULL) + \
+         (SELECT count(*) FROM settled INDEXED BY settled_by_event \
+          WHERE trigger = 1 AND event_ord < ?1 AND ord >= ?1 AND a_id IS NOT NULL)";
+    let count: i64 = connection.prepare_cached(sql)?.query_row([end], |row| row.get(0))?;
+    Ok(count.cast_unsigned())
 }

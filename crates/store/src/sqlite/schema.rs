@@ -10,6 +10,8 @@ const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 
 /// How long a write waits for another process that holds the file before it answers `Unavailable`.
 const BUSY_WAIT: Duration = Duration::from_millis(250);
+/// A log that grew beyond this (behind a long read) is cut back to it when it starts over.
+const LOG_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 /// KiB of pages the writer keeps: right edges of all tables and the hot queue.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// KiB of pages each reader keeps.
@@ -25,6 +27,7 @@ pub fn open_writer(file: &Path) -> Result<Connection> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
@@ -36,6 +39,7 @@ pub fn open_reader(file: &Path) -> Result<Connection> {
     let connection = Connection::open_with_flags(file, flags)?;
     connection.busy_timeout(BUSY_WAIT)?;
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)
 }

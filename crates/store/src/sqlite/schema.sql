@@ -21,7 +21,6 @@ CREATE TABLE events (
   tail         INTEGER NOT NULL,
   project      BLOB NOT NULL,
   type         TEXT NOT NULL,
-  data         BLOB NOT NULL,
   headers      TEXT,
   flags        INTEGER NOT NULL,
   targets      BLOB,
@@ -33,6 +32,8 @@ CREATE TABLE events (
   url_path     TEXT,
   related_to   BLOB,
   related_kind TEXT,
+  -- Last, so that conditions on the columns before it never read a long payload.
+  data         BLOB NOT NULL,
   CHECK ((related_to IS NULL) = (related_kind IS NULL))
 );
 CREATE INDEX events_by_project ON events (project);
@@ -64,6 +65,7 @@ CREATE TABLE waiting (
   attempts     INTEGER NOT NULL,
   manual       INTEGER NOT NULL,
   last_status  INTEGER,
+  status       INTEGER NOT NULL,
   created_at   INTEGER NOT NULL,
   updated_at   INTEGER NOT NULL
 );

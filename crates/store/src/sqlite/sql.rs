@@ -1,10 +1,13 @@
 //! WHERE clauses from filters: texts of ours, values of the caller's, never mixed.
 
 use crate::roles::{Page, Window};
-use dacapo_model::Id;
+use dacapo_model::{Id, Timestamp};
 use rusqlite::types::Value;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+
+/// Values one condition names at most; SQLite's own limit is far higher, but the text is parsed each time.
+const VALUES_MAX: usize = 64;
 
 /// Conditions that hold together.
 #[derive(Default)]
@@ -19,8 +22,17 @@ impl Conditions {
         self.terms.push(format!("{column} = {place}"));
     }
 
-    /// No condition when `values` is empty.
-    pub fn any_of<V: Into<Value>>(&mut self, column: &'static str, values: impl Iterator<Item = V>) {
+    /// A condition without values of the caller's: what a partial index asks for must stand there as it is.
+    pub fn literal(&mut self, text: &'static str) {
+        self.terms.push(text.to_owned());
+    }
+
+    /// No condition when there are no values, and none when there are more than a statement should
+    /// name: the caller looks at each row again anyway.
+    pub fn any_of<V: Into<Value>>(&mut self, column: &'static str, values: impl ExactSizeIterator<Item = V>) {
+        if values.len() > VALUES_MAX {
+            return;
+        }
         let places: Vec<String> = values.map(|value| self.bind(value.into())).collect();
         match places.as_slice() {
             [] => {}
@@ -29,21 +41,19 @@ impl Conditions {
         }
     }
 
-    pub fn orders(&mut self, column: &'static str, page: Page, window: Window) {
-        let bounds = order_bounds(page, window);
-        let (from, to) = (self.bind_order(*bounds.start()), self.bind_order(*bounds.end()));
+    pub fn between(&mut self, column: &'static str, orders: &RangeInclusive<u64>) {
+        let (from, to) = (self.bind_order(*orders.start()), self.bind_order(*orders.end()));
         self.terms.push(format!("{column} BETWEEN {from} AND {to}"));
     }
 
-    /// Deliveries of an event: those it was born with by their orders, replays by their index.
-    pub fn of_event(&mut self, event: Id, born_with: Option<RangeInclusive<u64>>) {
-        let Some(born) = born_with else {
-            self.terms.push("FALSE".to_owned());
+    /// Any of these holds for any of the values, whose place in the texts is `{}`.
+    pub fn any_text<V: Into<Value>>(&mut self, texts: &[&str], values: impl ExactSizeIterator<Item = V>) {
+        if values.len() == 0 || values.len() > VALUES_MAX {
             return;
-        };
-        let (first, last) = (self.bind_order(*born.start()), self.bind_order(*born.end()));
-        let event = self.bind_order(event.order());
-        self.terms.push(format!("(d.ord BETWEEN {first} AND {last} OR (d.trigger = 1 AND d.event_ord = {event}))"));
+        }
+        let places: Vec<String> = values.map(|value| self.bind(value.into())).collect();
+        let terms = places.iter().flat_map(|place| texts.iter().map(move |text| text.replace("{}", place)));
+        self.terms.push(format!("({})", terms.collect::<Vec<_>>().join(" OR ")));
     }
 
     pub fn sql(&self) -> String {
@@ -66,15 +76,32 @@ impl Conditions {
 
 /// Where a page and a time window meet, as orders.
 pub fn order_bounds(page: Page, window: Window) -> RangeInclusive<u64> {
-    let mut low = window.from.map_or(0, |from| Id::floor_of(from).order());
-    let mut high = window.to.map_or(u64::MAX, |to| {
-        let next = Id::floor_of(to.plus(Duration::from_millis(1))).order();
-        next.saturating_sub(1)
-    });
+    let mut low = window.from.map_or(0, first_order);
+    let mut high = match window.to {
+        Some(to) if to.millis() < 0 => return EMPTY,
+        Some(to) => first_order(to.plus(Duration::from_millis(1))).saturating_sub(1),
+        None => ORDER_MAX,
+    };
     match (page.from, page.ascending) {
         (Some(from), true) => low = low.max(from.order()),
         (Some(from), false) => high = high.min(from.order()),
         (None, _) => {}
     }
-    low..=high
+    if low > high { EMPTY } else { low..=high }
+}
+
+/// What both have.
+pub fn overlap(a: &RangeInclusive<u64>, b: &RangeInclusive<u64>) -> RangeInclusive<u64> {
+    *a.start().max(b.start())..=*a.end().min(b.end())
+}
+
+/// Orders are rowids, which are signed.
+const ORDER_MAX: u64 = i64::MAX.cast_unsigned();
+#[expect(clippy::reversed_empty_ranges, reason = "a range without a member")]
+const EMPTY: RangeInclusive<u64> = 1..=0;
+
+/// The first order of the millisecond `at` falls into; the last of all for a time beyond what ids can say.
+fn first_order(at: Timestamp) -> u64 {
+    let last = Id::from_parts(ORDER_MAX, 0).time();
+    if at.millis() >= last.millis() { ORDER_MAX } else { Id::floor_of(at).order() }
 }

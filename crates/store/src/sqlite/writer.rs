@@ -5,14 +5,16 @@
 //! again in one of its own.
 
 use super::checkpoint::Checkpointer;
-use super::codec;
 use super::commit::CommitStatements;
-use super::fresh::Fresh;
+use super::fresh::{Fresh, Parents};
+use super::lease::DirectoryLock;
 use super::record::RecordStatements;
 use crate::{Result, StoreError};
 use dacapo_model::Id;
 use rusqlite::Connection;
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -34,18 +36,41 @@ pub struct Session<'c> {
     pub effects: Effects,
 }
 
-/// What a transaction changes in memory, applied after its commit.
+/// What a transaction changes in memory.
 #[derive(Default)]
 pub struct Effects {
-    /// Orders of deliveries that became fresh, rising.
+    /// Orders of deliveries that became fresh.
     pub born: Vec<u64>,
     /// Orders of deliveries that are fresh no longer.
-    pub gone: Vec<u64>,
+    pub gone: HashSet<u64>,
     /// The newest event stored.
     pub newest_event: Option<u64>,
 }
 
-pub struct Writer(mpsc::Sender<Message>);
+impl Session<'_> {
+    /// The oldest delivery that no table holds, this transaction's births included.
+    pub fn oldest_fresh(&self) -> Option<u64> {
+        self.fresh.first().into_iter().chain(self.effects.born.iter().copied().min()).min()
+    }
+}
+
+/// Dropped, it waits for what was queued; then the file is closed and its lock free.
+pub struct Writer {
+    messages: mpsc::Sender<Message>,
+    /// After `messages`: fields are dropped in this order, and the thread ends when nobody can send.
+    _thread: JoinOnDrop,
+}
+
+/// Waits for the thread's end. What makes it end must have happened before.
+pub struct JoinOnDrop(pub Option<JoinHandle<()>>);
+
+impl Drop for JoinOnDrop {
+    fn drop(&mut self) {
+        if self.0.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("a thread of the store panicked");
+        }
+    }
+}
 
 enum Message {
     Job(Box<dyn Job>),
@@ -82,17 +107,29 @@ impl<T: Send, W: FnMut(&mut Session<'_>) -> Result<T> + Send> Job for Task<T, W>
 }
 
 impl Writer {
-    pub fn start(connection: Connection, fresh: Arc<Fresh>, checkpointer: Checkpointer) -> Result<Self> {
+    /// The thread owns all that writing needs, the directory's lock last of it.
+    pub fn start(
+        connection: Connection,
+        fresh: Arc<Fresh>,
+        checkpointer: Checkpointer,
+        lock: DirectoryLock,
+    ) -> Result<Self> {
         let (messages, queue) = mpsc::channel(JOBS_QUEUED_MAX);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("dacapo-writer".to_owned())
             .spawn(move || {
-                if let Err(cause) = write_until_closed(&connection, &fresh, &checkpointer, queue) {
+                let closing = write_until_closed(&connection, &fresh, &checkpointer, queue).unwrap_or_else(|cause| {
                     tracing::error!(%cause, "the writer cannot go on");
+                    Vec::new()
+                });
+                drop((checkpointer, connection));
+                drop(lock);
+                for answer in closing {
+                    let _ = answer.send(());
                 }
             })
             .map_err(|cause| StoreError::Unavailable(format!("cannot start a thread: {cause}")))?;
-        Ok(Self(messages))
+        Ok(Self { messages, _thread: JoinOnDrop(Some(thread)) })
     }
 
     /// Hands work over and waits for the transaction it was part of.
@@ -101,28 +138,36 @@ impl Writer {
         T: Send + 'static,
         W: FnMut(&mut Session<'_>) -> Result<T> + Send + 'static,
     {
-        let closed = || StoreError::Unavailable("the store is closed".to_owned());
         let (answer, answered) = oneshot::channel();
         let job = Box::new(Task { work, outcome: None, answer });
-        self.0.send(Message::Job(job)).await.map_err(|_| closed())?;
+        self.messages.send(Message::Job(job)).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
     }
 
-    /// Ends the thread after what was queued before.
+    pub fn check_open(&self) -> Result<()> {
+        if self.messages.is_closed() { Err(closed()) } else { Ok(()) }
+    }
+
+    /// Ends the thread after what was queued before; then the file is closed and its lock free.
     pub async fn close(&self) {
         let (answer, answered) = oneshot::channel();
-        if self.0.send(Message::Close(answer)).await.is_ok() {
+        if self.messages.send(Message::Close(answer)).await.is_ok() {
             let _ = answered.await;
         }
     }
 }
 
+fn closed() -> StoreError {
+    StoreError::Unavailable("the store is closed".to_owned())
+}
+
+/// Gives those who asked for the end and wait for it.
 fn write_until_closed(
     connection: &Connection,
     fresh: &Fresh,
     checkpointer: &Checkpointer,
     mut queue: mpsc::Receiver<Message>,
-) -> Result<()> {
+) -> Result<Vec<oneshot::Sender<()>>> {
     let mut session = Session {
         connection,
         fresh,
@@ -130,10 +175,10 @@ fn write_until_closed(
         record: RecordStatements::prepare(connection)?,
         effects: Effects::default(),
     };
+    let mut closing = Vec::new();
     let mut messages = Vec::with_capacity(JOBS_PER_TRANSACTION_MAX);
     while queue.blocking_recv_many(&mut messages, JOBS_PER_TRANSACTION_MAX) > 0 {
         let mut jobs = Vec::with_capacity(messages.len());
-        let mut closing = Vec::new();
         for message in messages.drain(..) {
             match message {
                 Message::Job(job) => jobs.push(job),
@@ -146,12 +191,9 @@ fn write_until_closed(
         }
         if !closing.is_empty() {
             queue.close();
-            for answer in closing {
-                let _ = answer.send(());
-            }
         }
     }
-    Ok(())
+    Ok(closing)
 }
 
 fn transact(session: &mut Session<'_>, mut jobs: Vec<Box<dyn Job>>) {
@@ -171,15 +213,23 @@ fn transact(session: &mut Session<'_>, mut jobs: Vec<Box<dyn Job>>) {
 
 fn try_together(session: &mut Session<'_>, jobs: &mut [Box<dyn Job>]) -> Result<()> {
     session.effects = Effects::default();
-    session.connection.execute_batch("BEGIN IMMEDIATE")?;
-    if let Err(cause) = run_and_commit(session, jobs) {
-        if !session.connection.is_autocommit() {
-            session.connection.execute_batch("ROLLBACK")?;
-        }
-        return Err(cause);
+    // Only after a ROLLBACK failed: without this no transaction could ever begin again.
+    if !session.connection.is_autocommit() {
+        session.connection.execute_batch("ROLLBACK")?;
     }
-    session.fresh.update(&session.effects.born, &session.effects.gone);
-    Ok(())
+    session.connection.execute_batch("BEGIN IMMEDIATE")?;
+    let result = run_and_commit(session, jobs);
+    match &result {
+        Ok(()) => session.fresh.leave(&session.effects.gone),
+        Err(_) => {
+            session.fresh.leave(&session.effects.born);
+            // Some failures end the transaction by themselves.
+            if !session.connection.is_autocommit() {
+                session.connection.execute_batch("ROLLBACK")?;
+            }
+        }
+    }
+    result
 }
 
 fn run_and_commit(session: &mut Session<'_>, jobs: &mut [Box<dyn Job>]) -> Result<()> {
@@ -187,19 +237,19 @@ fn run_and_commit(session: &mut Session<'_>, jobs: &mut [Box<dyn Job>]) -> Resul
         job.run(session)?;
     }
     park_old_fresh(session)?;
-    raise_floor(session)?;
+    keep_floor(session)?;
+    session.fresh.enter(&session.effects.born);
     session.connection.execute_batch("COMMIT")?;
     Ok(())
 }
 
-/// See [`super::fresh`]: from which delivery on recovery must look.
-fn raise_floor(session: &Session<'_>) -> Result<()> {
-    let held = session.fresh.first();
-    let born = session.effects.born.first().copied();
-    let Some(floor) = held.into_iter().chain(born).min().or(session.effects.newest_event) else {
+/// See [`super::fresh`]: from which delivery on recovery must look. Falls as well as rises: an event
+/// may be committed after one whose id is later.
+fn keep_floor(session: &Session<'_>) -> Result<()> {
+    let Some(floor) = session.oldest_fresh().or(session.effects.newest_event) else {
         return Ok(());
     };
-    let sql = "UPDATE meta SET value = ?1 WHERE key = 'fresh_floor' AND value < ?1";
+    let sql = "UPDATE meta SET value = ?1 WHERE key = 'fresh_floor' AND value <> ?1";
     session.connection.prepare_cached(sql)?.execute([floor.cast_signed()])?;
     Ok(())
 }
@@ -213,18 +263,24 @@ fn park_old_fresh(session: &mut Session<'_>) -> Result<()> {
     if Id::from_parts(oldest, 0).time() >= limit {
         return Ok(());
     }
-    let sql = format!("SELECT {} FROM events e WHERE e.ord < ?1 ORDER BY e.ord DESC LIMIT 1", codec::EVENT_COLUMNS);
-    let mut event_of = session.connection.prepare_cached(&sql)?;
-    for order in session.fresh.range(0..=Id::floor_of(limit).order(), true, FRESH_PARKED_PER_TRANSACTION_MAX) {
+    let mut parents = Parents::prepare(session.connection)?;
+    for order in session.fresh.oldest(Id::floor_of(limit).order(), FRESH_PARKED_PER_TRANSACTION_MAX) {
         if session.effects.gone.contains(&order) {
             continue;
         }
-        let event = event_of.query_row([order.cast_signed()], |row| Ok(codec::event(row)))??;
-        let index = u32::try_from(order - event.id.order() - 1).unwrap_or(u32::MAX);
-        if let Some(delivery) = event.delivery(index) {
+        // A row that does not read must not keep every later event from being stored.
+        let delivery = match parents.of(order) {
+            Ok(parent) => parent.and_then(|(event, index)| event.delivery(index)),
+            Err(cause @ StoreError::Inconsistent { .. }) => {
+                tracing::error!(%cause, "a delivery under way cannot be moved to the queue");
+                continue;
+            }
+            Err(cause) => return Err(cause),
+        };
+        if let Some(delivery) = delivery {
             session.commit.park.run(&delivery)?;
         }
-        session.effects.gone.push(order);
+        session.effects.gone.insert(order);
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ impl Stopped {
         }
         let ip = extras.get::<Dialled>().map(|dialled| dialled.0);
         // The outermost layer only says "client error (SendRequest)".
-        let text = error.source().map_or_else(|| "the URL is not absolute".to_owned(), |cause| chain(cause));
+        let text = error.source().map_or_else(|| "the URL is not absolute".to_owned(), chain);
         Self { ip, failure: Failure::Broken(text) }
     }
 }

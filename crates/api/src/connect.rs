@@ -1,0 +1,30 @@
+//! The Connect surface, `/connect/v1` (contracts/connect.md): the log behind the webhooks, with
+//! idempotent replay.
+
+pub mod auth;
+mod cursor;
+pub mod deliveries;
+pub mod error;
+pub mod events;
+mod fingerprint;
+mod idempotency_key;
+mod paging;
+mod payload;
+mod status;
+mod view;
+mod window;
+
+use axum::response::{IntoResponse, Response};
+use error::Error;
+
+/// What handlers give: the answer, or what was wrong.
+pub type Outcome = Result<Response, Error>;
+
+/// Behind the key check, as every path of this surface is.
+pub fn unknown_path() -> Response {
+    Error::UnknownPath.into_response()
+}
+
+pub async fn wrong_method() -> Error {
+    Error::WrongMethod
+}

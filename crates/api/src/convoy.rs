@@ -1,0 +1,29 @@
+//! The Convoy surface, `/api/v1` (contracts/convoy.md §1-§4): what its clients can observe, and
+//! nothing of how things are done.
+
+pub mod auth;
+pub mod dates;
+pub mod deliveries;
+pub mod endpoints;
+pub mod envelope;
+pub mod error;
+pub mod event_types;
+pub mod events;
+mod go_duration;
+mod paging;
+mod payload;
+pub mod projects;
+pub mod subscriptions;
+pub mod version;
+mod view;
+
+use axum::response::{IntoResponse, Response};
+use error::Error;
+
+/// What handlers give: the answer, or what was wrong.
+pub type Outcome = Result<Response, Error>;
+
+/// Behind the key check, as every path of this surface is.
+pub fn unknown_path() -> Response {
+    Error::UnknownPath.into_response()
+}

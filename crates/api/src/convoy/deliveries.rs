@@ -1,0 +1,14 @@
+//! Event deliveries and their attempts (contracts/convoy.md §2.4-2.5).
+
+mod attempts;
+mod filter;
+mod force_resend;
+mod get;
+mod list;
+mod resend;
+
+pub use attempts::{attempt, attempts};
+pub use force_resend::force_resend;
+pub use get::get;
+pub use list::list;
+pub use resend::resend;

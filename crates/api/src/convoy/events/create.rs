@@ -1,0 +1,174 @@
+//! `POST ~/events` (§2.3.3): the hot path. The body is read without building a tree, the answer is
+//! a constant, and what lies between is the engine's.
+
+use super::custom_headers;
+use crate::Api;
+use crate::convoy::error::Error;
+use crate::convoy::payload::Payload;
+use crate::convoy::{Outcome, envelope};
+use axum::Extension;
+use axum::extract::State;
+use bytes::Bytes;
+use dacapo_control::endpoints::of_app;
+use dacapo_control::{Caller, Control, Violations};
+use dacapo_engine::Submission;
+use dacapo_model::attempt::HeaderLines;
+use dacapo_model::catalog::ProjectView;
+use dacapo_model::event::{Audience, ConnectFace};
+use dacapo_model::json::compact;
+use dacapo_model::json::decode::Object;
+use dacapo_model::project::{DEFAULT_REQUEST_ID_HEADER, Kind};
+use dacapo_model::{Endpoint, Id};
+use http::{HeaderName, HeaderValue, StatusCode};
+use std::sync::Arc;
+
+const QUEUED: &str = "{\"status\":true,\"message\":\"Event queued successfully\",\"data\":null}\n";
+/// Ours: the answer's body does not say which event it was (§10, 1).
+const X_EVENT_ID: HeaderName = HeaderName::from_static("x-event-id");
+
+pub async fn create(State(shared): Api, Extension(caller): Extension<Caller>, Payload(body): Payload) -> Outcome {
+    let new = NewEvent::decode(&body)?;
+    let endpoints = new.endpoints(&caller.project)?;
+    for endpoint in &endpoints {
+        subscribe_if_bare(&shared.control, &caller.project, endpoint).await?;
+    }
+    let accepted = shared.engine.accept(new.submission(&caller, &endpoints)).await?;
+    let mut response = envelope::fixed(StatusCode::CREATED, QUEUED);
+    response.headers_mut().insert(X_EVENT_ID, id_header(accepted.event.id));
+    Ok(response)
+}
+
+struct NewEvent {
+    endpoint_id: String,
+    app_id: String,
+    event_type: String,
+    data: Bytes,
+    headers: HeaderLines,
+    idempotency_key: String,
+}
+
+impl NewEvent {
+    fn decode(bytes: &Bytes) -> Result<Self, Error> {
+        let body = Object::read(bytes)?;
+        let text = |name| Ok::<String, Error>(body.string(name)?.map(Into::into).unwrap_or_default());
+        let event_type = text("event_type")?;
+        let new = Self {
+            endpoint_id: text("endpoint_id")?,
+            app_id: text("app_id")?,
+            // An explicit null is data.
+            data: body.raw_or_null("data").map(|data| payload(bytes, data.get())).unwrap_or_default(),
+            headers: match body.string_map("custom_headers")? {
+                Some(given) => custom_headers::checked(given)?,
+                None => HeaderLines::new(),
+            },
+            idempotency_key: text("idempotency_key")?,
+            event_type,
+        };
+        let mut found = Violations::default();
+        if new.data.is_empty() {
+            found.add("data", "please provide your data");
+        }
+        found.require("event_type", &new.event_type, "please provide an event type");
+        found.into_result().map_err(|found| Error::bad(found.to_string()))?;
+        if new.endpoint_id.is_empty() && new.app_id.is_empty() {
+            return Err(Error::bad("please provide an endpoint ID"));
+        }
+        Ok(new)
+    }
+
+    /// Whom it is addressed to.
+    fn endpoints(&self, project: &ProjectView) -> Result<Vec<Arc<Endpoint>>, Error> {
+        if self.idempotency_key.is_empty() && project.project.config.request_id_header != DEFAULT_REQUEST_ID_HEADER {
+            return Err(Error::bad("idempotency_key is required when a custom request_id_header is configured"));
+        }
+        if !self.endpoint_id.is_empty() {
+            let found = self.endpoint_id.parse::<Id>().ok().and_then(|id| project.live_endpoint(id));
+            return Ok(vec![found.ok_or(Error::bad("endpoint not found"))?.clone()]);
+        }
+        let found: Vec<_> = of_app(project, &self.app_id).cloned().collect();
+        if found.is_empty() {
+            return Err(Error::bad("app ID has no configured endpoints"));
+        }
+        Ok(found)
+    }
+
+    fn submission(self, caller: &Caller, endpoints: &[Arc<Endpoint>]) -> Submission {
+        let audience = match caller.project.project.kind {
+            Kind::Outgoing => Audience::Endpoints(endpoints.iter().map(|endpoint| endpoint.id).collect()),
+            // Matching is by source there, and this event has none: it is stored and matches nothing.
+            Kind::Incoming => Audience::Source,
+        };
+        Submission {
+            project_id: caller.project_id(),
+            event_type: self.event_type,
+            data: self.data,
+            headers: self.headers,
+            source_id: None,
+            url_query: String::new(),
+            url_path: String::new(),
+            idempotency_key: self.idempotency_key,
+            audience,
+            connect: ConnectFace::default(),
+        }
+    }
+}
+
+async fn subscribe_if_bare(control: &Control, project: &ProjectView, endpoint: &Endpoint) -> Result<(), Error> {
+    Ok(control.ensure_catch_all(project, endpoint).await?)
+}
+
+/// The compacted payload. It shares the request's memory, unless most of that is something else.
+fn payload(body: &Bytes, data: &str) -> Bytes {
+    const OTHER_BYTES_MAX: usize = 4 * 1024;
+    let data = compact(&body.slice_ref(data.as_bytes()));
+    if body.len() - data.len().min(body.len()) > OTHER_BYTES_MAX + data.len() {
+        return Bytes::copy_from_slice(&data);
+    }
+    data
+}
+
+fn id_header(id: Id) -> HeaderValue {
+    HeaderValue::try_from(id.to_string()).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(body: &'static str) -> Result<NewEvent, String> {
+        NewEvent::decode(&Bytes::from_static(body.as_bytes())).map_err(|error| match error {
+            Error::BadRequest(text) => text.into_owned(),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn the_payload_is_kept_to_the_byte_but_for_whitespace() {
+        let body = r#"{"endpoint_id":"e","event_type":"t","data":{ "z": 1.50, "a":"\u00e9 <" }}"#;
+        assert_eq!(decode(body).expect("read").data, r#"{"z":1.50,"a":"\u00e9 <"}"#);
+    }
+
+    #[test]
+    fn any_json_value_is_data() {
+        for data in ["null", "{}", "5", "\"hey\"", "[1]"] {
+            let body = format!(r#"{{"endpoint_id":"e","event_type":"t","data":{data}}}"#);
+            assert_eq!(NewEvent::decode(&Bytes::from(body)).expect("read").data, data);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for (body, text) in [
+            (r#"{"event_type":"t","endpoint_id":"e"}"#, "data:please provide your data"),
+            (r#"{"data":1,"endpoint_id":"e"}"#, "event_type:please provide an event type"),
+            ("{}", "data:please provide your data, event_type:please provide an event type"),
+            (r#"{"data":1,"event_type":"t"}"#, "please provide an endpoint ID"),
+            ("", "body must not be empty"),
+            (r#"{"data":1,"event_type":5}"#, "body contains incorrect JSON type for field \"event_type\""),
+            (r#"{"custom_headers":{"a":1}}"#, "body contains incorrect JSON type for field \"custom_headers\""),
+            (r#""{}""#, "body contains incorrect JSON type (at character 4)"),
+        ] {
+            assert_eq!(decode(body).err().as_deref(), Some(text), "{body}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! An event (contracts/convoy.md §2.3.1, App. A).
+
+use super::headers::Lists;
+use super::{raw_json, zero};
+use dacapo_model::event::{Audience, Event};
+use dacapo_model::{Id, Timestamp};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+#[derive(Serialize)]
+pub struct EventView<'a> {
+    uid: Id,
+    event_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_id: Option<Id>,
+    project_id: Id,
+    endpoints: Vec<Id>,
+    headers: Lists<'a>,
+    source_metadata: &'static RawValue,
+    url_query_params: &'a str,
+    url_path: &'a str,
+    idempotency_key: &'a str,
+    is_duplicate_event: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a RawValue>,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<&'static str>,
+    acknowledged_at: Timestamp,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    deleted_at: Option<Timestamp>,
+}
+
+impl<'a> EventView<'a> {
+    pub fn new(event: &'a Event) -> Self {
+        Self {
+            uid: event.id,
+            event_type: &event.event_type,
+            source_id: event.source_id,
+            project_id: event.project_id,
+            endpoints: endpoints(event),
+            headers: Lists(&event.headers),
+            source_metadata: zero::source(),
+            url_query_params: &event.url_query,
+            url_path: &event.url_path,
+            idempotency_key: &event.idempotency_key,
+            is_duplicate_event: event.is_duplicate,
+            data: raw_json(&event.data),
+            status: event.fan_out.convoy_status(),
+            failure_reason: event.fan_out.failure_reason(),
+            acknowledged_at: event.created_at,
+            created_at: event.created_at,
+            updated_at: event.created_at,
+            deleted_at: None,
+        }
+    }
+
+    /// As the answer to a replay shows it: taken in again just now.
+    pub fn acknowledged(self, at: Timestamp) -> Self {
+        Self { acknowledged_at: at, ..self }
+    }
+}
+
+/// Whom it reached; while it reached nobody, whom it was for.
+fn endpoints(event: &Event) -> Vec<Id> {
+    let mut ids: Vec<Id> = Vec::with_capacity(event.targets.len());
+    for target in &event.targets {
+        if !ids.contains(&target.endpoint_id) {
+            ids.push(target.endpoint_id);
+        }
+    }
+    match &event.audience {
+        Audience::Endpoints(addressed) if ids.is_empty() => addressed.clone(),
+        _ => ids,
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use dacapo_model::attempt::HeaderLines;
+    use dacapo_model::event::{ConnectFace, FanOut};
+
+    pub fn event() -> Event {
+        Event {
+            id: Id::from_u128(1),
+            project_id: Id::from_u128(2),
+            event_type: "invoice.paid".to_owned(),
+            data: Bytes::from_static(br#"{"z":1.50,"a":"\u00e9"}"#),
+            headers: HeaderLines::from_iter([("X-Trace", "a")]),
+            source_id: None,
+            url_query: String::new(),
+            url_path: String::new(),
+            idempotency_key: String::new(),
+            is_duplicate: false,
+            audience: Audience::Endpoints(vec![Id::from_u128(3)]),
+            fan_out: FanOut::NoMatch,
+            targets: Vec::new(),
+            created_at: Timestamp::from_millis(1_767_225_600_000),
+            connect: ConnectFace::default(),
+        }
+    }
+
+    #[test]
+    fn the_whole_key_set() {
+        let event = event();
+        let later = Timestamp::from_millis(1_767_225_601_000);
+        let text = serde_json::to_string(&EventView::new(&event).acknowledged(later)).expect("JSON");
+        let head = concat!(
+            r#"{"uid":"00000000000000000000000001","event_type":"invoice.paid","#,
+            r#""project_id":"00000000000000000000000002","endpoints":["00000000000000000000000003"],"#,
+            r#""headers":{"X-Trace":["a"]},"source_metadata":{"uid":"","#,
+        );
+        let tail = concat!(
+            r#""url_query_params":"","url_path":"","idempotency_key":"","is_duplicate_event":false,"#,
+            r#""data":{"z":1.50,"a":"\u00e9"},"status":"Failure","#,
+            r#""failure_reason":"no subscription matched this event","#,
+            r#""acknowledged_at":"2026-01-01T00:00:01Z","created_at":"2026-01-01T00:00:00Z","#,
+            r#""updated_at":"2026-01-01T00:00:00Z","deleted_at":null}"#,
+        );
+        assert!(text.starts_with(head), "{text}");
+        assert!(text.ends_with(tail), "{text}");
+    }
+}

@@ -1,0 +1,59 @@
+//! Moments as callers write them: ISO 8601 to the second or finer, without a zone read as UTC.
+
+use dacapo_model::Timestamp;
+
+/// `2006-01-02T15:04:05`, with or without a fraction, with or without a zone.
+pub fn parse(text: &str) -> Option<Timestamp> {
+    if !has_form(text, "dddd-dd-ddTdd:dd:dd") {
+        return None;
+    }
+    // An unescaped `+` of a zone arrives as a space.
+    let text = text.replace(' ', "+");
+    text.parse().or_else(|_| format!("{text}Z").parse()).ok()
+}
+
+/// Midnight (UTC) of `2006-01-02`.
+pub fn parse_date(text: &str) -> Option<Timestamp> {
+    const FORM: &str = "dddd-dd-dd";
+    if text.len() != FORM.len() || !has_form(text, FORM) {
+        return None;
+    }
+    format!("{text}T00:00:00Z").parse().ok()
+}
+
+/// Starts as the form says: `d` stands for a digit, everything else for itself.
+fn has_form(text: &str, form: &str) -> bool {
+    let fits = |(form, byte): (u8, u8)| if form == b'd' { byte.is_ascii_digit() } else { byte == form };
+    text.len() >= form.len() && form.bytes().zip(text.bytes()).all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<String> {
+        parse(text).map(|moment| moment.to_string())
+    }
+
+    #[test]
+    fn naive_is_utc() {
+        let noon = Some("2026-01-02T12:00:00Z".to_owned());
+        for text in
+            ["2026-01-02T12:00:00", "2026-01-02T12:00:00Z", "2026-01-02T13:00:00+01:00", "2026-01-02T13:00:00 01:00"]
+        {
+            assert_eq!(read(text), noon, "{text}");
+        }
+        assert_eq!(read("2026-01-02T12:00:00.25"), Some("2026-01-02T12:00:00.25Z".to_owned()));
+        for bad in ["", "2026-01-02", "2026-01-02 12:00:00", "2026-13-02T12:00:00", "2026-01-02T12:00:00x", "now"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn dates_are_midnights() {
+        assert_eq!(parse_date("2026-01-02").map(|at| at.to_string()), Some("2026-01-02T00:00:00Z".to_owned()));
+        for bad in ["2026-1-2", "2026-02-30", "2026-01-02T00:00:00", ""] {
+            assert_eq!(parse_date(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The table of contents: every path that is served, a line per operation.
+
+use crate::convoy::{deliveries, endpoints, event_types, events, projects, subscriptions};
+use crate::{ApiState, Shared, connect, convoy, edge, ops};
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{any, get, post, put};
+use std::sync::Arc;
+
+/// All surfaces. Paths are written out, not nested: nesting would rewrite the URI of every request.
+pub fn router(state: ApiState) -> Router {
+    let shared = Arc::new(Shared::new(state));
+
+    let convoy = Router::new()
+        .route("/api/v1/projects/{project}", get(projects::get).put(projects::update).post(projects::update))
+        .route("/api/v1/projects/{project}/endpoints", get(endpoints::list).post(endpoints::create))
+        .route(
+            "/api/v1/projects/{project}/endpoints/{id}",
+            get(endpoints::get).put(endpoints::update).delete(endpoints::delete),
+        )
+        .route("/api/v1/projects/{project}/endpoints/{id}/pause", put(endpoints::pause))
+        .route("/api/v1/projects/{project}/endpoints/{id}/activate", post(endpoints::activate))
+        .route("/api/v1/projects/{project}/endpoints/{id}/expire_secret", put(endpoints::expire_secret))
+        .route("/api/v1/projects/{project}/subscriptions", get(subscriptions::list).post(subscriptions::create))
+        .route(
+            "/api/v1/projects/{project}/subscriptions/{id}",
+            get(subscriptions::get).put(subscriptions::update).delete(subscriptions::delete),
+        )
+        .route("/api/v1/projects/{project}/event-types", get(event_types::list).post(event_types::create))
+        .route("/api/v1/projects/{project}/events", get(events::list).post(events::create))
+        .route("/api/v1/projects/{project}/events/{id}", get(events::get))
+        .route("/api/v1/projects/{project}/events/{id}/replay", put(events::replay))
+        .route("/api/v1/projects/{project}/eventdeliveries", get(deliveries::list))
+        .route("/api/v1/projects/{project}/eventdeliveries/forceresend", post(deliveries::force_resend))
+        .route("/api/v1/projects/{project}/eventdeliveries/{id}", get(deliveries::get))
+        .route("/api/v1/projects/{project}/eventdeliveries/{id}/resend", put(deliveries::resend))
+        .route("/api/v1/projects/{project}/eventdeliveries/{id}/deliveryattempts", get(deliveries::attempts))
+        .route("/api/v1/projects/{project}/eventdeliveries/{id}/deliveryattempts/{attempt}", get(deliveries::attempt));
+
+    let connect = Router::new()
+        .route("/connect/v1/events", get(connect::events::list).post(connect::events::create))
+        .route("/connect/v1/events/{id}", get(connect::events::get))
+        .route("/connect/v1/events/{id}/replay", post(connect::events::replay))
+        .route("/connect/v1/webhook-deliveries", get(connect::deliveries::list))
+        .route("/connect/v1/webhook-deliveries/{id}", get(connect::deliveries::get))
+        .method_not_allowed_fallback(connect::wrong_method);
+
+    let ops = Router::new()
+        .route("/healthz", any(ops::health))
+        .route("/health", any(ops::health))
+        .route("/readyz", get(ops::ready))
+        .route("/metrics", get(ops::metrics));
+
+    convoy
+        .merge(connect)
+        .merge(ops)
+        .fallback(unknown_path)
+        .layer(from_fn_with_state(shared.clone(), edge::edge))
+        .with_state(shared)
+}
+
+async fn unknown_path(uri: http::Uri) -> axum::response::Response {
+    match edge::Area::of(uri.path()) {
+        edge::Area::Connect => connect::unknown_path(),
+        edge::Area::Convoy | edge::Area::Open | edge::Area::Bare => convoy::unknown_path(),
+    }
+}

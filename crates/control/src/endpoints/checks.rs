@@ -1,0 +1,101 @@
+//! What an endpoint's fields must be, and what they become (contracts/convoy.md §3.2-3.4).
+
+use super::{Chat, EndpointError, NewAuthentication, REDACTED, Result};
+use crate::NotAvailable;
+use crate::endpoint_url;
+use crate::violation::{NON_ZERO, Violations, is_email, token_fault};
+use dacapo_model::endpoint::{Authentication, ContentType};
+use dacapo_model::project::{Kind, Project};
+
+pub fn check_fields(name: &str, url: &str, email: &str, authentication: Option<&NewAuthentication>) -> Result<()> {
+    let mut found = Violations::default();
+    found.require("name", name, "please provide your endpointName");
+    found.require("url", url, "please provide a url for your endpoint");
+    if !email.is_empty() && !is_email(email) {
+        found.add("support_email", "please provide a valid email");
+    }
+    if let Some(given) = authentication {
+        check_authentication(given, &mut found);
+    }
+    Ok(found.into_result()?)
+}
+
+fn check_authentication(given: &NewAuthentication, found: &mut Violations) {
+    match given.kind.as_str() {
+        "" | "oauth2" => {}
+        "api_key" => {
+            if let Some((name, value)) = &given.api_key {
+                found.require("header_name", name, NON_ZERO);
+                found.require("header_value", value, NON_ZERO);
+                if let Some(fault) = token_fault(name).filter(|_| !name.is_empty()) {
+                    found.add("header_name", fault.to_string());
+                }
+            }
+        }
+        "basic_auth" => {
+            if let Some((user, password)) = &given.basic_auth {
+                found.require("username", user, NON_ZERO);
+                found.require("password", password, NON_ZERO);
+            }
+        }
+        _ => found.add("type", "unsupported authentication type"),
+    }
+}
+
+pub fn authentication(given: Option<NewAuthentication>) -> Result<Option<Authentication>> {
+    let Some(given) = given else {
+        return Ok(None);
+    };
+    match given.kind.as_str() {
+        "api_key" => {
+            let (header_name, header_value) = given.api_key.ok_or(EndpointError::AuthenticationPart("api key"))?;
+            Ok(Some(Authentication::ApiKey { header_name, header_value }))
+        }
+        "basic_auth" => {
+            let (username, password) = given.basic_auth.ok_or(EndpointError::AuthenticationPart("basic auth"))?;
+            Ok(Some(Authentication::BasicAuth { username, password }))
+        }
+        "oauth2" => Err(NotAvailable { feature: "OAuth2 tokens", advice: "use api_key or basic_auth" }.into()),
+        _ => Ok(None),
+    }
+}
+
+pub fn unredacted(given: Authentication, before: Option<Authentication>) -> Authentication {
+    match (given, before) {
+        (Authentication::BasicAuth { username, password: shown }, Some(Authentication::BasicAuth { password, .. }))
+            if shown == REDACTED =>
+        {
+            Authentication::BasicAuth { username, password }
+        }
+        (given, _) => given,
+    }
+}
+
+pub fn refuse_mtls(given: bool) -> Result<()> {
+    if given {
+        return Err(NotAvailable { feature: "client certificates", advice: "leave mtls_client_cert out" }.into());
+    }
+    Ok(())
+}
+
+pub fn check_chat(url: &str, chat: Chat) -> Result<()> {
+    if url.is_empty() || endpoint_url::is_public_https(url) {
+        return Ok(());
+    }
+    Err(EndpointError::ChatUrl(chat))
+}
+
+pub fn content_type(text: &str) -> Result<ContentType> {
+    if text.is_empty() {
+        return Ok(ContentType::default());
+    }
+    [ContentType::Json, ContentType::Form]
+        .into_iter()
+        .find(|known| known.as_str() == text)
+        .ok_or(EndpointError::ContentType)
+}
+
+/// Always on in incoming projects.
+pub fn advanced_signatures(project: &Project, given: Option<bool>, otherwise: bool) -> bool {
+    project.kind == Kind::Incoming || given.unwrap_or(otherwise)
+}

@@ -1,0 +1,192 @@
+use super::*;
+use crate::memory::Fixture;
+use crate::subscriptions::NewSubscription;
+use dacapo_model::endpoint::ContentType;
+use std::sync::atomic::Ordering;
+
+fn acme() -> NewEndpoint {
+    NewEndpoint { url: "https://r.example/hook".to_owned(), name: "Acme".to_owned(), ..NewEndpoint::default() }
+}
+
+fn update_of(endpoint: &Endpoint) -> EndpointUpdate {
+    EndpointUpdate { url: endpoint.url.clone(), name: endpoint.name.clone(), ..EndpointUpdate::default() }
+}
+
+#[tokio::test]
+async fn defaults_are_convoys() {
+    let fixture = Fixture::new().await;
+    let project = fixture.first_run().await.project_id;
+    let endpoint = fixture.control.create_endpoint(project, acme()).await.expect("created");
+    assert!(endpoint.advanced_signatures);
+    assert_eq!(endpoint.status, Status::Active);
+    assert_eq!(endpoint.content_type, ContentType::Json);
+    assert_eq!((endpoint.http_timeout, endpoint.rate_limit, endpoint.rate_limit_duration), (0, 0, 0));
+    assert_eq!(endpoint.secrets.len(), 1);
+    assert_eq!(endpoint.secrets[0].value.len(), 25);
+    assert!(fixture.view(project).live_endpoint(endpoint.id).is_some());
+}
+
+#[tokio::test]
+async fn every_broken_field_is_named() {
+    let fixture = Fixture::new().await;
+    let project = fixture.first_run().await.project_id;
+    let bad = NewEndpoint {
+        support_email: "nobody".to_owned(),
+        authentication: Some(NewAuthentication { kind: "magic".to_owned(), ..NewAuthentication::default() }),
+        ..NewEndpoint::default()
+    };
+    let fault = fixture.control.create_endpoint(project, bad).await.expect_err("refused");
+    assert_eq!(
+        fault.to_string(),
+        "name:please provide your endpointName, url:please provide a url for your endpoint, \
+         support_email:please provide a valid email, type:unsupported authentication type"
+    );
+    let without_name = NewAuthentication {
+        kind: "api_key".to_owned(),
+        api_key: Some((String::new(), "v".to_owned())),
+        ..NewAuthentication::default()
+    };
+    let fault = fixture.control.create_endpoint(project, NewEndpoint { authentication: Some(without_name), ..acme() });
+    assert_eq!(fault.await.expect_err("refused").to_string(), "header_name:non zero value required");
+    let without_part = NewAuthentication { kind: "api_key".to_owned(), ..NewAuthentication::default() };
+    let fault = fixture.control.create_endpoint(project, NewEndpoint { authentication: Some(without_part), ..acme() });
+    assert_eq!(fault.await.expect_err("refused").to_string(), "api key field is required");
+    assert!(fixture.view(project).endpoints.is_empty());
+}
+
+#[tokio::test]
+async fn an_update_replaces_what_the_contract_says_and_keeps_the_rest() {
+    let fixture = Fixture::new().await;
+    let project = fixture.first_run().await.project_id;
+    let new = NewEndpoint {
+        description: "before".to_owned(),
+        owner_id: "acct_7".to_owned(),
+        http_timeout: 30,
+        rate_limit: 5,
+        rate_limit_duration: 60,
+        support_email: "a@b.cd".to_owned(),
+        authentication: Some(NewAuthentication {
+            kind: "basic_auth".to_owned(),
+            basic_auth: Some(("u".to_owned(), "p".to_owned())),
+            ..NewAuthentication::default()
+        }),
+        ..acme()
+    };
+    let before = fixture.control.create_endpoint(project, new).await.expect("created");
+    let after = fixture.control.update_endpoint(project, before.id, update_of(&before)).await.expect("updated");
+    assert_eq!((after.description.as_str(), after.rate_limit, after.rate_limit_duration), ("", 0, 0));
+    assert_eq!(after.authentication, None);
+    assert_eq!((after.owner_id.as_str(), after.http_timeout), ("acct_7", 30));
+    assert_eq!(after.support_email, "a@b.cd");
+    assert_eq!(after.secrets, before.secrets);
+    assert_eq!(after.version, before.version + 1);
+    let negative = EndpointUpdate { rate_limit: -1, ..update_of(&before) };
+    assert_eq!(fixture.control.update_endpoint(project, before.id, negative).await.expect("updated").rate_limit, 0);
+}
+
+#[tokio::test]
+async fn pausing_toggles_and_activation_activates() {
+    let fixture = Fixture::new().await;
+    let control = &fixture.control;
+    let project = fixture.first_run().await.project_id;
+    let id = control.create_endpoint(project, acme()).await.expect("created").id;
+    let fault = control.activate_endpoint(project, id).await.expect_err("active already");
+    assert_eq!(fault.to_string(), "current endpoint status - active, does not support activation");
+    assert_eq!(control.toggle_pause(project, id).await.expect("paused").status, Status::Paused);
+    assert_eq!(control.toggle_pause(project, id).await.expect("unpaused").status, Status::Active);
+    assert_eq!(control.toggle_pause(project, id).await.expect("paused").status, Status::Paused);
+    assert_eq!(control.activate_endpoint(project, id).await.expect("activated").status, Status::Active);
+    let unknown = control.toggle_pause(project, Id::MAX).await;
+    assert!(matches!(unknown, Err(EndpointError::Unknown)));
+}
+
+#[tokio::test]
+async fn both_secrets_sign_until_the_old_one_expires() {
+    let fixture = Fixture::new().await;
+    let control = &fixture.control;
+    let project = fixture.first_run().await.project_id;
+    let id = control.create_endpoint(project, acme()).await.expect("created").id;
+    let rolled = control.expire_secret(project, id, "fresh".to_owned(), 2).await.expect("rolled");
+    let now = fixture.control.clock.now();
+    assert_eq!(rolled.signing_secrets(now).count(), 2);
+    assert_eq!(rolled.secrets[1].value, "fresh");
+    let later = now.plus(Duration::from_secs(2 * 3_600));
+    let last: Vec<_> = rolled.signing_secrets(later).map(|secret| secret.value.as_str()).collect();
+    assert_eq!(last, ["fresh"]);
+    let at_once = control.expire_secret(project, id, String::new(), 0).await.expect("rolled");
+    assert_eq!(at_once.signing_secrets(now).count(), 2, "the newest, and the one with two hours left");
+}
+
+#[tokio::test]
+async fn deleting_takes_the_subscriptions_along() {
+    let fixture = Fixture::new().await;
+    let control = &fixture.control;
+    let project = fixture.first_run().await.project_id;
+    let id = control.create_endpoint(project, acme()).await.expect("created").id;
+    let new = NewSubscription { name: "all".to_owned(), endpoint_id: id.to_string(), ..NewSubscription::default() };
+    let subscription = control.create_subscription(project, new).await.expect("created").id;
+    control.delete_endpoint(project, id).await.expect("deleted");
+    let view = fixture.view(project);
+    assert!(view.live_endpoint(id).is_none() && view.live_subscription(subscription).is_none());
+    assert!(view.endpoints.contains_key(&id), "history still shows it");
+    assert!(matches!(control.delete_endpoint(project, id).await, Err(EndpointError::Unknown)));
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_not_there() {
+    let fixture = Fixture::new().await;
+    let project = fixture.first_run().await.project_id;
+    fixture.store.full.store(true, Ordering::SeqCst);
+    let fault = fixture.control.create_endpoint(project, acme()).await.expect_err("disk full");
+    assert!(matches!(fault, EndpointError::Store(StoreError::Unavailable(_))));
+    assert!(fixture.view(project).endpoints.is_empty());
+}
+
+#[tokio::test]
+async fn lists_are_newest_first_and_filtered() {
+    let fixture = Fixture::new().await;
+    let control = &fixture.control;
+    let project = fixture.first_run().await.project_id;
+    for (name, owner) in [("Alpha", "o1"), ("beta", "o2"), ("ALPHABET", "o2")] {
+        let new = NewEndpoint { name: name.to_owned(), owner_id: owner.to_owned(), ..acme() };
+        control.create_endpoint(project, new).await.expect("created");
+    }
+    let view = fixture.view(project);
+    let names = |query: EndpointQuery| matching(&view, &query).map(|found| found.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(EndpointQuery::default()), ["ALPHABET", "beta", "Alpha"]);
+    assert_eq!(
+        names(EndpointQuery { name_part: "alpha".to_owned(), ..EndpointQuery::default() }),
+        ["ALPHABET", "Alpha"]
+    );
+    assert_eq!(names(EndpointQuery { owner_id: "o2".to_owned(), ..EndpointQuery::default() }), ["ALPHABET", "beta"]);
+    assert_eq!(of_app(&view, "o2").count(), 2);
+}
+
+#[tokio::test]
+async fn a_password_that_was_read_back_redacted_is_kept() {
+    let fixture = Fixture::new().await;
+    let project = fixture.first_run().await.project_id;
+    let with_password = |password: &str| {
+        Some(NewAuthentication {
+            kind: "basic_auth".to_owned(),
+            basic_auth: Some(("u".to_owned(), password.to_owned())),
+            ..NewAuthentication::default()
+        })
+    };
+    let new = NewEndpoint { authentication: with_password("secret"), ..acme() };
+    let before = fixture.control.create_endpoint(project, new).await.expect("created");
+    let sent_back = EndpointUpdate { authentication: with_password(REDACTED), ..update_of(&before) };
+    let after = fixture.control.update_endpoint(project, before.id, sent_back).await.expect("updated");
+    assert!(after.authentication == before.authentication);
+}
+
+#[tokio::test]
+async fn what_is_not_there_yet_is_refused_not_ignored() {
+    let fixture = Fixture::new().await;
+    let project = fixture.first_run().await.project_id;
+    let oauth2 = NewAuthentication { kind: "oauth2".to_owned(), ..NewAuthentication::default() };
+    for new in [NewEndpoint { authentication: Some(oauth2), ..acme() }, NewEndpoint { mtls: true, ..acme() }] {
+        let refused = fixture.control.create_endpoint(project, new).await;
+        assert!(matches!(refused, Err(EndpointError::NotAvailable(_))));
+    }
+}

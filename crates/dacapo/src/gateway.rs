@@ -1,0 +1,63 @@
+//! The parts of a running gateway, put together: store → catalog → rules → pipeline → surfaces.
+
+use crate::config::Config;
+use anyhow::{Context, Result};
+use axum::Router;
+use dacapo_api::ApiState;
+use dacapo_control::Control;
+use dacapo_engine::transport::HttpTransport;
+use dacapo_engine::{Engine, Parts, Settings};
+use dacapo_model::address::Guard;
+use dacapo_model::clock::SystemClock;
+use dacapo_model::id::SystemEntropy;
+use dacapo_model::{Clock, IdSource};
+use dacapo_store::sqlite::SqliteStore;
+use dacapo_store::{LiveCatalog, Store};
+use std::sync::Arc;
+
+pub struct Gateway {
+    pub control: Control,
+    pub engine: Engine,
+    pub router: Router,
+}
+
+pub async fn build(config: &Config) -> Result<Gateway> {
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir).context("cannot open the store")?);
+    let (catalog, newest_id) = LiveCatalog::load(store.clone()).await.context("cannot read the catalog")?;
+    let catalog = Arc::new(catalog);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ids = Arc::new(IdSource::new(SystemEntropy));
+    newest_id.inspect(|id| ids.start_after(*id));
+    let control =
+        Control { catalog: catalog.clone(), clock: clock.clone(), ids: ids.clone(), entropy: Arc::new(SystemEntropy) };
+
+    let transport = Arc::new(HttpTransport::new(Guard::new(config.allow_networks.clone()))?);
+    let parts = Parts {
+        store: store.clone(),
+        catalog,
+        clock,
+        ids,
+        entropy: Arc::new(SystemEntropy),
+        transport,
+        settings: settings(config),
+    };
+    let engine = Engine::start(parts).await.context("cannot start the pipeline")?;
+    let router = dacapo_api::router(ApiState {
+        control: control.clone(),
+        engine: engine.clone(),
+        store,
+        settings: dacapo_api::Settings { body_bytes_max: config.body_bytes_max },
+    });
+    Ok(Gateway { control, engine, router })
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        response_body_bytes_max: config.response_body_bytes_max,
+        lane_concurrency_max: config.lane_concurrency_max,
+        lane_window_max: config.lane_window_max,
+        exchanges_max: config.exchanges_max,
+        retention: config.retention,
+        ..Settings::default()
+    }
+}

@@ -1,0 +1,128 @@
+//! `Queue`: what is owed is found again, once, in order.
+
+use super::Subject;
+use super::subject::{ALL, ENDPOINT, ENDPOINT_2, FOREVER, OTHER_PROJECT, PROJECT, START, born, ids};
+use crate::roles::{Backlog, NewEvent};
+use dacapo_model::{Class, Delivery, Event, Id, Status};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub async fn fresh_deliveries_come_back_after_a_crash_once_and_in_order(mut subject: Subject) {
+    let mut expected = Vec::new();
+    for _ in 0..20 {
+        let event = subject.stored(&[ENDPOINT, ENDPOINT_2, ENDPOINT]).await;
+        expected.extend([born(&event, 0), born(&event, 2)]);
+        subject.advance_ms(1);
+    }
+    for _ in 0..3 {
+        subject.crash().await;
+        assert_eq!(subject.due(ENDPOINT, Class::Live).await, expected);
+        assert_eq!(subject.due(ENDPOINT_2, Class::Live).await.len(), 20);
+    }
+    subject.restart().await;
+    assert_eq!(subject.due(ENDPOINT, Class::Live).await, expected);
+}
+
+pub async fn recorded_deliveries_do_not_come_back(mut subject: Subject) {
+    let mut owed = Vec::new();
+    for round in 0..30 {
+        let delivery = subject.fresh().await;
+        if round % 3 == 0 {
+            owed.push(delivery.id);
+        } else {
+            subject.record([subject.attempted(&delivery, Status::Success)]).await;
+        }
+    }
+    subject.crash().await;
+    assert_eq!(subject.due_ids().await, owed);
+}
+
+/// Ids are given before the commit, so their order is not that of the commits.
+pub async fn a_late_commit_of_an_early_id_survives_a_crash(mut subject: Subject) {
+    let early = subject.event(&[ENDPOINT]);
+    let earlier_in_batch = subject.event(&[ENDPOINT]);
+    subject.advance_ms(10);
+    for _ in 0..3 {
+        subject.settled(Status::Success).await;
+        subject.stored(&[]).await;
+    }
+    let late = subject.event(&[ENDPOINT]);
+    subject.commit([late.clone(), earlier_in_batch.clone()]).await;
+    subject.commit([early.clone()]).await;
+    subject.record([subject.attempted(&born(&late, 0), Status::Success)]).await;
+    subject.crash().await;
+    assert_eq!(subject.due_ids().await, [born(&early, 0).id, born(&earlier_in_batch, 0).id]);
+}
+
+pub async fn parked_targets_are_due_at_once(mut subject: Subject) {
+    let event = subject.event(&[ENDPOINT, ENDPOINT, ENDPOINT_2]);
+    let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: vec![1, 2] }];
+    subject.store().commit(batch).await.expect("commits");
+    assert_eq!(subject.due(ENDPOINT, Class::Live).await, [born(&event, 1)]);
+    assert_eq!(subject.due(ENDPOINT_2, Class::Live).await, [born(&event, 2)]);
+    subject.crash().await;
+    assert_eq!(ids(&subject.due(ENDPOINT, Class::Live).await), [event.id.child(0), event.id.child(1)]);
+    subject.record([0, 1].map(|index| subject.attempted(&born(&event, index), Status::Success))).await;
+    assert_eq!(subject.due_ids().await, []);
+}
+
+/// Four deliveries that wait for a retry, the later ones due earlier, two of them at the same time.
+async fn retries(subject: &Subject) -> Vec<Delivery> {
+    let mut waiting = Vec::new();
+    for seconds in [40, 20, 20, 10] {
+        let mut report = subject.attempted(&subject.fresh().await, Status::Retry);
+        report.delivery.due_at = START.plus(Duration::from_secs(seconds));
+        subject.record([report.clone()]).await;
+        waiting.push(report.delivery);
+    }
+    waiting
+}
+
+pub async fn due_is_ordered_limited_and_bounded_in_time(subject: Subject) {
+    let waiting = retries(&subject).await;
+    let in_order = [3, 1, 2, 0].map(|at| waiting[at].clone());
+    assert_eq!(subject.due(ENDPOINT, Class::Retry).await, in_order);
+    assert_eq!(subject.due(ENDPOINT, Class::Live).await, []);
+    let store = subject.store();
+    let due = async |seconds, limit| -> Vec<Id> {
+        let until = START.plus(Duration::from_secs(seconds));
+        let found = store.due(ENDPOINT, Class::Retry, until, limit).await.expect("reads");
+        found.iter().map(|waiting| waiting.delivery.id).collect()
+    };
+    assert_eq!(due(20, ALL).await, ids(&in_order[..3]), "`until` is inclusive");
+    assert_eq!(due(19, ALL).await, ids(&in_order[..1]));
+    assert_eq!(due(40, 2).await, ids(&in_order[..2]));
+    assert_eq!(due(40, 0).await, []);
+    let with_event = store.due(ENDPOINT, Class::Retry, FOREVER, 1).await.expect("reads");
+    assert_eq!(with_event[0].event.id, in_order[0].event_id);
+}
+
+pub async fn next_due_looks_past_a_moment(subject: Subject) {
+    retries(&subject).await;
+    let store = subject.store();
+    let next = async |class, seconds| {
+        let after = START.plus(Duration::from_secs(seconds));
+        store.next_due(ENDPOINT, class, after).await.expect("reads").map(|due| due.since(START).as_secs())
+    };
+    assert_eq!(next(Class::Retry, 0).await, Some(10));
+    assert_eq!(next(Class::Retry, 10).await, Some(20), "`after` is exclusive");
+    assert_eq!(next(Class::Retry, 39).await, Some(40));
+    assert_eq!(next(Class::Retry, 40).await, None);
+    assert_eq!(next(Class::Live, 0).await, None);
+}
+
+pub async fn the_backlog_counts_each_lane(mut subject: Subject) {
+    assert_eq!(subject.store().backlog().await.expect("reads"), []);
+    retries(&subject).await;
+    subject.stored_as(Event { project_id: OTHER_PROJECT, ..subject.event(&[ENDPOINT_2]) }).await;
+    subject.settled(Status::Success).await;
+    subject.crash().await;
+    let mut backlog = subject.store().backlog().await.expect("reads");
+    backlog.sort_by_key(|lane| lane.endpoint_id);
+    let lane =
+        |project_id, endpoint_id, class, next_due, count| Backlog { project_id, endpoint_id, class, next_due, count };
+    let first = START.plus(Duration::from_secs(10));
+    let expected =
+        [lane(PROJECT, ENDPOINT, Class::Retry, first, 4), lane(OTHER_PROJECT, ENDPOINT_2, Class::Live, START, 1)];
+    assert_eq!(backlog, expected);
+}

@@ -1,0 +1,271 @@
+//! Deliveries by id and as lists.
+
+use super::{bytes, direction};
+use crate::Result;
+use crate::roles::{DeliveryFilter, DeliveryView, Page};
+use crate::sqlite::codec::{self, ord};
+use crate::sqlite::fresh::{Fresh, Parents};
+use crate::sqlite::sql::{Conditions, order_bounds, overlap};
+use dacapo_model::{Delivery, Event, Id, Status, Trigger};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+pub fn one(connection: &Connection, fresh: &Fresh, project: Id, id: Id) -> Result<Option<DeliveryView>> {
+    let maybe_fresh = fresh.look(connection, |orders| orders.contains(&id.order()))?;
+    let found = match in_tables(connection, id)? {
+        Some(found) => Some(found),
+        None if maybe_fresh => implied(&mut Parents::prepare(connection)?, id.order())?,
+        None => None,
+    };
+    Ok(found.filter(|found| found.delivery.id == id && found.delivery.project_id == project))
+}
+
+fn in_tables(connection: &Connection, id: Id) -> Result<Option<DeliveryView>> {
+    for table in [&SETTLED, &WAITING] {
+        let sql = format!("{} WHERE d.ord = ?1", table.select(""));
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut rows = statement.query([ord(id)])?;
+        if let Some(row) = rows.next()? {
+            return view(row).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// A delivery that only its event implies.
+fn implied(parents: &mut Parents<'_>, order: u64) -> Result<Option<DeliveryView>> {
+    let parent = parents.of(order)?;
+    Ok(parent.and_then(|(event, index)| event.delivery(index).map(|delivery| DeliveryView { delivery, event })))
+}
+
+/// A delivery that is not settled, for the writer.
+pub fn unsettled(connection: &Connection, fresh: &Fresh, project: Id, id: Id) -> Result<Option<Delivery>> {
+    let sql = format!("SELECT {} FROM waiting d WHERE d.ord = ?1", codec::WAITING_COLUMNS);
+    let waiting =
+        connection.prepare_cached(&sql)?.query_row([ord(id)], |row| Ok(codec::delivery(row, 0))).optional()?;
+    let found = match waiting {
+        Some(delivery) => Some(delivery?),
+        None if fresh.contains(id.order()) => {
+            implied(&mut Parents::prepare(connection)?, id.order())?.map(|view| view.delivery)
+        }
+        None => None,
+    };
+    Ok(found.filter(|delivery| delivery.id == id && delivery.project_id == project))
+}
+
+/// Each place gives its first `page.limit` rows in order, so the first of them all are among those.
+pub fn list(
+    connection: &Connection,
+    fresh: &Fresh,
+    project: Id,
+    filter: &DeliveryFilter,
+    page: Page,
+) -> Result<Vec<DeliveryView>> {
+    let mut ask =
+        Ask { connection, project, filter, page, bounds: order_bounds(page, filter.window), found: BTreeMap::new() };
+    if ask.bounds.is_empty() || page.limit == 0 {
+        return Ok(Vec::new());
+    }
+    let fresh_orders = fresh.look(connection, |orders| ask.fresh_orders(orders.range(ask.bounds.clone())))?;
+    for walk in ask.walks()? {
+        ask.take_from(&SETTLED, &walk)?;
+        ask.take_from(&WAITING, &walk)?;
+        ask.take_fresh(&fresh_orders, &walk)?;
+    }
+    let found = ask.found.into_values();
+    Ok(if page.ascending { found.take(page.limit).collect() } else { found.rev().take(page.limit).collect() })
+}
+
+struct Ask<'a> {
+    connection: &'a Connection,
+    project: Id,
+    filter: &'a DeliveryFilter,
+    page: Page,
+    bounds: RangeInclusive<u64>,
+    found: BTreeMap<u64, DeliveryView>,
+}
+
+/// Which way through a table leads to the rows.
+enum Walk {
+    Project,
+    Endpoint,
+    /// The deliveries an event was born with are neighbours.
+    Born(RangeInclusive<u64>),
+    ReplaysOf(Id),
+}
+
+struct Table {
+    name: &'static str,
+    columns: &'static str,
+    by_project: &'static str,
+    by_endpoint: &'static str,
+    by_event: &'static str,
+    holds: fn(Status) -> bool,
+}
+
+static SETTLED: Table = Table {
+    name: "settled",
+    columns: codec::SETTLED_COLUMNS,
+    by_project: "INDEXED BY settled_by_project",
+    by_endpoint: "INDEXED BY settled_by_endpoint",
+    by_event: "INDEXED BY settled_by_event",
+    holds: Status::is_settled,
+};
+
+static WAITING: Table = Table {
+    name: "waiting",
+    columns: codec::WAITING_COLUMNS,
+    by_project: "INDEXED BY waiting_by_project",
+    // The queue's index by endpoint is in order of due times.
+    by_endpoint: "INDEXED BY waiting_by_project",
+    by_event: "INDEXED BY waiting_by_event",
+    holds: |status| !status.is_settled(),
+};
+
+impl Table {
+    fn select(&self, index: &str) -> String {
+        format!(
+            "SELECT {}, {} FROM {} d {index} CROSS JOIN events e ON e.ord = d.event_ord",
+            codec::EVENT_COLUMNS,
+            self.columns,
+            self.name
+        )
+    }
+}
+
+impl Ask<'_> {
+    fn walks(&self) -> Result<Vec<Walk>> {
+        let Some(event) = self.filter.event else {
+            return Ok(vec![if self.filter.endpoints.len() == 1 { Walk::Endpoint } else { Walk::Project }]);
+        };
+        let found = super::events::one(self.connection, self.project, event)?;
+        Ok(found.map_or_else(Vec::new, |found| vec![Walk::Born(born_with(&found)), Walk::ReplaysOf(event)]))
+    }
+
+    fn take_from(&mut self, table: &Table, walk: &Walk) -> Result<()> {
+        if !Status::ALL.into_iter().any(|status| (table.holds)(status) && self.wants(status)) {
+            return Ok(());
+        }
+        let mut conditions = Conditions::default();
+        let mut bounds = self.bounds.clone();
+        let index = match walk {
+            Walk::Project => table.by_project,
+            Walk::Endpoint => table.by_endpoint,
+            Walk::Born(born) => {
+                bounds = overlap(&bounds, born);
+                "NOT INDEXED"
+            }
+            Walk::ReplaysOf(event) => {
+                conditions.literal("d.trigger = 1");
+                conditions.equals("d.event_ord", ord(*event));
+                table.by_event
+            }
+        };
+        conditions.equals("d.project", self.project.to_bytes().to_vec());
+        conditions.between("d.ord", &bounds);
+        self.narrow(&mut conditions);
+        let order = direction(self.page);
+        let sql = format!("{} WHERE {} ORDER BY d.ord {order}", table.select(index), conditions.sql());
+        // Not kept: its text depends on the filter, and would drive the short statements out.
+        let mut statement = self.connection.prepare(&sql)?;
+        let mut rows = statement.query(params_from_iter(conditions.values()))?;
+        let mut taken = 0;
+        while taken < self.page.limit
+            && let Some(row) = rows.next()?
+        {
+            let view = view(row)?;
+            if self.admits(&view) {
+                self.found.insert(view.delivery.id.order(), view);
+                taken += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// What SQL can leave out; [`Self::admits`] decides.
+    fn narrow(&self, conditions: &mut Conditions) {
+        conditions.any_of("d.endpoint", bytes(&self.filter.endpoints));
+        conditions.any_of("d.status", self.filter.statuses.iter().map(|status| i64::from(status.code())));
+        if let Some(subscription) = self.filter.subscription {
+            conditions.equals("d.subscription", subscription.to_bytes().to_vec());
+        }
+        if let Some(trigger) = self.filter.trigger {
+            conditions.equals("d.trigger", i64::from(trigger.code()));
+        }
+        if let Some(replay) = self.filter.replay {
+            conditions.equals("d.replay", replay.to_bytes().to_vec());
+        }
+        if let Some(event_type) = &self.filter.event_type {
+            conditions.equals("e.type", event_type.clone());
+        }
+    }
+
+    /// In the reading direction; none when no fresh delivery can be wanted.
+    fn fresh_orders<'o>(&self, orders: impl DoubleEndedIterator<Item = &'o u64>) -> Vec<u64> {
+        let wanted = self.wants(Status::Scheduled)
+            && self.filter.replay.is_none()
+            && self.filter.trigger.is_none_or(|trigger| trigger == Trigger::Event);
+        match (wanted, self.page.ascending) {
+            (false, _) => Vec::new(),
+            (true, true) => orders.copied().collect(),
+            (true, false) => orders.rev().copied().collect(),
+        }
+    }
+
+    fn take_fresh(&mut self, orders: &[u64], walk: &Walk) -> Result<()> {
+        let mut parents = Parents::prepare(self.connection)?;
+        let mut taken = 0;
+        for order in orders {
+            let on_the_way = match walk {
+                Walk::Born(born) => born.contains(order),
+                Walk::ReplaysOf(_) => false,
+                Walk::Project | Walk::Endpoint => true,
+            };
+            if !on_the_way {
+                continue;
+            }
+            if taken == self.page.limit {
+                return Ok(());
+            }
+            let Some(view) = implied(&mut parents, *order)? else { continue };
+            if self.admits(&view) && !has_row(self.connection, *order)? {
+                self.found.insert(*order, view);
+                taken += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn wants(&self, status: Status) -> bool {
+        self.filter.statuses.is_empty() || self.filter.statuses.contains(&status)
+    }
+
+    fn admits(&self, view: &DeliveryView) -> bool {
+        let (delivery, filter) = (&view.delivery, self.filter);
+        delivery.project_id == self.project
+            && self.page.reaches(delivery.id)
+            && self.wants(delivery.status)
+            && (filter.endpoints.is_empty() || filter.endpoints.contains(&delivery.endpoint_id))
+            && filter.event.is_none_or(|event| event == delivery.event_id)
+            && filter.subscription.is_none_or(|subscription| subscription == delivery.subscription_id)
+            && filter.event_type.as_ref().is_none_or(|event_type| *event_type == view.event.event_type)
+            && filter.trigger.is_none_or(|trigger| trigger == delivery.trigger)
+            && filter.replay.is_none_or(|replay| Some(replay) == delivery.replay_id)
+    }
+}
+
+fn view(row: &Row<'_>) -> Result<DeliveryView> {
+    Ok(DeliveryView { event: Arc::new(codec::event(row)?), delivery: codec::delivery(row, codec::EVENT_COLUMN_COUNT)? })
+}
+
+fn born_with(event: &Event) -> RangeInclusive<u64> {
+    event.id.order().saturating_add(1)..=event.id.order().saturating_add(event.targets.len() as u64)
+}
+
+/// The set of fresh deliveries lets go of one only after the COMMIT that gave it a row.
+fn has_row(connection: &Connection, order: u64) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM settled WHERE ord = ?1) OR EXISTS (SELECT 1 FROM waiting WHERE ord = ?1)";
+    Ok(connection.prepare_cached(sql)?.query_row([order.cast_signed()], |row| row.get(0))?)
+}

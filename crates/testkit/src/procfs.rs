@@ -1,0 +1,96 @@
+//! What the kernel knows of a process, and what the machine itself can do.
+
+use anyhow::{Context, Result};
+use std::io::{Seek, Write};
+use std::path::Path;
+use std::time::Instant;
+
+/// CPU time of all its threads so far, user and system, microseconds. Its grain is a clock tick, 10 ms.
+pub fn cpu_us(pid: u32) -> Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("process is gone")?;
+    // The name, in parentheses, may hold anything; fields count from after it.
+    let fields = stat.rsplit_once(')').context("stat: no name")?.1;
+    let mut fields = fields.split_ascii_whitespace().skip(11);
+    let mut ticks = || -> Result<u64> { Ok(fields.next().context("stat: too short")?.parse()?) };
+    let total = ticks()? + ticks()?;
+    Ok(total * 1_000_000 / rustix::param::clock_ticks_per_second())
+}
+
+/// Proportional set size now, bytes: what the process costs the machine.
+pub fn pss_bytes(pid: u32) -> Result<u64> {
+    kilobytes(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
+}
+
+/// Largest resident size so far, bytes.
+pub fn peak_resident_bytes(pid: u32) -> Result<u64> {
+    kilobytes(&format!("/proc/{pid}/status"), "VmHWM:")
+}
+
+fn kilobytes(path: &str, key: &str) -> Result<u64> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key)).with_context(|| format!("{path}: no {key}"))?;
+    let number: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(number * 1024)
+}
+
+/// Appends measured by `fdatasync_us`.
+const SYNC_ROUNDS: usize = 200;
+/// One page, as the store's log would append.
+const SYNC_BYTES: usize = 4096;
+
+/// Median time of one small append with fdatasync in this directory, microseconds.
+pub fn fdatasync_us(dir: &Path) -> Result<f64> {
+    let path = dir.join("fdatasync-probe");
+    let mut file = std::fs::File::create(&path)?;
+    let page = [7_u8; SYNC_BYTES];
+    // Written once before, as the store's log is: what is measured is the flush, not the growing of a file.
+    for _ in 0..SYNC_ROUNDS {
+        file.write_all(&page)?;
+    }
+    file.sync_all()?;
+    file.rewind()?;
+    let mut times = Vec::with_capacity(SYNC_ROUNDS);
+    for _ in 0..SYNC_ROUNDS {
+        let start = Instant::now();
+        file.write_all(&page)?;
+        file.sync_data()?;
+        times.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    std::fs::remove_file(&path)?;
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The processor's own name, where the kernel tells it.
+pub fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
+    name.map_or_else(|| "unknown processor".to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_this_process() {
+        let pid = std::process::id();
+        assert!(pss_bytes(pid).unwrap() > 100_000);
+        assert!(peak_resident_bytes(pid).unwrap() > 100_000);
+        let before = cpu_us(pid).unwrap();
+        let start = Instant::now();
+        while start.elapsed().as_millis() < 60 {
+            std::hint::spin_loop();
+        }
+        assert!(cpu_us(pid).unwrap() > before);
+    }
+
+    #[test]
+    fn measures_a_sync() {
+        assert!(fdatasync_us(&std::env::temp_dir()).unwrap() > 0.0);
+    }
+}

@@ -1,0 +1,105 @@
+//! One measurement of one subject: load it, wait until the sink has everything, read the clocks.
+
+use super::subject::Subject;
+use crate::generator::{self, Load, Pace, Target};
+use crate::procfs;
+use crate::product::wait_until;
+use anyhow::{Context, Result, ensure};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Load before the clock starts: connections, pools and caches fill.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// After the load everything accepted must arrive within this.
+const DRAIN_WITHIN: Duration = Duration::from_secs(300);
+/// The process is at rest when it used at most a clock tick in this long.
+const REST_WINDOW: Duration = Duration::from_millis(100);
+const REST_TICK_US: u64 = 10_000;
+/// Windows waited for rest at most.
+const REST_WINDOWS_MAX: usize = 50;
+
+/// Figures of one run. Rates are per second; `None` where a scenario does not have them.
+#[derive(Clone, Debug, Default)]
+pub struct Measure {
+    pub accepted_s: Option<f64>,
+    pub delivered_s: Option<f64>,
+    pub cpu_us: Option<f64>,
+    pub p50_ms: Option<f64>,
+    pub p99_ms: Option<f64>,
+    pub pss_mb: Option<f64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Drive {
+    pub connections: usize,
+    pub pace: Pace,
+    pub duration: Duration,
+    /// Deliveries that one accepted event makes.
+    pub fan: u64,
+}
+
+/// Drives `target`, whose deliveries all end at the subject's sink.
+pub async fn measure(subject: &Subject, target: &Arc<Target>, drive: &Drive) -> Result<Measure> {
+    // The warm-up keeps the pace too, so that the measured load meets no backlog.
+    drained(subject, target, drive, WARM_UP).await?;
+    let record = subject.sink.record();
+    record.latency().clear();
+    let cpu_before = at_rest(subject.pid()?).await?;
+    let (started_us, accepted, accepted_s) = drained(subject, target, drive, drive.duration).await?;
+    let delivered = accepted * drive.fan;
+    let delivering_s = record.last_us().saturating_sub(started_us) as f64 / 1e6;
+    let pss = procfs::pss_bytes(subject.pid()?)?;
+    let cpu_us = at_rest(subject.pid()?).await? - cpu_before;
+    let milliseconds = |share| record.latency().quantile_us(share).map(|us| us as f64 / 1e3);
+    let paced = matches!(drive.pace, Pace::PerSecond(_));
+    Ok(Measure {
+        accepted_s: Some(accepted_s),
+        delivered_s: Some(delivered as f64 / delivering_s.max(1e-6)),
+        cpu_us: Some(cpu_us as f64 / delivered.max(1) as f64),
+        p50_ms: paced.then(|| milliseconds(0.5)).flatten(),
+        p99_ms: paced.then(|| milliseconds(0.99)).flatten(),
+        pss_mb: Some(pss as f64 / 1e6),
+    })
+}
+
+/// Loads for `duration`, then waits until the sink has all of it. When it began, how many were accepted, and the rate.
+async fn drained(
+    subject: &Subject,
+    target: &Arc<Target>,
+    drive: &Drive,
+    duration: Duration,
+) -> Result<(u64, u64, f64)> {
+    let record = subject.sink.record();
+    let before = record.delivered();
+    let mut load = Load::new(Arc::clone(target), drive.connections, duration);
+    load.pace = drive.pace;
+    let tally = generator::run(load).await?;
+    ensure!(tally.refused() == 0, "{} of {} requests were refused", tally.refused(), tally.sent());
+    ensure!(tally.broken() == 0, "{} of {} connections broke", tally.broken(), tally.sent());
+    ensure!(tally.accepted() > 0, "nothing was accepted");
+    let want = before + tally.accepted() * drive.fan;
+    arrived(subject, want).await?;
+    Ok((tally.started_us(), tally.accepted(), tally.accepted_per_second()))
+}
+
+/// Until the sink has answered this many with 2xx.
+pub async fn arrived(subject: &Subject, want: u64) -> Result<()> {
+    let record = subject.sink.record();
+    let all = wait_until(DRAIN_WITHIN, "everything delivered", async || Ok((record.delivered() >= want).then_some(())));
+    all.await.with_context(|| format!("{} of {want} delivered", record.delivered()))
+}
+
+/// The CPU time so far, once what was handed over is also recorded: the process has come to rest, or will not.
+async fn at_rest(pid: u32) -> Result<u64> {
+    let mut before = procfs::cpu_us(pid)?;
+    for _ in 0..REST_WINDOWS_MAX {
+        sleep(REST_WINDOW).await;
+        let now = procfs::cpu_us(pid)?;
+        if now - before <= REST_TICK_US {
+            return Ok(now);
+        }
+        before = now;
+    }
+    Ok(before)
+}
