@@ -66,7 +66,7 @@ impl Announcement<'_> {
              endpoint=$(curl -fsS {base}/endpoints \\\n  {head} \\\n  \
              -d '{{\"name\":\"local\",\"url\":\"{RECEIVER}\",\"secret\":\"{QUICK_START_SECRET}\"}}' \\\n  \
              | grep -o '\"uid\":\"[^\"]*\"' | head -n 1 | cut -d '\"' -f 4)\n\
-             curl -fsS {base}/events \\\n  {head} \\\n  \
+             curl -fsS -w '\\n' {base}/events \\\n  {head} \\\n  \
              -d '{{\"endpoint_id\":\"'$endpoint'\",\"event_type\":\"hello.world\",\"data\":{{\"n\":1}}}}'\n\n",
             program = self.program,
         );

@@ -61,3 +61,18 @@ fn settings(config: &Config) -> Settings {
         ..Settings::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Flags};
+
+    /// The parts know what they were measured with; the table must not disagree.
+    #[test]
+    fn the_documented_defaults_are_those_of_the_parts() {
+        let sources = config::gather(None, &std::collections::BTreeMap::new(), &Flags::new()).unwrap();
+        let config = Config::from_sources(&sources).unwrap();
+        assert_eq!(format!("{:?}", settings(&config)), format!("{:?}", Settings::default()));
+        assert_eq!(config.body_bytes_max, dacapo_api::Settings::default().body_bytes_max);
+    }
+}

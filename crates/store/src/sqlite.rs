@@ -11,6 +11,7 @@ mod catalog;
 mod checkpoint;
 mod codec;
 mod commit;
+mod endpoint_log;
 mod error;
 mod fresh;
 mod gate;
@@ -64,6 +65,7 @@ impl SqliteStore {
         let mut connection = schema::open_writer(&file)?;
         schema::migrate(&mut connection)?;
         recover::park_fresh(&mut connection)?;
+        endpoint_log::catch_up(&mut connection)?;
         let fresh = Arc::new(fresh::Fresh::default());
         let lists = Arc::new(gate::Gate::default());
         let history = readers::Readers::open(&file, HISTORY_READERS, Some(LIST_TIME_MAX), Arc::clone(&lists))?;

@@ -190,7 +190,7 @@ pub const ROWS: &[Row] = &[
     Row {
         key: "lane_window_max",
         placeholder: "COUNT",
-        default: "1024",
+        default: "8192",
         about: "Deliveries per endpoint and class kept in memory; the rest waits in the store",
         allowed: COUNT,
         repeated: false,

@@ -33,7 +33,7 @@ fn the_defaults_are_a_whole_configuration() {
     assert_eq!(config.data_dir, Path::new("./dacapo-data"));
     assert_eq!((config.retention, config.drain_timeout), (None, Duration::from_secs(30)));
     assert_eq!((config.body_bytes_max, config.response_body_bytes_max), (16 << 20, 51_200));
-    assert_eq!((config.lane_concurrency_max, config.lane_window_max, config.exchanges_max), (64, 1_024, 2_048));
+    assert_eq!((config.lane_concurrency_max, config.lane_window_max, config.exchanges_max), (64, 8_192, 2_048));
     assert!(config.allow_networks.is_empty() && config.public_url.is_none() && !config.log_json);
 }
 

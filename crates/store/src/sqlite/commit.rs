@@ -2,6 +2,7 @@
 
 use super::SqliteStore;
 use super::codec::{encode_ids, encode_targets, event_flags, ord, tail, text_or_null};
+use super::endpoint_log;
 use super::record::SettleStatement;
 use super::writer::{Effects, Session};
 use crate::Result;
@@ -80,6 +81,7 @@ impl<'c> CommitStatements<'c> {
         if !event.idempotency_key.is_empty() {
             self.key.execute(params![event.project_id.to_bytes(), event.idempotency_key, event.id.to_bytes()])?;
         }
+        effects.endpoint_pairs.extend(endpoint_log::pairs(event));
         let parked: HashSet<u32> = item.parked.iter().copied().collect();
         for (index, target) in (0u32..).zip(&event.targets) {
             let Some(delivery) = event.delivery(index) else { continue };

@@ -2,6 +2,7 @@
 
 use super::SqliteStore;
 use super::codec::{self, encode_ids, ids, ord};
+use super::endpoint_log;
 use super::writer::Session;
 use crate::roles::{Idempotency, NewReplay, ReplayWritten, Requeue, Resend, ResendKind};
 use crate::{Result, StoreError};
@@ -43,6 +44,7 @@ fn write_replay(session: &mut Session<'_>, replay: &NewReplay) -> Result<ReplayW
         } else {
             session.commit.park.run(&delivery)?;
         }
+        endpoint_log::write(session.connection, delivery.endpoint_id, delivery.id.order())?;
         written.push(delivery);
     }
     if !written.is_empty() && event.fan_out == FanOut::NoMatch {

@@ -38,6 +38,11 @@ fn drop_before(session: &mut Session<'_>, cutoff: Timestamp, limit: usize) -> Re
             "DELETE FROM attempts WHERE delivery IN \
              (SELECT ord FROM settled INDEXED BY settled_by_event WHERE trigger = 1 AND event_ord < ?1)",
         )?;
+    delete(
+        "DELETE FROM endpoint_log WHERE (endpoint, ord) IN \
+         (SELECT endpoint, ord FROM settled WHERE ord < ?1 UNION ALL \
+          SELECT endpoint, ord FROM settled INDEXED BY settled_by_event WHERE trigger = 1 AND event_ord < ?1)",
+    )?;
     let deliveries = delete("DELETE FROM settled WHERE ord < ?1")?
         + delete("DELETE FROM settled INDEXED BY settled_by_event WHERE trigger = 1 AND event_ord < ?1")?;
     Ok(Dropped { events, deliveries, attempts })

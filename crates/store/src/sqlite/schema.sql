@@ -111,7 +111,6 @@ CREATE TABLE settled (
   a_us         INTEGER
 );
 CREATE INDEX settled_by_project ON settled (project);
-CREATE INDEX settled_by_endpoint ON settled (endpoint);
 CREATE INDEX settled_by_event ON settled (event_ord) WHERE trigger = 1;
 
 CREATE TABLE attempts (
@@ -131,6 +130,13 @@ CREATE TABLE attempts (
   PRIMARY KEY (delivery, number)
 ) WITHOUT ROWID;
 
+-- Deliveries by endpoint, written behind the events (see endpoint_log.rs).
+CREATE TABLE endpoint_log (
+  endpoint BLOB NOT NULL,
+  ord      INTEGER NOT NULL,
+  PRIMARY KEY (endpoint, ord)
+) WITHOUT ROWID;
+
 -- Connect's replay keys (contracts/connect.md): forgotten after a day.
 CREATE TABLE replay_keys (
   project     BLOB NOT NULL,
@@ -142,4 +148,4 @@ CREATE TABLE replay_keys (
 ) WITHOUT ROWID;
 CREATE INDEX replay_keys_by_age ON replay_keys (at);
 
-INSERT INTO meta VALUES ('catalog_version', 0), ('fresh_floor', 0);
+INSERT INTO meta VALUES ('catalog_version', 0), ('fresh_floor', 0), ('endpoint_log_upto', 0);

@@ -6,6 +6,7 @@
 
 use super::checkpoint::Checkpointer;
 use super::commit::CommitStatements;
+use super::endpoint_log;
 use super::fresh::{Fresh, Parents};
 use super::lease::DirectoryLock;
 use super::record::RecordStatements;
@@ -34,6 +35,8 @@ pub struct Session<'c> {
     pub commit: CommitStatements<'c>,
     pub record: RecordStatements<'c>,
     pub effects: Effects,
+    /// Of committed events only.
+    pub endpoint_tail: endpoint_log::Tail,
 }
 
 /// What a transaction changes in memory.
@@ -45,6 +48,10 @@ pub struct Effects {
     pub gone: HashSet<u64>,
     /// The newest event stored.
     pub newest_event: Option<u64>,
+    /// Endpoint and order of all deliveries born.
+    pub endpoint_pairs: Vec<(Id, u64)>,
+    /// What had gathered for the endpoint log is in it now.
+    pub endpoint_tail_written: bool,
 }
 
 impl Session<'_> {
@@ -174,6 +181,7 @@ fn write_until_closed(
         commit: CommitStatements::prepare(connection)?,
         record: RecordStatements::prepare(connection)?,
         effects: Effects::default(),
+        endpoint_tail: endpoint_log::Tail::default(),
     };
     let mut closing = Vec::new();
     let mut messages = Vec::with_capacity(JOBS_PER_TRANSACTION_MAX);
@@ -220,7 +228,13 @@ fn try_together(session: &mut Session<'_>, jobs: &mut [Box<dyn Job>]) -> Result<
     session.connection.execute_batch("BEGIN IMMEDIATE")?;
     let result = run_and_commit(session, jobs);
     match &result {
-        Ok(()) => session.fresh.leave(&session.effects.gone),
+        Ok(()) => {
+            session.fresh.leave(&session.effects.gone);
+            if session.effects.endpoint_tail_written {
+                session.endpoint_tail.clear();
+            }
+            session.endpoint_tail.extend(&session.effects.endpoint_pairs);
+        }
         Err(_) => {
             session.fresh.leave(&session.effects.born);
             // Some failures end the transaction by themselves.
@@ -238,6 +252,7 @@ fn run_and_commit(session: &mut Session<'_>, jobs: &mut [Box<dyn Job>]) -> Resul
     }
     park_old_fresh(session)?;
     keep_floor(session)?;
+    session.effects.endpoint_tail_written = endpoint_log::write_if_full(session)?;
     session.fresh.enter(&session.effects.born);
     session.connection.execute_batch("COMMIT")?;
     Ok(())

@@ -4,6 +4,7 @@ use super::{bytes, direction};
 use crate::Result;
 use crate::roles::{DeliveryFilter, DeliveryView, Page};
 use crate::sqlite::codec::{self, ord};
+use crate::sqlite::endpoint_log;
 use crate::sqlite::fresh::{Fresh, Parents};
 use crate::sqlite::sql::{Conditions, order_bounds, overlap};
 use dacapo_model::{Delivery, Event, Id, Status, Trigger};
@@ -24,7 +25,7 @@ pub fn one(connection: &Connection, fresh: &Fresh, project: Id, id: Id) -> Resul
 
 fn in_tables(connection: &Connection, id: Id) -> Result<Option<DeliveryView>> {
     for table in [&SETTLED, &WAITING] {
-        let sql = format!("{} WHERE d.ord = ?1", table.select(""));
+        let sql = format!("{} WHERE d.ord = ?1", table.select(table.by_order));
         let mut statement = connection.prepare_cached(&sql)?;
         let mut rows = statement.query([ord(id)])?;
         if let Some(row) = rows.next()? {
@@ -90,47 +91,50 @@ struct Ask<'a> {
 /// Which way through a table leads to the rows.
 enum Walk {
     Project,
-    Endpoint,
+    /// By the endpoint log, as far as it is complete; replays are in it at once.
+    Endpoint(Id),
+    /// What the endpoint log may not hold yet.
+    SinceLogged(u64),
     /// The deliveries an event was born with are neighbours.
     Born(RangeInclusive<u64>),
     ReplaysOf(Id),
 }
 
 struct Table {
-    name: &'static str,
+    by_order: &'static str,
     columns: &'static str,
     by_project: &'static str,
-    by_endpoint: &'static str,
     by_event: &'static str,
+    /// What waits is few beside what is settled: for one endpoint the project's is walked instead.
+    by_endpoint_log: Option<&'static str>,
     holds: fn(Status) -> bool,
 }
 
 static SETTLED: Table = Table {
-    name: "settled",
+    by_order: "settled d NOT INDEXED",
     columns: codec::SETTLED_COLUMNS,
-    by_project: "INDEXED BY settled_by_project",
-    by_endpoint: "INDEXED BY settled_by_endpoint",
-    by_event: "INDEXED BY settled_by_event",
+    by_project: "settled d INDEXED BY settled_by_project",
+    by_event: "settled d INDEXED BY settled_by_event",
+    by_endpoint_log: Some("endpoint_log l CROSS JOIN settled d ON d.ord = l.ord"),
     holds: Status::is_settled,
 };
 
 static WAITING: Table = Table {
-    name: "waiting",
+    by_order: "waiting d NOT INDEXED",
     columns: codec::WAITING_COLUMNS,
-    by_project: "INDEXED BY waiting_by_project",
-    // The queue's index by endpoint is in order of due times.
-    by_endpoint: "INDEXED BY waiting_by_project",
-    by_event: "INDEXED BY waiting_by_event",
+    by_project: "waiting d INDEXED BY waiting_by_project",
+    by_event: "waiting d INDEXED BY waiting_by_event",
+    by_endpoint_log: None,
     holds: |status| !status.is_settled(),
 };
 
 impl Table {
-    fn select(&self, index: &str) -> String {
+    /// `way` names the table as `d`, and how it is walked.
+    fn select(&self, way: &str) -> String {
         format!(
-            "SELECT {}, {} FROM {} d {index} CROSS JOIN events e ON e.ord = d.event_ord",
+            "SELECT {}, {} FROM {way} CROSS JOIN events e ON e.ord = d.event_ord",
             codec::EVENT_COLUMNS,
-            self.columns,
-            self.name
+            self.columns
         )
     }
 }
@@ -138,7 +142,11 @@ impl Table {
 impl Ask<'_> {
     fn walks(&self) -> Result<Vec<Walk>> {
         let Some(event) = self.filter.event else {
-            return Ok(vec![if self.filter.endpoints.len() == 1 { Walk::Endpoint } else { Walk::Project }]);
+            let [endpoint] = self.filter.endpoints.as_slice() else {
+                return Ok(vec![Walk::Project]);
+            };
+            let upto = endpoint_log::complete_upto(self.connection)?;
+            return Ok(vec![Walk::Endpoint(*endpoint), Walk::SinceLogged(upto)]);
         };
         let found = super::events::one(self.connection, self.project, event)?;
         Ok(found.map_or_else(Vec::new, |found| vec![Walk::Born(born_with(&found)), Walk::ReplaysOf(event)]))
@@ -150,14 +158,25 @@ impl Ask<'_> {
         }
         let mut conditions = Conditions::default();
         let mut bounds = self.bounds.clone();
-        let index = match walk {
-            Walk::Project => table.by_project,
-            Walk::Endpoint => table.by_endpoint,
-            Walk::Born(born) => {
-                bounds = overlap(&bounds, born);
-                "NOT INDEXED"
+        let mut ordered_by = "d.ord";
+        let way = match (walk, table.by_endpoint_log) {
+            (Walk::Project, _) | (Walk::Endpoint(_), None) => table.by_project,
+            (Walk::Endpoint(endpoint), Some(log)) => {
+                conditions.equals("l.endpoint", endpoint.to_bytes().to_vec());
+                conditions.between("l.ord", &bounds);
+                ordered_by = "l.ord";
+                log
             }
-            Walk::ReplaysOf(event) => {
+            (Walk::SinceLogged(_), None) => return Ok(()),
+            (Walk::SinceLogged(upto), Some(_)) => {
+                bounds = overlap(&bounds, &(upto.saturating_add(1)..=u64::MAX));
+                table.by_project
+            }
+            (Walk::Born(born), _) => {
+                bounds = overlap(&bounds, born);
+                table.by_order
+            }
+            (Walk::ReplaysOf(event), _) => {
                 conditions.literal("d.trigger = 1");
                 conditions.equals("d.event_ord", ord(*event));
                 table.by_event
@@ -167,7 +186,7 @@ impl Ask<'_> {
         conditions.between("d.ord", &bounds);
         self.narrow(&mut conditions);
         let order = direction(self.page);
-        let sql = format!("{} WHERE {} ORDER BY d.ord {order}", table.select(index), conditions.sql());
+        let sql = format!("{} WHERE {} ORDER BY {ordered_by} {order}", table.select(way), conditions.sql());
         // Not kept: its text depends on the filter, and would drive the short statements out.
         let mut statement = self.connection.prepare(&sql)?;
         let mut rows = statement.query(params_from_iter(conditions.values()))?;
@@ -220,8 +239,8 @@ impl Ask<'_> {
         for order in orders {
             let on_the_way = match walk {
                 Walk::Born(born) => born.contains(order),
-                Walk::ReplaysOf(_) => false,
-                Walk::Project | Walk::Endpoint => true,
+                Walk::ReplaysOf(_) | Walk::SinceLogged(_) => false,
+                Walk::Project | Walk::Endpoint(_) => true,
             };
             if !on_the_way {
                 continue;

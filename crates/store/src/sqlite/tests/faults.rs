@@ -111,27 +111,35 @@ async fn a_store_that_may_not_write_is_unavailable_and_still_reads() {
 /// One job's failure is not its neighbours': they ran in the same transaction, and run again.
 #[tokio::test]
 async fn a_job_that_fails_fails_alone() {
-    let (_directory, store, subject) = opened().await;
-    let store = Arc::new(store);
-    let mut calls = tokio::task::JoinSet::new();
-    for n in 0..60 {
-        let (store, event) = (Arc::clone(&store), subject.event(&[ENDPOINT]));
-        calls.spawn(async move {
-            if n % 6 == 0 {
-                let fails = |session: &mut Session<'_>| -> Result<()> {
-                    session.effects.born.push(u64::MAX >> 1);
-                    session.connection.execute("INSERT INTO meta VALUES ('probe', NULL)", [])?;
-                    Ok(())
-                };
-                return store.writer.run(fails).await.is_err();
-            }
-            let stored = commit(&store, &event).await.is_ok_and(|answers| answers == [Committed::Stored]);
-            stored && store.delivery(PROJECT, event.id.child(0)).await.is_ok_and(|found| found.is_some())
-        });
+    let at_once = "INSERT INTO meta VALUES ('probe', NULL)";
+    let only_the_commit = "CREATE TEMP TABLE parent (id PRIMARY KEY); \
+         CREATE TEMP TABLE child (id REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED); \
+         INSERT INTO child VALUES (1)";
+    for refused in [at_once, only_the_commit] {
+        let (_directory, store, subject) = opened().await;
+        let store = Arc::new(store);
+        let mut calls = tokio::task::JoinSet::new();
+        for n in 0..60 {
+            let (store, event) = (Arc::clone(&store), subject.event(&[ENDPOINT]));
+            calls.spawn(async move {
+                if n % 6 == 0 {
+                    let fails = move |session: &mut Session<'_>| {
+                        session.effects.born.push(NEVER);
+                        Ok(session.connection.execute_batch(refused)?)
+                    };
+                    return store.writer.run(fails).await.is_err_and(|cause| !cause.is_unavailable());
+                }
+                let stored = commit(&store, &event).await.is_ok_and(|answers| answers == [Committed::Stored]);
+                stored && store.delivery(PROJECT, event.id.child(0)).await.is_ok_and(|found| found.is_some())
+            });
+        }
+        assert!(calls.join_all().await.into_iter().all(|as_expected| as_expected));
+        assert!(!store.fresh.contains(NEVER), "what was rolled back is not under way");
     }
-    assert!(calls.join_all().await.into_iter().all(|as_expected| as_expected));
-    assert!(!store.fresh.contains(u64::MAX >> 1));
 }
+
+/// The order of a delivery that is never stored.
+const NEVER: u64 = u64::MAX >> 1;
 
 #[tokio::test]
 async fn a_read_is_cut_off_when_its_time_is_over_and_the_reader_goes_on() {

@@ -86,6 +86,26 @@ async fn old_fresh_deliveries_move_to_the_queue_and_settle_from_there() {
     assert_eq!(due(&store).await.last(), Some(&born(&new, 1).id));
 }
 
+/// Between a COMMIT and the moment the set of fresh deliveries lets go, both know of a delivery.
+#[tokio::test]
+async fn a_row_counts_for_more_than_the_memory_of_a_fresh_delivery() {
+    let directory = Directory::new();
+    let store = directory.open_store().expect("opens");
+    let subject = Subject::new(super::directory()).await;
+    let event = commit(&store, &subject, START).await;
+    let report = subject.attempted(&born(&event, 0), Status::Success);
+    store.record(Arc::new([report.clone()])).await.expect("records");
+    store.fresh.enter(&[report.delivery.id.order()]);
+    let all = store.deliveries(PROJECT, DeliveryFilter::default(), UP).await.expect("reads");
+    let states: Vec<Status> = all.iter().map(|view| view.delivery.status).collect();
+    assert_eq!(states, [Status::Success, Status::Scheduled]);
+    let scheduled = DeliveryFilter { statuses: vec![Status::Scheduled], ..Default::default() };
+    let found = store.deliveries(PROJECT, scheduled, UP).await.expect("reads");
+    assert_eq!(found.iter().map(|view| view.delivery.id).collect::<Vec<_>>(), [event.id.child(1)]);
+    let one = store.delivery(PROJECT, report.delivery.id).await.expect("reads");
+    assert_eq!(one.map(|view| view.delivery), Some(report.delivery));
+}
+
 /// More than one transaction moves: the rest follows with the next ones.
 #[tokio::test]
 async fn many_old_ones_move_piece_by_piece() {
