@@ -6,6 +6,9 @@ cd "$(dirname "$0")/.."
 
 # One profile for the binary and the tests, so that dependencies are built once.
 profile=test-bin
+target=$(mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-target}" && pwd)
+# The one that is built below, not one that happens to be newer.
+export DACAPO_BIN=$target/$profile/dacapo
 failed=()
 passed=0
 started=$SECONDS
@@ -27,7 +30,7 @@ step "what the tests need" scripts/install-test-deps.sh
 step "formatting" cargo fmt --all --check
 step "clippy" cargo clippy --workspace --all-targets --quiet -- -D warnings
 step "dependencies" scripts/deny.sh
-step "the binary" cargo build --profile "$profile" -p dacapo --quiet
+step "building the binary and the tests" cargo test --workspace --profile "$profile" --no-run --quiet
 step "all tests" cargo test --workspace --profile "$profile" --no-fail-fast
 
 echo

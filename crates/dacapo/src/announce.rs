@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn lines_to_paste_stand_at_the_margin() {
         for (allowed, lines) in
-            [(true, ["./dacapo listen", "endpoint=$(curl", "curl -fsS http"].as_slice()), (false, &["curl -fsS http"])]
+            [(true, ["./dacapo listen", "endpoint=$(curl", "curl -fsS "].as_slice()), (false, &["curl -fsS "])]
         {
             let text = announce(&Start::First(made()), allowed);
             for line in lines {

@@ -71,7 +71,7 @@ impl HeaderLines {
     }
 
     fn push_clean(&mut self, text: &str) {
-        if text.contains(['\n', '\r']) {
+        if text.bytes().any(|byte| byte == b'\n' || byte == b'\r') {
             self.0.push_str(&text.replace(['\n', '\r'], " "));
             return;
         }
@@ -86,6 +86,18 @@ impl HeaderLines {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
+}
+
+/// A header name as Go and most people write it: `X-Convoy-Signature`. Names are recorded as they
+/// are compared, in lower case; this is how they are shown.
+pub fn canonical_name(name: &str) -> String {
+    let mut canonical = String::with_capacity(name.len());
+    let mut starts_word = true;
+    for letter in name.chars() {
+        canonical.push(if starts_word { letter.to_ascii_uppercase() } else { letter });
+        starts_word = letter == '-';
+    }
+    canonical
 }
 
 impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for HeaderLines {

@@ -8,36 +8,24 @@ use http::HeaderMap;
 const HEADER_TEXT_BYTES_MAX: usize = 16 * 1024;
 const BYTES_PER_HEADER: usize = 48;
 
-/// Names in the canonical spelling (`X-Convoy-Signature`); several values of one name joined by a
-/// space (contracts/convoy.md §2.5).
+/// Several values of one name joined by a space (contracts/convoy.md §2.5).
 pub fn lines(headers: &HeaderMap) -> HeaderLines {
     let mut lines = HeaderLines::with_capacity(headers.keys_len() * BYTES_PER_HEADER);
-    let mut name = String::with_capacity(BYTES_PER_HEADER);
     for key in headers.keys() {
         if lines.as_text().len() > HEADER_TEXT_BYTES_MAX {
             break;
         }
-        name.clear();
-        canonical(key.as_str(), &mut name);
         let mut values = headers.get_all(key).iter();
         match (values.next(), values.next()) {
-            (Some(only), None) => lines.push(&name, &String::from_utf8_lossy(only.as_bytes())),
+            (Some(only), None) => lines.push(key.as_str(), &String::from_utf8_lossy(only.as_bytes())),
             _ => {
                 let all: Vec<_> =
                     headers.get_all(key).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
-                lines.push(&name, &all.join(" "));
+                lines.push(key.as_str(), &all.join(" "));
             }
         }
     }
     lines
-}
-
-fn canonical(name: &str, out: &mut String) {
-    let mut upper = true;
-    for letter in name.chars() {
-        out.push(if upper { letter.to_ascii_uppercase() } else { letter });
-        upper = letter == '-';
-    }
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.

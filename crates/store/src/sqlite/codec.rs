@@ -1,5 +1,7 @@
-//! How rows and values read and write: the only file that knows the blobs' layouts.
+//! How rows and values read and write: the only file that knows the blobs' layouts, those of
+//! `detail` columns apart (see detail.rs).
 
+use super::detail;
 use crate::{Result, StoreError};
 use bytes::Bytes;
 use dacapo_model::attempt::HeaderLines;
@@ -28,8 +30,11 @@ pub fn inconsistent(table: &'static str, column: &'static str, row: impl ToStrin
 }
 
 pub fn id_column(row: &Row<'_>, index: usize) -> Result<Id> {
-    let bytes = row.get_ref(index)?.as_blob().map_err(|cause| StoreError::Refused(cause.to_string()))?;
-    Id::from_slice(bytes).ok_or_else(|| inconsistent("?", "id", index, "not 16 bytes"))
+    Id::from_slice(blob(row, index)?).ok_or_else(|| inconsistent("?", "id", index, "not 16 bytes"))
+}
+
+fn blob<'r>(row: &'r Row<'_>, index: usize) -> Result<&'r [u8]> {
+    row.get_ref(index)?.as_blob().map_err(|cause| StoreError::Refused(cause.to_string()))
 }
 
 fn optional_id(row: &Row<'_>, index: usize) -> Result<Option<Id>> {
@@ -167,24 +172,15 @@ fn decode_target(bytes: &[u8]) -> Option<Target> {
 
 // ---- deliveries --------------------------------------------------------------------------------
 
-/// Columns of a waiting delivery as `d`, in the order [`delivery`] reads them.
+/// Columns of a waiting delivery as `d`, in the order [`waiting`] reads them.
 pub const WAITING_COLUMNS: &str = "d.ord, d.tail, d.project, d.event_ord, d.event_tail, d.endpoint, d.subscription, d.trigger, d.replay, \
      d.mode, d.strategy, d.interval_s, d.retry_limit, d.attempts, d.manual, d.last_status, \
-     d.status, NULL, d.due_at, d.created_at, d.updated_at, 0";
-/// The same of a settled one.
-pub const SETTLED_COLUMNS: &str = "d.ord, d.tail, d.project, d.event_ord, d.event_tail, d.endpoint, d.subscription, d.trigger, d.replay, \
-     d.mode, d.strategy, d.interval_s, d.retry_limit, d.attempts, d.manual, d.last_status, \
-     d.status, d.reason, d.due_at, d.created_at, d.updated_at, d.latency_us";
-pub const DELIVERY_COLUMN_COUNT: usize = 22;
+     d.status, d.due_at, d.created_at, d.updated_at";
 
-/// Reads a delivery whose columns start at `from`.
-pub fn delivery(row: &Row<'_>, from: usize) -> Result<Delivery> {
+/// Reads a waiting delivery whose columns start at `from`.
+pub fn waiting(row: &Row<'_>, from: usize) -> Result<Delivery> {
     let ord: i64 = row.get(from)?;
-    let bad = |column| inconsistent("deliveries", column, ord, "unknown code");
-    let reason = match row.get::<_, Option<u8>>(from + 17)? {
-        Some(code) => Some(Reason::from_code(code).ok_or_else(|| bad("reason"))?),
-        None => None,
-    };
+    let bad = |column| inconsistent("waiting", column, ord, "unknown code");
     Ok(Delivery {
         id: id_of(ord, row.get(from + 1)?),
         project_id: id_column(row, from + 2)?,
@@ -203,45 +199,50 @@ pub fn delivery(row: &Row<'_>, from: usize) -> Result<Delivery> {
         manual: row.get(from + 14)?,
         last_status: row.get(from + 15)?,
         status: Status::from_code(row.get(from + 16)?).ok_or_else(|| bad("status"))?,
-        reason,
-        due_at: Timestamp::from_micros(row.get(from + 18)?),
-        created_at: Timestamp::from_micros(row.get(from + 19)?),
-        updated_at: Timestamp::from_micros(row.get(from + 20)?),
-        latency_us: row.get::<_, i64>(from + 21)?.cast_unsigned(),
+        reason: None,
+        due_at: Timestamp::from_micros(row.get(from + 17)?),
+        created_at: Timestamp::from_micros(row.get(from + 18)?),
+        updated_at: Timestamp::from_micros(row.get(from + 19)?),
+        latency_us: 0,
     })
+}
+
+/// Columns of a settled delivery as `d`, in the order [`settled`] and [`first_attempt`] read them.
+pub const SETTLED_COLUMNS: &str = "d.ord, d.project, d.event_ord, d.endpoint, d.trigger, d.status, d.detail";
+
+/// Reads a settled delivery whose columns start at `from`.
+pub fn settled(row: &Row<'_>, from: usize) -> Result<Delivery> {
+    let ord: i64 = row.get(from)?;
+    let bad = |column| inconsistent("settled", column, ord, "unknown code");
+    let columns = detail::SettledColumns {
+        ord,
+        project_id: id_column(row, from + 1)?,
+        event_ord: row.get(from + 2)?,
+        endpoint_id: id_column(row, from + 3)?,
+        trigger: Trigger::from_code(row.get(from + 4)?).ok_or_else(|| bad("trigger"))?,
+        status: Status::from_code(row.get(from + 5)?).ok_or_else(|| bad("status"))?,
+    };
+    settled_detail(row, from)?.delivery(&columns).ok_or_else(|| bad("detail"))
+}
+
+/// The attempt inside such a row.
+pub fn first_attempt(row: &Row<'_>, from: usize) -> Result<Option<Attempt>> {
+    Ok(settled_detail(row, from)?.first_attempt(row.get(from)?))
+}
+
+fn settled_detail<'r>(row: &'r Row<'_>, from: usize) -> Result<detail::Settled<'r>> {
+    let ord: i64 = row.get(from)?;
+    detail::decode(blob(row, from + 6)?).map_err(|cause| inconsistent("settled", "detail", ord, &cause))
 }
 
 // ---- attempts ----------------------------------------------------------------------------------
 
-/// Reads an attempt from columns `id, url, ip, request, status, response, body, error, succeeded, at, us`
-/// that start at `from`.
-pub fn attempt(row: &Row<'_>, from: usize, delivery_id: Id, number: u32) -> Result<Attempt> {
-    Ok(Attempt {
-        id: id_column(row, from)?,
-        delivery_id,
-        number,
-        url: row.get(from + 1)?,
-        ip: row.get::<_, Option<String>>(from + 2)?.and_then(|text| text.parse().ok()),
-        request_headers: HeaderLines::from_text(row.get(from + 3)?),
-        status: row.get(from + 4)?,
-        response_headers: HeaderLines::from_text(row.get(from + 5)?),
-        response_body: Bytes::from(row.get::<_, Vec<u8>>(from + 6)?),
-        error: row.get(from + 7)?,
-        succeeded: row.get(from + 8)?,
-        requested_at: Timestamp::from_micros(row.get(from + 9)?),
-        duration_us: row.get::<_, i64>(from + 10)?.cast_unsigned(),
-    })
-}
+/// Columns of an attempt, in the order [`attempt`] reads them.
+pub const ATTEMPT_COLUMNS: &str = "number, detail";
 
-/// The attempt inside a settled row.
-pub const INLINE_COLUMNS: &str = "d.a_id, d.a_url, d.a_ip, d.a_request, d.a_status, d.a_response, d.a_body, d.a_error, d.a_succeeded, d.a_at, d.a_us";
-/// A row of `attempts`, in the same order.
-pub const ATTEMPT_COLUMNS: &str = "id, url, ip, request, status, response, body, error, succeeded, at, us";
-pub const ATTEMPT_COLUMN_COUNT: usize = 11;
-
-pub fn inline_attempt(row: &Row<'_>, from: usize, delivery_id: Id) -> Result<Option<Attempt>> {
-    if row.get_ref(from)? == rusqlite::types::ValueRef::Null {
-        return Ok(None);
-    }
-    attempt(row, from, delivery_id, 1).map(Some)
+pub fn attempt(row: &Row<'_>, delivery_id: Id) -> Result<Attempt> {
+    let number: u32 = row.get(0)?;
+    let made: detail::Made<'_> = detail::decode(blob(row, 1)?)
+        .map_err(|cause| inconsistent("attempts", "detail", format!("{delivery_id}, {number}"), &cause))?;
+    Ok(made.attempt(delivery_id, number))
 }

@@ -33,6 +33,8 @@ impl Session<'_> {
 /// The statements of this file, prepared once for the thread's lifetime.
 pub struct CommitStatements<'c> {
     event: Statement<'c>,
+    /// With the columns that few events have a value for.
+    rare_event: Statement<'c>,
     key_owner: Statement<'c>,
     key: Statement<'c>,
     pub park: ParkStatement<'c>,
@@ -42,7 +44,11 @@ impl<'c> CommitStatements<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         Ok(Self {
             event: connection.prepare(
-                "INSERT INTO events (ord, tail, project, type, data, headers, flags, targets, audience, created_at, \
+                "INSERT INTO events (ord, tail, project, type, headers, flags, targets, audience, created_at, data) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (ord) DO NOTHING",
+            )?,
+            rare_event: connection.prepare(
+                "INSERT INTO events (ord, tail, project, type, headers, flags, targets, audience, created_at, data, \
                  idem, source, url_query, url_path, related_to, related_kind) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
                  ON CONFLICT (ord) DO NOTHING",
@@ -74,6 +80,7 @@ impl<'c> CommitStatements<'c> {
         if !self.insert_event(event, first.is_some())? {
             return Ok(Committed::IdTaken);
         }
+        effects.events += 1;
         effects.newest_event = effects.newest_event.max(Some(event.id.order()));
         if let Some(first) = first {
             return Ok(Committed::Duplicate { first });
@@ -115,27 +122,46 @@ impl<'c> CommitStatements<'c> {
             Audience::Endpoints(ids) => Some(encode_ids(ids)),
             Audience::Project | Audience::Source => None,
         };
-        let related = event.connect.related.as_ref();
-        let inserted = self.event.execute(params![
-            ord(event.id),
-            tail(event.id),
-            event.project_id.to_bytes(),
-            event.event_type,
-            &event.data[..],
-            text_or_null(event.headers.as_text()),
-            event_flags(event, fan_out, is_duplicate),
-            targets,
-            audience,
-            event.created_at.micros(),
-            text_or_null(&event.idempotency_key),
-            event.source_id.map(Id::to_bytes),
-            text_or_null(&event.url_query),
-            text_or_null(&event.url_path),
-            related.map(|related| related.to.to_bytes()),
-            related.map(|related| related.kind.as_str()),
-        ])?;
+        let (order, tail, project) = (ord(event.id), tail(event.id), event.project_id.to_bytes());
+        let (headers, data) = (text_or_null(event.headers.as_text()), &event.data[..]);
+        let (flags, created_at) = (event_flags(event, fan_out, is_duplicate), event.created_at.micros());
+        let event_type = event.event_type.as_str();
+        let inserted = if is_plain(event) {
+            self.event.execute(params![
+                order, tail, project, event_type, headers, flags, targets, audience, created_at, data
+            ])?
+        } else {
+            let related = event.connect.related.as_ref();
+            self.rare_event.execute(params![
+                order,
+                tail,
+                project,
+                event_type,
+                headers,
+                flags,
+                targets,
+                audience,
+                created_at,
+                data,
+                text_or_null(&event.idempotency_key),
+                event.source_id.map(Id::to_bytes),
+                text_or_null(&event.url_query),
+                text_or_null(&event.url_path),
+                related.map(|related| related.to.to_bytes()),
+                related.map(|related| related.kind.as_str()),
+            ])?
+        };
         Ok(inserted == 1)
     }
+}
+
+/// Has no value for the columns that are seldom set.
+fn is_plain(event: &Event) -> bool {
+    event.idempotency_key.is_empty()
+        && event.source_id.is_none()
+        && event.url_query.is_empty()
+        && event.url_path.is_empty()
+        && event.connect.related.is_none()
 }
 
 /// Puts a delivery into the queue, where it must not be yet.

@@ -61,7 +61,7 @@ fn due(connection: &Connection, endpoint: Id, class: Class, until: Timestamp, li
     while let Some(row) = rows.next()? {
         waiting.push(Waiting {
             event: Arc::new(codec::event(row)?),
-            delivery: codec::delivery(row, codec::EVENT_COLUMN_COUNT)?,
+            delivery: codec::waiting(row, codec::EVENT_COLUMN_COUNT)?,
         });
     }
     Ok(waiting)

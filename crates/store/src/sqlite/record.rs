@@ -1,17 +1,20 @@
 //! What attempts came to, written by the writer thread.
 
 use super::SqliteStore;
-use super::codec::{ord, tail};
+use super::codec::ord;
 use super::commit::ParkStatement;
+use super::detail;
 use super::fresh::Fresh;
 use super::writer::{Effects, Session};
 use crate::Result;
 use crate::roles::{Record, Report};
 use async_trait::async_trait;
-use dacapo_model::delivery::Reason;
-use dacapo_model::{Attempt, Delivery, Id};
+use dacapo_model::{Attempt, Delivery};
 use rusqlite::{Connection, Statement, params};
 use std::sync::Arc;
+
+/// What an attempt with its headers takes; a longer body makes the buffer grow.
+const DETAIL_BYTES_USUAL: usize = 4 * 1024;
 
 #[async_trait]
 impl Record for SqliteStore {
@@ -32,6 +35,8 @@ pub struct RecordStatements<'c> {
     leave_queue: Statement<'c>,
     postpone: Statement<'c>,
     has_inline: Statement<'c>,
+    /// Used for row after row.
+    detail: Vec<u8>,
 }
 
 impl<'c> RecordStatements<'c> {
@@ -39,8 +44,7 @@ impl<'c> RecordStatements<'c> {
         Ok(Self {
             settle: SettleStatement::prepare(connection)?,
             attempt: connection.prepare(
-                "INSERT OR IGNORE INTO attempts (delivery, number, id, url, ip, request, status, response, body, error, \
-                 succeeded, at, us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                "INSERT OR IGNORE INTO attempts (delivery, number, detail) VALUES (?1, ?2, ?3)",
             )?,
             leave_queue: connection.prepare("DELETE FROM waiting WHERE ord = ?1 AND attempts < ?2")?,
             postpone: connection.prepare(
@@ -48,7 +52,8 @@ impl<'c> RecordStatements<'c> {
                  updated_at = ?8 WHERE ord = ?1 AND attempts <= ?4",
             )?,
             has_inline: connection
-                .prepare("SELECT EXISTS (SELECT 1 FROM settled WHERE ord = ?1 AND a_id IS NOT NULL)")?,
+                .prepare("SELECT EXISTS (SELECT 1 FROM settled WHERE ord = ?1 AND inline = 1)")?,
+            detail: Vec::with_capacity(DETAIL_BYTES_USUAL),
         })
     }
 
@@ -121,75 +126,40 @@ impl<'c> RecordStatements<'c> {
     }
 
     pub fn write_attempt(&mut self, attempt: &Attempt) -> Result<()> {
-        self.attempt.execute(params![
-            ord(attempt.delivery_id),
-            attempt.number,
-            attempt.id.to_bytes(),
-            attempt.url,
-            attempt.ip.map(|ip| ip.to_string()),
-            attempt.request_headers.as_text(),
-            attempt.status,
-            attempt.response_headers.as_text(),
-            &attempt.response_body[..],
-            attempt.error,
-            attempt.succeeded,
-            attempt.requested_at.micros(),
-            attempt.duration_us.cast_signed(),
-        ])?;
+        detail::encode(&detail::Made::of(attempt), &mut self.detail)?;
+        self.attempt.execute(params![ord(attempt.delivery_id), attempt.number, self.detail.as_slice()])?;
         Ok(())
     }
 }
 
 /// Writes a settled delivery, with the attempt that is its only one.
-pub struct SettleStatement<'c>(Statement<'c>);
+pub struct SettleStatement<'c> {
+    insert: Statement<'c>,
+    /// Used for row after row.
+    detail: Vec<u8>,
+}
 
 impl<'c> SettleStatement<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        Ok(Self(connection.prepare(
-            "INSERT INTO settled (ord, tail, project, event_ord, event_tail, endpoint, subscription, trigger, replay, mode, strategy, \
-             interval_s, retry_limit, attempts, manual, last_status, status, reason, due_at, created_at, updated_at, \
-             latency_us, a_id, a_url, a_ip, a_request, a_status, a_response, a_body, a_error, a_succeeded, a_at, a_us) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
-             ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33) ON CONFLICT (ord) DO NOTHING",
-        )?))
+        let insert = connection.prepare(
+            "INSERT INTO settled (ord, project, event_ord, endpoint, trigger, status, inline, detail) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (ord) DO NOTHING",
+        )?;
+        Ok(Self { insert, detail: Vec::with_capacity(DETAIL_BYTES_USUAL) })
     }
 
     /// `false` when it was settled already.
     pub fn run(&mut self, delivery: &Delivery, attempt: Option<&Attempt>) -> Result<bool> {
-        let written = self.0.execute(params![
+        detail::encode(&detail::Settled::of(delivery, attempt), &mut self.detail)?;
+        let written = self.insert.execute(params![
             ord(delivery.id),
-            tail(delivery.id),
             delivery.project_id.to_bytes(),
             ord(delivery.event_id),
-            tail(delivery.event_id),
             delivery.endpoint_id.to_bytes(),
-            delivery.subscription_id.to_bytes(),
             delivery.trigger.code(),
-            delivery.replay_id.map(Id::to_bytes),
-            delivery.mode.code(),
-            delivery.policy.kind.code(),
-            delivery.policy.interval_s,
-            delivery.policy.limit,
-            delivery.attempts,
-            delivery.manual,
-            delivery.last_status,
             delivery.status.code(),
-            delivery.reason.map(Reason::code),
-            delivery.due_at.micros(),
-            delivery.created_at.micros(),
-            delivery.updated_at.micros(),
-            delivery.latency_us.cast_signed(),
-            attempt.map(|attempt| attempt.id.to_bytes()),
-            attempt.map(|attempt| attempt.url.as_str()),
-            attempt.and_then(|attempt| attempt.ip).map(|ip| ip.to_string()),
-            attempt.map(|attempt| attempt.request_headers.as_text()),
-            attempt.and_then(|attempt| attempt.status),
-            attempt.map(|attempt| attempt.response_headers.as_text()),
-            attempt.map(|attempt| &attempt.response_body[..]),
-            attempt.and_then(|attempt| attempt.error.as_deref()),
-            attempt.map(|attempt| attempt.succeeded),
-            attempt.map(|attempt| attempt.requested_at.micros()),
-            attempt.map(|attempt| attempt.duration_us.cast_signed()),
+            attempt.is_some(),
+            self.detail.as_slice(),
         ])?;
         Ok(written == 1)
     }

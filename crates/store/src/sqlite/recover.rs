@@ -1,6 +1,7 @@
 //! After a crash: deliveries that only dispatch's memory held wait in the table again.
 
 use super::codec;
+use super::floor;
 use crate::Result;
 use rusqlite::{Connection, params};
 
@@ -8,7 +9,7 @@ use rusqlite::{Connection, params};
 /// middle leaves everything as it was. Bounded by what dispatch may hold in memory.
 pub fn park_fresh(connection: &mut Connection) -> Result<()> {
     let transaction = connection.transaction()?;
-    let floor: i64 = transaction.query_row("SELECT value FROM meta WHERE key = 'fresh_floor'", [], |row| row.get(0))?;
+    let floor: i64 = transaction.query_row(floor::READ, [], |row| row.get(0))?;
     // The floor is a delivery's order; its event lies at or before it.
     let start: Option<i64> =
         transaction.query_row("SELECT max(ord) FROM events WHERE ord <= ?1", [floor], |row| row.get(0))?;
@@ -37,10 +38,7 @@ pub fn park_fresh(connection: &mut Connection) -> Result<()> {
         }
     }
     let newest: Option<i64> = transaction.query_row(NEWEST_ORD, [], |row| row.get(0))?;
-    transaction.execute(
-        "UPDATE meta SET value = ?1 WHERE key = 'fresh_floor'",
-        params![newest.unwrap_or(0).saturating_add(1)],
-    )?;
+    transaction.execute(floor::WRITE, params![newest.unwrap_or(0).saturating_add(1)])?;
     transaction.commit()?;
     if parked > 0 {
         tracing::info!(deliveries = parked, "took up deliveries that were under way when the last run ended");

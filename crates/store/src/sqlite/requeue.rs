@@ -135,13 +135,11 @@ fn resend_one(session: &mut Session<'_>, project: Id, id: Id, kind: ResendKind, 
 
 /// The settled delivery in this row, with the attempt kept in it.
 fn settled(connection: &Connection, id: Id) -> Result<Option<(Delivery, Option<Attempt>)>> {
-    let sql = format!("SELECT {}, {} FROM settled d WHERE d.ord = ?1", codec::SETTLED_COLUMNS, codec::INLINE_COLUMNS);
+    let sql = format!("SELECT {} FROM settled d WHERE d.ord = ?1", codec::SETTLED_COLUMNS);
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([ord(id)])?;
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
-    let delivery = codec::delivery(row, 0)?;
-    let attempt = codec::inline_attempt(row, codec::DELIVERY_COLUMN_COUNT, delivery.id)?;
-    Ok(Some((delivery, attempt)))
+    Ok(Some((codec::settled(row, 0)?, codec::first_attempt(row, 0)?)))
 }

@@ -70,9 +70,9 @@ fn oldest_owed(session: &Session<'_>) -> Result<Option<i64>> {
 
 /// First attempts that lie in their delivery's row.
 fn count_inline(connection: &Connection, end: i64) -> Result<u64> {
-    let sql = "SELECT (SELECT count(*) FROM settled WHERE ord < ?1 AND a_id IS NOT NULL) + \
+    let sql = "SELECT (SELECT count(*) FROM settled WHERE ord < ?1 AND inline = 1) + \
          (SELECT count(*) FROM settled INDEXED BY settled_by_event \
-          WHERE trigger = 1 AND event_ord < ?1 AND ord >= ?1 AND a_id IS NOT NULL)";
+          WHERE trigger = 1 AND event_ord < ?1 AND ord >= ?1 AND inline = 1)";
     let count: i64 = connection.prepare_cached(sql)?.query_row([end], |row| row.get(0))?;
     Ok(count.cast_unsigned())
 }

@@ -73,60 +73,26 @@ CREATE INDEX waiting_by_lane ON waiting (endpoint, class, due_at);
 CREATE INDEX waiting_by_project ON waiting (project);
 CREATE INDEX waiting_by_event ON waiting (event_ord) WHERE trigger = 1;
 
--- a_*: the attempt it settled on, when that was its first; otherwise they are NULL and all attempts
--- are in `attempts`.
+-- inline: the attempt it settled on was its first and is in `detail`; otherwise all attempts are in
+-- `attempts`.
 CREATE TABLE settled (
-  ord          INTEGER PRIMARY KEY,
-  tail         INTEGER NOT NULL,
-  project      BLOB NOT NULL,
-  event_ord    INTEGER NOT NULL,
-  event_tail   INTEGER NOT NULL,
-  endpoint     BLOB NOT NULL,
-  subscription BLOB NOT NULL,
-  trigger      INTEGER NOT NULL,
-  replay       BLOB,
-  mode         INTEGER NOT NULL,
-  strategy     INTEGER NOT NULL,
-  interval_s   INTEGER NOT NULL,
-  retry_limit  INTEGER NOT NULL,
-  attempts     INTEGER NOT NULL,
-  manual       INTEGER NOT NULL,
-  last_status  INTEGER,
-  status       INTEGER NOT NULL,
-  reason       INTEGER,
-  due_at       INTEGER NOT NULL,
-  created_at   INTEGER NOT NULL,
-  updated_at   INTEGER NOT NULL,
-  latency_us   INTEGER NOT NULL,
-  a_id         BLOB,
-  a_url        TEXT,
-  a_ip         TEXT,
-  a_request    TEXT,
-  a_status     INTEGER,
-  a_response   TEXT,
-  a_body       BLOB,
-  a_error      TEXT,
-  a_succeeded  INTEGER,
-  a_at         INTEGER,
-  a_us         INTEGER
+  ord       INTEGER PRIMARY KEY,
+  project   BLOB NOT NULL,
+  event_ord INTEGER NOT NULL,
+  endpoint  BLOB NOT NULL,
+  trigger   INTEGER NOT NULL,
+  status    INTEGER NOT NULL,
+  inline    INTEGER NOT NULL,
+  -- What no index and no join needs (see detail.rs). Last, as `data` is.
+  detail    BLOB NOT NULL
 );
 CREATE INDEX settled_by_project ON settled (project);
 CREATE INDEX settled_by_event ON settled (event_ord) WHERE trigger = 1;
 
 CREATE TABLE attempts (
-  delivery  INTEGER NOT NULL,
-  number    INTEGER NOT NULL,
-  id        BLOB NOT NULL,
-  url       TEXT NOT NULL,
-  ip        TEXT,
-  request   TEXT NOT NULL,
-  status    INTEGER,
-  response  TEXT NOT NULL,
-  body      BLOB NOT NULL,
-  error     TEXT,
-  succeeded INTEGER NOT NULL,
-  at        INTEGER NOT NULL,
-  us        INTEGER NOT NULL,
+  delivery INTEGER NOT NULL,
+  number   INTEGER NOT NULL,
+  detail   BLOB NOT NULL,
   PRIMARY KEY (delivery, number)
 ) WITHOUT ROWID;
 

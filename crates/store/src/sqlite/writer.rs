@@ -7,12 +7,13 @@
 use super::checkpoint::Checkpointer;
 use super::commit::CommitStatements;
 use super::endpoint_log;
+use super::floor::Floor;
 use super::fresh::{Fresh, Parents};
 use super::lease::DirectoryLock;
 use super::record::RecordStatements;
 use crate::{Result, StoreError};
 use dacapo_model::Id;
-use rusqlite::Connection;
+use rusqlite::{Connection, Statement};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -31,7 +32,11 @@ const FRESH_PARKED_PER_TRANSACTION_MAX: usize = 256;
 /// What the jobs of a transaction work with.
 pub struct Session<'c> {
     pub connection: &'c Connection,
+    /// Prepared, as parsing them would cost each transaction more than they do.
+    begin: Statement<'c>,
+    end: Statement<'c>,
     pub fresh: &'c Fresh,
+    floor: Floor<'c>,
     pub commit: CommitStatements<'c>,
     pub record: RecordStatements<'c>,
     pub effects: Effects,
@@ -48,13 +53,31 @@ pub struct Effects {
     pub gone: HashSet<u64>,
     /// The newest event stored.
     pub newest_event: Option<u64>,
+    /// How many were stored.
+    pub events: usize,
+    /// The floor that was written.
+    pub floor_written: Option<u64>,
     /// Endpoint and order of all deliveries born.
     pub endpoint_pairs: Vec<(Id, u64)>,
     /// What had gathered for the endpoint log is in it now.
     pub endpoint_tail_written: bool,
 }
 
-impl Session<'_> {
+impl<'c> Session<'c> {
+    fn prepare(connection: &'c Connection, fresh: &'c Fresh) -> Result<Self> {
+        Ok(Self {
+            connection,
+            begin: connection.prepare("BEGIN IMMEDIATE")?,
+            end: connection.prepare("COMMIT")?,
+            fresh,
+            floor: Floor::prepare(connection)?,
+            commit: CommitStatements::prepare(connection)?,
+            record: RecordStatements::prepare(connection)?,
+            effects: Effects::default(),
+            endpoint_tail: endpoint_log::Tail::default(),
+        })
+    }
+
     /// The oldest delivery that no table holds, this transaction's births included.
     pub fn oldest_fresh(&self) -> Option<u64> {
         self.fresh.first().into_iter().chain(self.effects.born.iter().copied().min()).min()
@@ -175,14 +198,7 @@ fn write_until_closed(
     checkpointer: &Checkpointer,
     mut queue: mpsc::Receiver<Message>,
 ) -> Result<Vec<oneshot::Sender<()>>> {
-    let mut session = Session {
-        connection,
-        fresh,
-        commit: CommitStatements::prepare(connection)?,
-        record: RecordStatements::prepare(connection)?,
-        effects: Effects::default(),
-        endpoint_tail: endpoint_log::Tail::default(),
-    };
+    let mut session = Session::prepare(connection, fresh)?;
     let mut closing = Vec::new();
     let mut messages = Vec::with_capacity(JOBS_PER_TRANSACTION_MAX);
     while queue.blocking_recv_many(&mut messages, JOBS_PER_TRANSACTION_MAX) > 0 {
@@ -201,6 +217,7 @@ fn write_until_closed(
             queue.close();
         }
     }
+    session.floor.catch_up(connection, fresh.first());
     Ok(closing)
 }
 
@@ -225,7 +242,7 @@ fn try_together(session: &mut Session<'_>, jobs: &mut [Box<dyn Job>]) -> Result<
     if !session.connection.is_autocommit() {
         session.connection.execute_batch("ROLLBACK")?;
     }
-    session.connection.execute_batch("BEGIN IMMEDIATE")?;
+    session.begin.execute([])?;
     let result = run_and_commit(session, jobs);
     match &result {
         Ok(()) => {
@@ -234,6 +251,7 @@ fn try_together(session: &mut Session<'_>, jobs: &mut [Box<dyn Job>]) -> Result<
                 session.endpoint_tail.clear();
             }
             session.endpoint_tail.extend(&session.effects.endpoint_pairs);
+            session.floor.committed(&session.effects);
         }
         Err(_) => {
             session.fresh.leave(&session.effects.born);
@@ -251,21 +269,10 @@ fn run_and_commit(session: &mut Session<'_>, jobs: &mut [Box<dyn Job>]) -> Resul
         job.run(session)?;
     }
     park_old_fresh(session)?;
-    keep_floor(session)?;
+    session.effects.floor_written = session.floor.keep(session.oldest_fresh(), &session.effects)?;
     session.effects.endpoint_tail_written = endpoint_log::write_if_full(session)?;
     session.fresh.enter(&session.effects.born);
-    session.connection.execute_batch("COMMIT")?;
-    Ok(())
-}
-
-/// See [`super::fresh`]: from which delivery on recovery must look. Falls as well as rises: an event
-/// may be committed after one whose id is later.
-fn keep_floor(session: &Session<'_>) -> Result<()> {
-    let Some(floor) = session.oldest_fresh().or(session.effects.newest_event) else {
-        return Ok(());
-    };
-    let sql = "UPDATE meta SET value = ?1 WHERE key = 'fresh_floor' AND value <> ?1";
-    session.connection.prepare_cached(sql)?.execute([floor.cast_signed()])?;
+    session.end.execute([])?;
     Ok(())
 }
 

@@ -13,23 +13,21 @@ pub fn list(connection: &Connection, fresh: &Fresh, project: Id, delivery: Id, l
         return Ok(Vec::new());
     }
     let mut found = BTreeMap::new();
-    let sql = format!("SELECT {} FROM settled d WHERE d.ord = ?1", codec::INLINE_COLUMNS);
+    let sql = format!("SELECT {} FROM settled d WHERE d.ord = ?1", codec::SETTLED_COLUMNS);
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([ord(delivery)])?;
     if let Some(row) = rows.next()?
-        && let Some(attempt) = codec::inline_attempt(row, 0, delivery)?
+        && let Some(attempt) = codec::first_attempt(row, 0)?
     {
         found.insert(attempt.number, attempt);
     }
-    let sql = format!(
-        "SELECT {}, number FROM attempts WHERE delivery = ?1 ORDER BY number DESC LIMIT ?2",
-        codec::ATTEMPT_COLUMNS
-    );
+    let sql =
+        format!("SELECT {} FROM attempts WHERE delivery = ?1 ORDER BY number DESC LIMIT ?2", codec::ATTEMPT_COLUMNS);
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![ord(delivery), i64::try_from(limit).unwrap_or(i64::MAX)])?;
     while let Some(row) = rows.next()? {
-        let number = row.get(codec::ATTEMPT_COLUMN_COUNT)?;
-        found.entry(number).or_insert(codec::attempt(row, 0, delivery, number)?);
+        let attempt = codec::attempt(row, delivery)?;
+        found.entry(attempt.number).or_insert(attempt);
     }
     let surplus = found.len().saturating_sub(limit);
     Ok(found.into_values().skip(surplus).collect())

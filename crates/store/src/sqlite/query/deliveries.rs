@@ -4,6 +4,7 @@ use super::{bytes, direction};
 use crate::Result;
 use crate::roles::{DeliveryFilter, DeliveryView, Page};
 use crate::sqlite::codec::{self, ord};
+use crate::sqlite::detail;
 use crate::sqlite::endpoint_log;
 use crate::sqlite::fresh::{Fresh, Parents};
 use crate::sqlite::sql::{Conditions, order_bounds, overlap};
@@ -29,7 +30,7 @@ fn in_tables(connection: &Connection, id: Id) -> Result<Option<DeliveryView>> {
         let mut statement = connection.prepare_cached(&sql)?;
         let mut rows = statement.query([ord(id)])?;
         if let Some(row) = rows.next()? {
-            return view(row).map(Some);
+            return table.view(row).map(Some);
         }
     }
     Ok(None)
@@ -44,8 +45,7 @@ fn implied(parents: &mut Parents<'_>, order: u64) -> Result<Option<DeliveryView>
 /// A delivery that is not settled, for the writer.
 pub fn unsettled(connection: &Connection, fresh: &Fresh, project: Id, id: Id) -> Result<Option<Delivery>> {
     let sql = format!("SELECT {} FROM waiting d WHERE d.ord = ?1", codec::WAITING_COLUMNS);
-    let waiting =
-        connection.prepare_cached(&sql)?.query_row([ord(id)], |row| Ok(codec::delivery(row, 0))).optional()?;
+    let waiting = connection.prepare_cached(&sql)?.query_row([ord(id)], |row| Ok(codec::waiting(row, 0))).optional()?;
     let found = match waiting {
         Some(delivery) => Some(delivery?),
         None if fresh.contains(id.order()) => {
@@ -107,7 +107,11 @@ struct Table {
     by_event: &'static str,
     /// What waits is few beside what is settled: for one endpoint the project's is walked instead.
     by_endpoint_log: Option<&'static str>,
+    subscription: &'static str,
+    replay: &'static str,
     holds: fn(Status) -> bool,
+    /// Reads `columns`.
+    read: fn(&Row<'_>, usize) -> Result<Delivery>,
 }
 
 static SETTLED: Table = Table {
@@ -116,7 +120,10 @@ static SETTLED: Table = Table {
     by_project: "settled d INDEXED BY settled_by_project",
     by_event: "settled d INDEXED BY settled_by_event",
     by_endpoint_log: Some("endpoint_log l CROSS JOIN settled d ON d.ord = l.ord"),
+    subscription: detail::SUBSCRIPTION,
+    replay: detail::REPLAY,
     holds: Status::is_settled,
+    read: codec::settled,
 };
 
 static WAITING: Table = Table {
@@ -125,7 +132,10 @@ static WAITING: Table = Table {
     by_project: "waiting d INDEXED BY waiting_by_project",
     by_event: "waiting d INDEXED BY waiting_by_event",
     by_endpoint_log: None,
+    subscription: "d.subscription",
+    replay: "d.replay",
     holds: |status| !status.is_settled(),
+    read: codec::waiting,
 };
 
 impl Table {
@@ -136,6 +146,12 @@ impl Table {
             codec::EVENT_COLUMNS,
             self.columns
         )
+    }
+
+    /// Reads what [`Self::select`] asked for.
+    fn view(&self, row: &Row<'_>) -> Result<DeliveryView> {
+        let delivery = (self.read)(row, codec::EVENT_COLUMN_COUNT)?;
+        Ok(DeliveryView { event: Arc::new(codec::event(row)?), delivery })
     }
 }
 
@@ -184,7 +200,7 @@ impl Ask<'_> {
         };
         conditions.equals("d.project", self.project.to_bytes().to_vec());
         conditions.between("d.ord", &bounds);
-        self.narrow(&mut conditions);
+        self.narrow(table, &mut conditions);
         let order = direction(self.page);
         let sql = format!("{} WHERE {} ORDER BY {ordered_by} {order}", table.select(way), conditions.sql());
         // Not kept: its text depends on the filter, and would drive the short statements out.
@@ -194,7 +210,7 @@ impl Ask<'_> {
         while taken < self.page.limit
             && let Some(row) = rows.next()?
         {
-            let view = view(row)?;
+            let view = table.view(row)?;
             if self.admits(&view) {
                 self.found.insert(view.delivery.id.order(), view);
                 taken += 1;
@@ -204,17 +220,17 @@ impl Ask<'_> {
     }
 
     /// What SQL can leave out; [`Self::admits`] decides.
-    fn narrow(&self, conditions: &mut Conditions) {
+    fn narrow(&self, table: &Table, conditions: &mut Conditions) {
         conditions.any_of("d.endpoint", bytes(&self.filter.endpoints));
         conditions.any_of("d.status", self.filter.statuses.iter().map(|status| i64::from(status.code())));
         if let Some(subscription) = self.filter.subscription {
-            conditions.equals("d.subscription", subscription.to_bytes().to_vec());
+            conditions.equals(table.subscription, subscription.to_bytes().to_vec());
         }
         if let Some(trigger) = self.filter.trigger {
             conditions.equals("d.trigger", i64::from(trigger.code()));
         }
         if let Some(replay) = self.filter.replay {
-            conditions.equals("d.replay", replay.to_bytes().to_vec());
+            conditions.equals(table.replay, replay.to_bytes().to_vec());
         }
         if let Some(event_type) = &self.filter.event_type {
             conditions.equals("e.type", event_type.clone());
@@ -273,10 +289,6 @@ impl Ask<'_> {
             && filter.trigger.is_none_or(|trigger| trigger == delivery.trigger)
             && filter.replay.is_none_or(|replay| Some(replay) == delivery.replay_id)
     }
-}
-
-fn view(row: &Row<'_>) -> Result<DeliveryView> {
-    Ok(DeliveryView { event: Arc::new(codec::event(row)?), delivery: codec::delivery(row, codec::EVENT_COLUMN_COUNT)? })
 }
 
 fn born_with(event: &Event) -> RangeInclusive<u64> {

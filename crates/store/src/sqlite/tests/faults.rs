@@ -202,4 +202,16 @@ async fn damage_is_named_by_its_place() {
     let later = Event { id, ..subject.event(&[ENDPOINT]) };
     assert_eq!(commit(&store, &later).await.expect("commits"), [Committed::Stored]);
     assert_eq!(store.delivery(PROJECT, Id::child(id, 0)).await.expect("reads").map(|view| view.event.id), Some(id));
+    let settled = born(&later, 0);
+    store.record([subject.attempted(&settled, Status::Success)].into()).await.expect("records");
+    let whole: Vec<u8> = other.query_row("SELECT detail FROM settled", [], |row| row.get(0)).expect("reads");
+    let unknown = [&[0xff], &whole[1..]].concat();
+    let longer = [&whole[..], &[0]].concat();
+    for detail in [&[], &whole[..whole.len() - 1], &unknown, &longer] {
+        other.execute("UPDATE settled SET detail = ?1", [detail]).expect("damages");
+        let found = store.delivery(PROJECT, settled.id).await;
+        assert!(matches!(found, Err(StoreError::Inconsistent { table: "settled", column: "detail", .. })), "{found:?}");
+    }
+    other.execute("UPDATE settled SET detail = ?1", [&whole]).expect("mends");
+    assert!(store.delivery(PROJECT, settled.id).await.expect("reads").is_some());
 }

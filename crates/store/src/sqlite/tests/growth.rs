@@ -1,6 +1,7 @@
 //! What must stay bounded: the log, and what recovery looks at.
 
 use super::Directory;
+use crate::conformance::Place;
 use crate::conformance::subject::{ENDPOINT, FOREVER, PROJECT, START, Subject, UP, born};
 use crate::roles::{Commit, DeliveryFilter, NewEvent, Query, Queue, Record};
 use crate::sqlite::{FILE_NAME, SqliteStore};
@@ -123,6 +124,37 @@ async fn many_old_ones_move_piece_by_piece() {
     assert_eq!(moved, [256, 512, 768, 800, 800]);
 }
 
+/// Where recovery would begin, and how many events it would look at.
+fn floor(directory: &Directory) -> (i64, i64) {
+    let other = Connection::open(directory.file()).expect("opens");
+    let floor = other.query_row("SELECT value FROM meta WHERE key = 'fresh_floor'", [], |row| row.get(0));
+    let floor: i64 = floor.expect("reads");
+    let count = other.query_row("SELECT count(*) FROM events WHERE ord >= ?1", [floor], |row| row.get(0));
+    (floor, count.expect("reads"))
+}
+
+/// It rises at its leisure, but what is born below it must be found at once.
+#[tokio::test]
+async fn recovery_finds_an_event_that_was_committed_after_later_ones() {
+    let mut directory = Directory::new();
+    let store = directory.open_store().expect("opens");
+    let subject = Subject::new(super::directory()).await;
+    let (early, created_at) = subject.ids.event(START, 2);
+    for n in 1..200 {
+        let event = commit(&store, &subject, START.plus(Duration::from_millis(n))).await;
+        let reports = (0..2).map(|index| subject.attempted(&born(&event, index), Status::Success));
+        store.record(reports.collect()).await.expect("records");
+    }
+    assert!(floor(&directory).0 > early.order().cast_signed(), "it has risen");
+    let event = Event { id: early, created_at, ..subject.event(&[ENDPOINT, ENDPOINT]) };
+    let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new() }];
+    store.commit(batch).await.expect("commits");
+    assert!(floor(&directory).0 <= event.id.child(0).order().cast_signed());
+    directory.crash().await;
+    drop(store);
+    assert_eq!(due(&directory.open_store().expect("opens")).await, [event.id.child(0), event.id.child(1)]);
+}
+
 #[tokio::test]
 async fn recovery_begins_at_the_oldest_that_is_not_settled() {
     let directory = Directory::new();
@@ -139,16 +171,14 @@ async fn recovery_begins_at_the_oldest_that_is_not_settled() {
             owed.push(event.id.child(1));
         }
     }
-    drop(store);
-    let other = Connection::open(directory.file()).expect("opens");
-    let floor: i64 =
-        other.query_row("SELECT value FROM meta WHERE key = 'fresh_floor'", [], |row| row.get(0)).expect("reads");
     let first = owed[0].order().cast_signed();
+    let (floor, looked_at) = floor(&directory);
     assert!(floor <= first, "below everything that is owed");
-    let looked_at: i64 =
-        other.query_row("SELECT count(*) FROM events WHERE ord >= ?1", [floor], |row| row.get(0)).expect("reads");
+    assert!(looked_at <= 11 + 64, "{looked_at} events for 10 that are owed, after a crash");
+    drop(store);
+    let (floor, looked_at) = self::floor(&directory);
+    assert!(floor <= first, "below everything that is owed");
     assert!(looked_at <= 11, "{looked_at} events for 10 that are owed");
-    drop(other);
     for _ in 0..2 {
         assert_eq!(due(&directory.open_store().expect("opens")).await, owed);
     }
