@@ -9,7 +9,7 @@ pub fn parse(text: &str) -> Option<Timestamp> {
     }
     // An unescaped `+` of a zone arrives as a space.
     let text = text.replace(' ', "+");
-    text.parse().or_else(|_| format!("{text}Z").parse()).ok()
+    text.parse().or_else(|_| format!("{text}Z").parse()).ok().or_else(|| end_of_time(&text))
 }
 
 /// Midnight (UTC) of `2006-01-02`.
@@ -18,7 +18,15 @@ pub fn parse_date(text: &str) -> Option<Timestamp> {
     if text.len() != FORM.len() || !has_form(text, FORM) {
         return None;
     }
-    format!("{text}T00:00:00Z").parse().ok()
+    format!("{text}T00:00:00Z").parse().ok().or_else(|| end_of_time(text))
+}
+
+/// The last days of the year 9999, by which people say "without end", lie beyond what a moment can
+/// be: the last one that can stands for them.
+fn end_of_time(text: &str) -> Option<Timestamp> {
+    const LAST: &str = "9999-12-30T22:00:00.999999Z";
+    let is_beyond = text.starts_with("9999-12-30") || text.starts_with("9999-12-31");
+    is_beyond.then(|| LAST.parse().ok()).flatten()
 }
 
 /// Starts as the form says: `d` stands for a digit, everything else for itself.
@@ -44,6 +52,7 @@ mod tests {
             assert_eq!(read(text), noon, "{text}");
         }
         assert_eq!(read("2026-01-02T12:00:00.25"), Some("2026-01-02T12:00:00.25Z".to_owned()));
+        assert!(read("9999-12-31T23:59:59").is_some());
         for bad in ["", "2026-01-02", "2026-01-02 12:00:00", "2026-13-02T12:00:00", "2026-01-02T12:00:00x", "now"] {
             assert_eq!(read(bad), None, "{bad}");
         }

@@ -266,7 +266,7 @@ impl Control {
         self.change_endpoint(project, id, |_, endpoint| {
             let open = |secret: &&mut Secret| secret.expires_at.is_none() && secret.deleted_at.is_none();
             let old = endpoint.secrets.iter_mut().find(open).ok_or(EndpointError::NoActiveSecret)?;
-            old.expires_at = Some(now.plus(Duration::from_secs(after_hours.saturating_mul(SECONDS_PER_HOUR))));
+            old.expires_at = Some(now.plus(Duration::from_secs(after_hours.min(EXPIRY_HOURS_MAX) * SECONDS_PER_HOUR)));
             old.updated_at = now;
             endpoint.secrets.push(fresh);
             Ok(())
@@ -298,6 +298,8 @@ impl Control {
 }
 
 const SECONDS_PER_HOUR: u64 = 3_600;
+/// Ten years: a longer expiry is cut to this, so that it stays a date clients can read.
+const EXPIRY_HOURS_MAX: u64 = 10 * 365 * 24;
 
 /// Which endpoints a list shows.
 #[derive(Clone, Debug, Default)]

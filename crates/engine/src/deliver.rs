@@ -165,7 +165,7 @@ impl Courier {
     }
 
     fn unsendable(&self, delivery: &Delivery, url: &str, why: request::Unsendable, now: Timestamp) -> Report {
-        let exchange = Exchange { ip: None, result: Err(Failure::Broken(why.to_string())) };
+        let exchange = Exchange { ip: None, result: Err(Failure::Unsendable(why.to_string())) };
         let attempt = self.attempt(delivery, url.to_owned(), Default::default(), exchange, now, Duration::ZERO);
         self.judge(delivery, attempt, Verdict::Unsendable)
     }

@@ -156,7 +156,7 @@ impl Dispatcher {
         while let Some(endpoint) = state.fair.pop() {
             let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };
             lane.listed = false;
-            let limit = snapshot.endpoint(lane.project_id, endpoint).map(|endpoint| lane::limit_of(endpoint));
+            let limit = snapshot.endpoint(lane.project_id, endpoint).and_then(|endpoint| lane::limit_of(endpoint));
             let taken = lane.take(limit, now, &self.settings);
             if let Some(resume_at) = lane.resume_at {
                 state.set_timer(resume_at, endpoint);

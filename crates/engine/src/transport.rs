@@ -55,6 +55,9 @@ pub enum Failure {
     Unconnected(String),
     #[error("TLS failed: {0}")]
     Tls(String),
+    /// No request could be made of the delivery: nothing was sent.
+    #[error("{0}")]
+    Unsendable(String),
     /// Connected, but the answer did not come whole.
     #[error("the exchange broke off: {0}")]
     Broken(String),

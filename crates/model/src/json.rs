@@ -70,6 +70,30 @@ fn end_of_string(text: &[u8], from: usize) -> usize {
     text.len()
 }
 
+/// Whether arrays and objects lie in each other deeper than `levels`, in a valid JSON text.
+pub fn is_nested_deeper(value: &[u8], levels: usize) -> bool {
+    // Each level takes a byte to open it.
+    if value.len() <= levels {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    for byte in value {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > levels {
+            return true;
+        }
+    }
+    false
+}
+
 /// Appends `json` the way Go's encoder would have written it: `<`, `>`, `&`, U+2028 and U+2029 as
 /// `\u` escapes, everything else as it is. The result means the same, since in JSON these characters
 /// occur in strings only.

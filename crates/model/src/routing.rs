@@ -41,7 +41,7 @@ pub fn route(view: &ProjectView, question: Question<'_>) -> Vec<Target> {
 fn push_matches(view: &ProjectView, endpoint: &Endpoint, question: Question<'_>, targets: &mut Vec<Target>) {
     for subscription in view.subscriptions_of(endpoint.id) {
         let by_source = *question.audience == Audience::Source;
-        if by_source && subscription.source_id != question.source_id {
+        if by_source && (question.source_id.is_none() || subscription.source_id != question.source_id) {
             continue;
         }
         if subscription.wants(question.event_type) {

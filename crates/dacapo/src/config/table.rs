@@ -5,6 +5,7 @@ use super::Config;
 use super::values::{bytes, count, duration, networks, one, period, public_url};
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// What a source said: one text, or several where an option may be repeated.
 pub type Given<'a> = &'a [String];
@@ -130,6 +131,11 @@ pub const ROWS: &[Row] = &[
         repeated: false,
         set: |given, config| {
             let level = one(given)?;
+            // Alone, any word passes the filter's own check, as the name of a part.
+            level.split(',').try_for_each(|part| {
+                let named = part.rsplit('=').next().unwrap_or(part);
+                named.parse::<LevelFilter>().ok().map(|_| ())
+            })?;
             EnvFilter::try_new(level).ok().filter(|_| !level.is_empty())?;
             config.log_level = level.to_owned();
             Some(())

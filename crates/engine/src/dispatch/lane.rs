@@ -3,6 +3,7 @@
 
 use super::{Exchanged, Work};
 use crate::settings::Settings;
+use dacapo_model::endpoint::Status;
 use dacapo_model::gcra::{Gcra, Limit};
 use dacapo_model::{Class, Endpoint, Id, Timestamp};
 use std::collections::{HashSet, VecDeque};
@@ -59,9 +60,11 @@ struct Refill {
     stored_since: Option<Timestamp>,
 }
 
-/// An endpoint's rate limit as the limiter wants it.
-pub fn limit_of(endpoint: &Endpoint) -> Limit {
-    Limit { count: endpoint.rate_limit, per: Duration::from_secs(endpoint.rate_limit_duration) }
+/// An endpoint's rate limit as the limiter wants it. Nothing is sent to one that is deleted or
+/// inactive: giving its deliveries up needs no leave.
+pub fn limit_of(endpoint: &Endpoint) -> Option<Limit> {
+    let is_sent_to = endpoint.is_live() && endpoint.status != Status::Inactive;
+    is_sent_to.then(|| Limit { count: endpoint.rate_limit, per: Duration::from_secs(endpoint.rate_limit_duration) })
 }
 
 impl Lane {

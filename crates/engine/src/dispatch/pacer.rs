@@ -12,13 +12,35 @@ const IDLE_LOOK: Duration = Duration::from_secs(5);
 impl Dispatcher {
     /// Runs until `stop`.
     pub async fn pace(self: Arc<Self>, stop: CancellationToken) {
+        let mut changes = self.catalog.changes();
         while !stop.is_cancelled() {
             let wait = self.fire_due();
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.timer_set.notified() => {}
+                Ok(()) = changes.changed() => self.look_again(),
                 () = stop.cancelled() => {}
             }
+        }
+    }
+
+    /// After a change of configuration: a limit may have been lifted, an endpoint deleted. Lanes that
+    /// are still limited find out when their next delivery is taken.
+    pub(super) fn look_again(&self) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let held: Vec<Id> =
+            state.lanes.iter().filter(|(_, lane)| lane.resume_at.is_some()).map(|(id, _)| *id).collect();
+        for endpoint in held {
+            if let Some(lane) = state.lanes.get_mut(&endpoint) {
+                lane.resume_at = None;
+            }
+            state.list(endpoint, now, &self.settings);
+        }
+        let room = state.has_room(&self.settings);
+        drop(state);
+        if room {
+            self.work.notify_one();
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{SOON, answering, sink};
 use anyhow::{Result, ensure};
 use dacapo_testkit::product::{Product, text, wait_until};
-use dacapo_testkit::sink::{Answer, Plan};
+use dacapo_testkit::sink::{Answer, Plan, Sink};
 use serde_json::json;
 use std::time::Duration;
 
@@ -119,4 +119,41 @@ async fn a_rate_limit_waits_and_burns_no_attempts() -> Result<()> {
     ensure!(lasted + LEEWAY_US >= 6_000_000, "six came within {lasted} µs");
     ensure!(seen[1].at_us - seen[0].at_us < 1_500_000, "the second had to wait");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_lifted_rate_limit_frees_what_waits() -> Result<()> {
+    let (product, sink, endpoint, events) = limited_to_one_an_hour().await?;
+    let lifted = json!({"name": "lifted", "url": sink.url("/")});
+    product.put(&format!("/endpoints/{endpoint}"), &lifted).await?.expect(202)?;
+    for event in &events {
+        product.delivery_in(event, "Success", Duration::from_secs(5)).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deleted_endpoint_discards_what_waits_behind_its_limit() -> Result<()> {
+    let (product, sink, endpoint, events) = limited_to_one_an_hour().await?;
+    product.delete(&format!("/endpoints/{endpoint}")).await?.expect(200)?;
+    for event in &events[1..] {
+        let row = product.delivery_in(event, "Discarded", Duration::from_secs(5)).await?;
+        ensure!(row["description"] == "The endpoint was deleted", "no reason: {row}");
+    }
+    ensure!(sink.record().seen().len() == 1, "sent after the endpoint was deleted");
+    Ok(())
+}
+
+/// Four events for an endpoint that lets one through, which has been delivered.
+async fn limited_to_one_an_hour() -> Result<(Product, Sink, String, Vec<String>)> {
+    let product = Product::fresh().await?;
+    let sink = answering(200).await?;
+    let limit = json!({"rate_limit": 1, "rate_limit_duration": 3600});
+    let endpoint = product.subscribed_endpoint(&sink.url("/"), &limit).await?;
+    let mut events = Vec::new();
+    for index in 0..4 {
+        events.push(product.send_keyed(&endpoint, &format!("held-{index}"), &json!({"n": index})).await?);
+    }
+    product.delivery_in(&events[0], "Success", Duration::from_secs(5)).await?;
+    Ok((product, sink, endpoint, events))
 }

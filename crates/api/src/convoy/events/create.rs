@@ -15,8 +15,8 @@ use dacapo_engine::Submission;
 use dacapo_model::attempt::HeaderLines;
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::event::{Audience, ConnectFace};
-use dacapo_model::json::compact;
 use dacapo_model::json::decode::Object;
+use dacapo_model::json::{compact, is_nested_deeper};
 use dacapo_model::project::{DEFAULT_REQUEST_ID_HEADER, Kind};
 use dacapo_model::{Endpoint, Id};
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -25,6 +25,8 @@ use std::sync::Arc;
 const QUEUED: &str = "{\"status\":true,\"message\":\"Event queued successfully\",\"data\":null}\n";
 /// Ours: the answer's body does not say which event it was (§10, 1).
 const X_EVENT_ID: HeaderName = HeaderName::from_static("x-event-id");
+/// Go's decoder, and so Convoy and many receivers, reads no further.
+const NESTING_MAX: usize = 10_000;
 
 pub async fn create(State(shared): Api, Extension(caller): Extension<Caller>, Payload(body): Payload) -> Outcome {
     let new = NewEvent::decode(&body)?;
@@ -70,6 +72,15 @@ impl NewEvent {
         }
         found.require("event_type", &new.event_type, "please provide an event type");
         found.into_result().map_err(|found| Error::bad(found.to_string()))?;
+        if is_nested_deeper(&new.data, NESTING_MAX) {
+            return Err(Error::bad(format!("data: nested deeper than {NESTING_MAX} levels")));
+        }
+        // It goes out as a header with every attempt.
+        if HeaderValue::from_bytes(new.idempotency_key.as_bytes()).is_err() {
+            return Err(Error::bad(
+                "idempotency_key: not a valid header value: line breaks and control characters cannot be sent",
+            ));
+        }
         if new.endpoint_id.is_empty() && new.app_id.is_empty() {
             return Err(Error::bad("please provide an endpoint ID"));
         }
@@ -167,6 +178,10 @@ mod tests {
             (r#"{"data":1,"event_type":5}"#, "body contains incorrect JSON type for field \"event_type\""),
             (r#"{"custom_headers":{"a":1}}"#, "body contains incorrect JSON type for field \"custom_headers\""),
             (r#""{}""#, "body contains incorrect JSON type (at character 4)"),
+            (
+                r#"{"data":1,"event_type":"t","endpoint_id":"e","idempotency_key":"a\nb"}"#,
+                "idempotency_key: not a valid header value: line breaks and control characters cannot be sent",
+            ),
         ] {
             assert_eq!(decode(body).err().as_deref(), Some(text), "{body}");
         }

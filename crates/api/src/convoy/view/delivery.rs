@@ -5,8 +5,9 @@ use super::headers::Lists;
 use super::{raw_json, zero};
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::clock::ZERO_TIME;
+use dacapo_model::delivery::Reason;
 use dacapo_model::retry::MAX_RETRY_SECONDS;
-use dacapo_model::{Delivery, Event, Id, Status, Timestamp};
+use dacapo_model::{Delivery, Event, Id, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -139,10 +140,10 @@ impl<'a> Metadata<'a> {
     }
 }
 
-/// A delivery that was born discarded says nothing, as upstream.
+/// A delivery that was born discarded, because its endpoint took none, says nothing, as upstream.
 fn description(delivery: &Delivery) -> String {
     match delivery.reason {
-        Some(_) if delivery.status == Status::Discarded && delivery.attempts == 0 => String::new(),
+        Some(Reason::EndpointPaused | Reason::EndpointInactive) if delivery.attempts == 0 => String::new(),
         Some(reason) => reason.describe(delivery.last_status),
         None => String::new(),
     }
