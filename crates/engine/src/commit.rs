@@ -140,7 +140,9 @@ impl Committer {
                     retry_after: RETRY_AFTER,
                 }),
             };
-            self.metrics.committed.inc();
+            if accepted.is_ok() {
+                self.metrics.committed.inc();
+            }
             // A caller who has gone away is not waited for; the event is stored all the same.
             let _ = answer.send(accepted);
         }

@@ -237,7 +237,8 @@ impl Dispatcher {
                 let request = refill::Request { project_id: lane.project_id, endpoint_id: endpoint, class, limit };
                 if self.refills.try_send(request).is_err() {
                     lane.refill_failed(class);
-                    state.timers.insert((now.plus(refill::RETRY_AFTER), endpoint));
+                    state.set_timer(now.plus(refill::RETRY_AFTER), endpoint);
+                    self.timer_set.notify_one();
                     break;
                 }
             }

@@ -8,7 +8,8 @@ pub struct Settings {
     pub user_agent: String,
     /// Bytes of a response body that are kept (contracts/convoy.md §6.3).
     pub response_body_bytes_max: usize,
-    /// Concurrent exchanges with one endpoint. Measured: see docs/benchmarks.md.
+    /// Concurrent exchanges with one endpoint. As many as the benchmark has connections; other values have not
+    /// been measured against each other.
     pub lane_concurrency_max: usize,
     /// Deliveries a lane keeps in memory per class; the rest waits in the store.
     pub lane_window_max: usize,
