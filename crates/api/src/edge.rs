@@ -1,19 +1,21 @@
 //! The one layer around every route: who calls, under which request id, and what no handler should
 //! have to think of (panics, headers every answer carries, the log line).
 //!
-//! It is on the way of every event, so it is one layer instead of a stack of them.
+//! It is on the way of every event, so it is one layer instead of a stack of them, and the event
+//! itself goes past the table of routes.
 
-use crate::convoy::{self, version};
+use crate::convoy::{self, events, version};
 use crate::request_id::{RequestId, X_REQUEST_ID};
-use crate::{Api, Shared, connect};
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use crate::{Shared, connect, router};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use dacapo_control::Surface;
+use dacapo_control::{Caller, Surface};
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Uri};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
+use tower::ServiceExt;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
@@ -40,67 +42,103 @@ impl Area {
     }
 }
 
-pub async fn edge(State(shared): Api, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let area = Area::of(request.uri().path());
-    let id = match area {
-        Area::Connect => shared.request_ids.make(),
-        Area::Convoy | Area::Open | Area::Bare => shared.request_ids.accept(request.headers()),
-    };
-    let line = LogLine::of(&request);
-    let answered = match area {
-        Area::Convoy => AssertUnwindSafe(convoy(&shared, request, next)).catch_unwind().await,
-        Area::Connect => AssertUnwindSafe(connect(&shared, request, &id, next)).catch_unwind().await,
-        Area::Open | Area::Bare => AssertUnwindSafe(next.run(request)).catch_unwind().await,
-    };
-    let mut response = answered.unwrap_or_else(|_| panicked(area, &id));
-    line.write(&response, &id, started);
-    let headers = response.headers_mut();
-    match area {
-        Area::Convoy | Area::Open => {
-            headers.insert(version::X_CONVOY_VERSION, HeaderValue::from_static(version::CURRENT));
-            headers.insert(X_REQUEST_ID, id.into_header());
-        }
-        Area::Connect => {
-            headers.insert(REQUEST_ID, id.into_header());
-        }
-        Area::Bare => {}
-    }
-    response
+/// All surfaces, as the server calls them.
+#[derive(Clone)]
+pub struct Surfaces {
+    shared: Arc<Shared>,
+    routes: axum::Router,
 }
 
-async fn convoy(shared: &Shared, mut request: Request, next: Next) -> Response {
-    if !convoy::auth::is_json_or_silent(request.headers()) {
-        return convoy::error::Error::MediaType.into_response();
+impl Surfaces {
+    pub fn new(state: crate::ApiState) -> Self {
+        let shared = Arc::new(Shared::new(state));
+        Self { routes: router::routes(shared.clone()), shared }
     }
-    let key = match convoy::auth::key(request.headers()) {
-        Ok(key) => key,
-        Err(error) => return error.into_response(),
-    };
-    match shared.control.authenticate(Surface::Convoy, key) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(error) => convoy::error::Error::from(error).into_response(),
-    }
-}
 
-async fn connect(shared: &Shared, mut request: Request, id: &RequestId, next: Next) -> Response {
-    let Some(key) = connect::auth::key(request.headers()) else {
-        return connect::error::Error::NoKey.answer(id);
-    };
-    match shared.control.authenticate(Surface::Connect, key) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            let mut response = next.run(request).await;
-            match response.extensions_mut().remove::<connect::error::Error>() {
-                Some(error) => answer_instead(&response, &error, id),
-                None => response,
+    pub async fn answer(&self, request: Request) -> Response {
+        let started = Instant::now();
+        let area = Area::of(request.uri().path());
+        let id = match area {
+            Area::Connect => self.shared.request_ids.make(),
+            Area::Convoy | Area::Open | Area::Bare => self.shared.request_ids.accept(request.headers()),
+        };
+        let line = LogLine::of(&request);
+        let answered = match area {
+            Area::Convoy => AssertUnwindSafe(self.convoy(request)).catch_unwind().await,
+            Area::Connect => AssertUnwindSafe(self.connect(request, &id)).catch_unwind().await,
+            Area::Open | Area::Bare => AssertUnwindSafe(self.route(request)).catch_unwind().await,
+        };
+        let mut response = answered.unwrap_or_else(|_| panicked(area, &id));
+        line.write(&response, &id, started);
+        let headers = response.headers_mut();
+        match area {
+            Area::Convoy | Area::Open => {
+                headers.insert(version::X_CONVOY_VERSION, HeaderValue::from_static(version::CURRENT));
+                headers.insert(X_REQUEST_ID, id.into_header());
             }
+            Area::Connect => {
+                headers.insert(REQUEST_ID, id.into_header());
+            }
+            Area::Bare => {}
         }
-        Err(_) => connect::error::Error::InvalidKey.answer(id),
+        response
     }
+
+    async fn convoy(&self, request: Request) -> Response {
+        match self.convoy_caller(&request) {
+            Ok(caller) if is_new_event(&request) => {
+                events::create(&self.shared, &caller, request.into_body()).await.into_response()
+            }
+            Ok(caller) => self.route_for(caller, request).await,
+            Err(error) => error.into_response(),
+        }
+    }
+
+    fn convoy_caller(&self, request: &Request) -> Result<Caller, convoy::error::Error> {
+        if !convoy::auth::is_json_or_silent(request.headers()) {
+            return Err(convoy::error::Error::MediaType);
+        }
+        let key = convoy::auth::key(request.headers())?;
+        Ok(self.shared.control.authenticate(Surface::Convoy, key)?)
+    }
+
+    async fn connect(&self, request: Request, id: &RequestId) -> Response {
+        let Some(key) = connect::auth::key(request.headers()) else {
+            return connect::error::Error::NoKey.answer(id);
+        };
+        let Ok(caller) = self.shared.control.authenticate(Surface::Connect, key) else {
+            return connect::error::Error::InvalidKey.answer(id);
+        };
+        let mut response = self.route_for(caller, request).await;
+        match response.extensions_mut().remove::<connect::error::Error>() {
+            Some(error) => answer_instead(&response, &error, id),
+            None => response,
+        }
+    }
+
+    async fn route_for(&self, caller: Caller, mut request: Request) -> Response {
+        request.extensions_mut().insert(caller);
+        self.route(request).await
+    }
+
+    async fn route(&self, request: Request) -> Response {
+        // Boxed: its state is large, and the usual request does not come here.
+        match Box::pin(self.routes.clone().oneshot(request)).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// `POST /api/v1/projects/{project}/events`. Whatever project it names, the key's is meant.
+fn is_new_event(request: &Request) -> bool {
+    request.method() == Method::POST
+        && request
+            .uri()
+            .path()
+            .strip_prefix("/api/v1/projects/")
+            .and_then(|rest| rest.strip_suffix("/events"))
+            .is_some_and(|project| !project.is_empty() && !project.contains('/'))
 }
 
 /// The error as this surface prints it; an `Allow` header stays.
@@ -152,6 +190,20 @@ impl LogLine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_path_of_new_events_goes_past_the_table() {
+        let is_one = |method: Method, uri: &str| {
+            let request = Request::builder().method(method).uri(uri).body(axum::body::Body::empty());
+            is_new_event(&request.expect("a request"))
+        };
+        assert!(is_one(Method::POST, "/api/v1/projects/p/events"));
+        assert!(is_one(Method::POST, "/api/v1/projects/p/events?a=1"));
+        assert!(!is_one(Method::GET, "/api/v1/projects/p/events"));
+        for other in ["/api/v1/projects//events", "/api/v1/projects/p/events/", "/api/v1/projects/p/q/events"] {
+            assert!(!is_one(Method::POST, other), "{other}");
+        }
+    }
 
     #[test]
     fn areas_by_path() {

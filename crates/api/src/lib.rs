@@ -1,7 +1,7 @@
 //! The surfaces: HTTP in, HTTP out. What a caller may do is decided in `dacapo-control`, what
 //! happens to events in `dacapo-engine`; here requests become calls and outcomes become answers.
 //!
-//! Start at [`router`]: it is the table of contents, a line per operation. Each surface has one
+//! Start at `router.rs`: it is the table of contents, a line per operation. Each surface has one
 //! layer in which status codes live (`convoy/error.rs`, `connect/error.rs`).
 
 mod body;
@@ -16,7 +16,7 @@ mod request_id;
 mod router;
 mod settings;
 
-pub use router::router;
+pub use edge::Surfaces;
 pub use settings::Settings;
 
 use dacapo_control::Control;

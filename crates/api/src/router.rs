@@ -1,16 +1,13 @@
 //! The table of contents: every path that is served, a line per operation.
 
 use crate::convoy::{deliveries, endpoints, event_types, events, projects, subscriptions};
-use crate::{ApiState, Shared, connect, convoy, edge, ops};
+use crate::{Shared, connect, convoy, edge, ops};
 use axum::Router;
-use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post, put};
 use std::sync::Arc;
 
-/// All surfaces. Paths are written out, not nested: nesting would rewrite the URI of every request.
-pub fn router(state: ApiState) -> Router {
-    let shared = Arc::new(Shared::new(state));
-
+/// Paths are written out, not nested: nesting would rewrite the URI of every request.
+pub fn routes(shared: Arc<Shared>) -> Router {
     let convoy = Router::new()
         .route("/api/v1/projects/{project}", get(projects::get).put(projects::update).post(projects::update))
         .route("/api/v1/projects/{project}/endpoints", get(endpoints::list).post(endpoints::create))
@@ -27,7 +24,8 @@ pub fn router(state: ApiState) -> Router {
             get(subscriptions::get).put(subscriptions::update).delete(subscriptions::delete),
         )
         .route("/api/v1/projects/{project}/event-types", get(event_types::list).post(event_types::create))
-        .route("/api/v1/projects/{project}/events", get(events::list).post(events::create))
+        // POST is a new event and does not come here: see edge.rs.
+        .route("/api/v1/projects/{project}/events", get(events::list).post(unknown_path))
         .route("/api/v1/projects/{project}/events/{id}", get(events::get))
         .route("/api/v1/projects/{project}/events/{id}/replay", put(events::replay))
         .route("/api/v1/projects/{project}/eventdeliveries", get(deliveries::list))
@@ -51,12 +49,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/readyz", get(ops::ready))
         .route("/metrics", get(ops::metrics));
 
-    convoy
-        .merge(connect)
-        .merge(ops)
-        .fallback(unknown_path)
-        .layer(from_fn_with_state(shared.clone(), edge::edge))
-        .with_state(shared)
+    convoy.merge(connect).merge(ops).fallback(unknown_path).with_state(shared)
 }
 
 async fn unknown_path(uri: http::Uri) -> axum::response::Response {

@@ -2,8 +2,7 @@
 
 use crate::config::Config;
 use anyhow::{Context, Result};
-use axum::Router;
-use dacapo_api::ApiState;
+use dacapo_api::{ApiState, Surfaces};
 use dacapo_control::Control;
 use dacapo_engine::transport::HttpTransport;
 use dacapo_engine::{Engine, Parts, Settings};
@@ -18,7 +17,7 @@ use std::sync::Arc;
 pub struct Gateway {
     pub control: Control,
     pub engine: Engine,
-    pub router: Router,
+    pub surfaces: Surfaces,
 }
 
 pub async fn build(config: &Config) -> Result<Gateway> {
@@ -42,13 +41,13 @@ pub async fn build(config: &Config) -> Result<Gateway> {
         settings: settings(config),
     };
     let engine = Engine::start(parts).await.context("cannot start the pipeline")?;
-    let router = dacapo_api::router(ApiState {
+    let surfaces = dacapo_api::Surfaces::new(ApiState {
         control: control.clone(),
         engine: engine.clone(),
         store,
         settings: dacapo_api::Settings { body_bytes_max: config.body_bytes_max },
     });
-    Ok(Gateway { control, engine, router })
+    Ok(Gateway { control, engine, surfaces })
 }
 
 fn settings(config: &Config) -> Settings {

@@ -7,7 +7,6 @@ use crate::cli::ListenOptions;
 use crate::shutdown::{self, Signals};
 use crate::{server, terminal};
 use anyhow::{Context, Result};
-use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use dacapo_model::Clock;
@@ -30,7 +29,9 @@ pub async fn run(options: ListenOptions) -> Result<()> {
     let signals = Signals::listen().context("cannot watch for signals")?;
     let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, options.port))).await?;
     terminal::print(&greeting(listener.local_addr()?, &options));
-    server::serve(listener, router(options), shutdown::requested(signals), STOP_WITHIN).await;
+    let options = Arc::new(options);
+    let handler = move |request| receive(options.clone(), request);
+    server::serve(listener, handler, shutdown::requested(signals), STOP_WITHIN).await;
     Ok(())
 }
 
@@ -40,11 +41,6 @@ fn greeting(address: SocketAddr, options: &ListenOptions) -> String {
         None => "signatures are not checked (--secret)",
     };
     format!("Receiving on http://{address}/, answering {}; {checked}. Ctrl-C ends it.\n\n", options.status)
-}
-
-fn router(options: ListenOptions) -> Router {
-    let options = Arc::new(options);
-    Router::new().fallback(move |request| receive(options.clone(), request))
 }
 
 async fn receive(options: Arc<ListenOptions>, request: Request<Body>) -> Response<Body> {

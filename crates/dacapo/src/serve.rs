@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Tells scripts and tests where this process is reached, as long as it runs.
@@ -27,7 +28,7 @@ pub async fn run(config: Config) -> Result<()> {
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
     let listener = server::bind(config.listen).await?;
     let url = config.public_url.clone().unwrap_or_else(|| reached_at(listener.local_addr().unwrap_or(config.listen)));
-    let Gateway { control, engine, router } = gateway::build(&config).await?;
+    let Gateway { control, engine, surfaces } = gateway::build(&config).await?;
     let start = first_run::prepare(&control, &config.data_dir, &url).await?;
 
     let announcement = Announcement {
@@ -50,7 +51,12 @@ pub async fn run(config: Config) -> Result<()> {
         shutdown::requested(signals).await;
         tracing::info!(within = ?config.drain_timeout, "stopping; a second signal ends at once");
     };
-    server::serve(listener, router, stop, config.drain_timeout / 2).await;
+    let surfaces = Arc::new(surfaces);
+    let handler = move |request| {
+        let surfaces = surfaces.clone();
+        async move { surfaces.answer(request).await }
+    };
+    server::serve(listener, handler, stop, config.drain_timeout / 2).await;
     let started = Instant::now();
     engine.drain(config.drain_timeout / 2).await;
     tracing::info!(took = ?started.elapsed(), "drained");

@@ -1,11 +1,15 @@
-//! The HTTP server around a router: connections bounded in number, heads in size and time.
+//! The HTTP server around a handler: connections bounded in number, heads in size and time.
 
 use anyhow::{Context, Result};
-use axum::Router;
+use axum::body::Body;
+use futures_util::FutureExt;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +17,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tower::ServiceExt;
 
 /// Open connections. Further ones wait in the kernel until one is closed.
 const CONNECTIONS_MAX: usize = 8_192;
@@ -36,7 +39,11 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
 
 /// Serves until `stop`, then takes no more connections and lets requests under way finish, for `within`
 /// at most.
-pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>, within: Duration) {
+pub async fn serve<H, A>(listener: TcpListener, handler: H, stop: impl Future<Output = ()>, within: Duration)
+where
+    H: Fn(Request<Body>) -> A + Clone + Send + 'static,
+    A: Future<Output = Response<Body>> + Send + 'static,
+{
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     let builder = Arc::new(builder());
@@ -48,15 +55,16 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
         };
         let Some((stream, slot)) = accepted else { continue };
         let spoke = Arc::new(AtomicBool::new(false));
-        let (router, heard) = (router.clone(), spoke.clone());
-        let service = service_fn(move |request| {
+        let (handler, heard) = (handler.clone(), spoke.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
             heard.store(true, Ordering::Relaxed);
-            router.clone().oneshot(request)
+            handler(request.map(Body::new)).map(Ok::<_, Infallible>)
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             tokio::select! {
+                biased;
                 ended = connection => if let Err(error) = ended {
                     tracing::debug!(%error, "connection ended");
                 },

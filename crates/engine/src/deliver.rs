@@ -9,6 +9,7 @@
 mod form;
 mod headers;
 mod request;
+mod template;
 
 use crate::dispatch::{Dispatcher, Exchanged, Work};
 use crate::metrics::Metrics;
@@ -22,6 +23,7 @@ use dacapo_store::LiveCatalog;
 use dacapo_store::roles::Report;
 use http::HeaderMap;
 use request::Prepared;
+pub use template::Templates;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -38,6 +40,7 @@ pub struct Courier {
     pub reports: mpsc::Sender<Report>,
     pub settings: Settings,
     pub metrics: Arc<Metrics>,
+    pub templates: Templates,
 }
 
 impl Courier {
@@ -81,11 +84,12 @@ impl Courier {
             return (self.discard(delivery, Reason::EndpointInactive), Exchanged::Skipped);
         }
         let started = self.clock.now();
-        let prepared = request::prepare(&view.project, endpoint, work, started, &self.settings);
-        let (url, sent_headers, exchange) = match prepared {
-            Ok(Prepared { url, recorded_headers, outgoing }) => {
-                (url, recorded_headers, self.transport.exchange(outgoing).await)
-            }
+        let prepared = self
+            .templates
+            .of(view, endpoint, &self.settings)
+            .and_then(|template| request::prepare(&template, work, started, &self.settings));
+        let (sent_headers, exchange) = match prepared {
+            Ok(Prepared { recorded_headers, outgoing }) => (recorded_headers, self.transport.exchange(outgoing).await),
             Err(unsendable) => {
                 let report = self.unsendable(delivery, &endpoint.url, unsendable, started);
                 return (report, Exchanged::Skipped);
@@ -95,7 +99,7 @@ impl Courier {
         self.metrics.exchange_seconds.observe(took.as_secs_f64());
         let verdict = verdict(&exchange, started);
         let exchanged = if verdict == Verdict::Delivered { Exchanged::Succeeded } else { Exchanged::Failed };
-        let attempt = self.attempt(delivery, url, sent_headers, exchange, started, took);
+        let attempt = self.attempt(delivery, endpoint.url.clone(), sent_headers, exchange, started, took);
         (self.judge(delivery, attempt, verdict), exchanged)
     }
 

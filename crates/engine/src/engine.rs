@@ -90,6 +90,7 @@ impl Engine {
             reports,
             settings: settings.clone(),
             metrics: Arc::clone(&metrics),
+            templates: Default::default(),
         };
         tokio::spawn(Arc::new(courier).staff(stop_dispatching.clone()));
         tokio::spawn(Arc::clone(&dispatcher).pace(stop_dispatching.clone()));

@@ -26,6 +26,11 @@ const BATCH_REPORTS_MAX: usize = 512;
 /// Batches handed to the store and not yet answered; it puts all of them into its next transaction.
 /// A delivery is in one of them at most: dispatch holds it until it is recorded.
 const BATCHES_IN_FLIGHT_MAX: usize = 8;
+/// After a batch of this size more reports are about to come, and are worth waiting for: rows that
+/// are written together share pages of the log.
+const BATCH_REPORTS_BUSY: usize = 8;
+/// How long the first report of a batch then waits for others.
+const GATHER_TIME: Duration = Duration::from_millis(5);
 /// Between two tries while the store cannot be written.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -43,18 +48,22 @@ impl Recorder {
         tokio::spawn(async move {
             let mut arrived = Vec::with_capacity(BATCH_REPORTS_MAX);
             let mut in_flight = FuturesUnordered::new();
-            loop {
-                tokio::select! {
-                    biased;
-                    Some(()) = in_flight.next(), if !in_flight.is_empty() => {}
-                    count = reports.recv_many(&mut arrived, BATCH_REPORTS_MAX), if in_flight.len() < BATCHES_IN_FLIGHT_MAX => {
-                        if count == 0 {
-                            break;
-                        }
-                        let batch = Arc::from_iter(arrived.drain(..));
-                        in_flight.push(self.record(batch));
+            let mut is_busy = false;
+            while reports.recv_many(&mut arrived, BATCH_REPORTS_MAX).await > 0 {
+                let gathered = tokio::time::sleep(if is_busy { GATHER_TIME } else { Duration::ZERO });
+                tokio::pin!(gathered);
+                loop {
+                    tokio::select! {
+                        biased;
+                        Some(()) = in_flight.next(), if !in_flight.is_empty() => {}
+                        () = &mut gathered, if in_flight.len() < BATCHES_IN_FLIGHT_MAX => break,
                     }
                 }
+                while arrived.len() < BATCH_REPORTS_MAX && let Ok(report) = reports.try_recv() {
+                    arrived.push(report);
+                }
+                is_busy = arrived.len() >= BATCH_REPORTS_BUSY;
+                in_flight.push(self.record(Arc::from_iter(arrived.drain(..))));
             }
             while in_flight.next().await.is_some() {}
         })

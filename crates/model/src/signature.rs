@@ -118,8 +118,11 @@ fn encode(encoding: Encoding, digest: &[u8], out: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     match encoding {
         Encoding::Hex => {
-            let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-            out.extend(digits.map(|digit| char::from(DIGITS[usize::from(digit)])));
+            out.reserve(2 * digest.len());
+            for byte in digest {
+                out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+                out.push(char::from(DIGITS[usize::from(byte & 15)]));
+            }
         }
         Encoding::Base64 => STANDARD.encode_string(digest, out),
     }

@@ -1,17 +1,17 @@
 //! What is sent: target, headers and body of one attempt (contracts/convoy.md §6.1, §6.2; design §7).
 
+use super::template::Template;
 use super::{event_id_text, form, headers};
 use crate::dispatch::Work;
 use crate::settings::Settings;
 use crate::transport::Outgoing;
-use base64::Engine as _;
 use bytes::Bytes;
 use dacapo_model::attempt::HeaderLines;
-use dacapo_model::endpoint::{Authentication, ContentType};
+use dacapo_model::endpoint::ContentType;
 use dacapo_model::project::Project;
 use dacapo_model::{Endpoint, Timestamp, Trigger, signature};
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Sent with `add_event_id_trace_headers`.
 const TRACE_EVENT: HeaderName = HeaderName::from_static("x-convoy-event-id");
@@ -23,8 +23,6 @@ const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// Headers of ours at most, event headers aside: sizes the map once.
-const OWN_HEADERS: usize = 14;
 /// Event headers that belong to a connection or are computed anew.
 const HOP_BY_HOP: [&str; 9] = [
     "connection",
@@ -39,7 +37,6 @@ const HOP_BY_HOP: [&str; 9] = [
 ];
 
 pub struct Prepared {
-    pub url: String,
     pub recorded_headers: HeaderLines,
     pub outgoing: Outgoing,
 }
@@ -57,28 +54,22 @@ pub enum Unsendable {
     NoIdempotencyKey,
 }
 
-pub fn prepare(
-    project: &Project,
-    endpoint: &Endpoint,
-    work: &Work,
-    now: Timestamp,
-    settings: &Settings,
-) -> Result<Prepared, Unsendable> {
-    let uri: Uri = endpoint.url.parse().map_err(Unsendable::Url)?;
+pub fn prepare(template: &Template, work: &Work, now: Timestamp, settings: &Settings) -> Result<Prepared, Unsendable> {
+    let (endpoint, project) = (&template.endpoint, &template.view.project);
     let body = body(endpoint, &work.event.data)?;
-    let mut headers = HeaderMap::with_capacity(OWN_HEADERS);
-    sign(&mut headers, project, endpoint, work, &body, now)?;
-    identify(&mut headers, project, work)?;
-    authenticate(&mut headers, endpoint)?;
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(endpoint.content_type.as_str()));
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    let mut headers = template.headers.clone();
+    sign(&mut headers, template, project, work, &body, now)?;
+    identify(&mut headers, template, project, work)?;
     pass_on(&mut headers, &work.event.headers)?;
-    if !headers.contains_key(USER_AGENT) {
-        headers.insert(USER_AGENT, value("User-Agent", &settings.user_agent)?);
-    }
-    let outgoing =
-        Outgoing { uri, body, timeout: endpoint.timeout(), body_bytes_max: settings.response_body_bytes_max, headers };
-    Ok(Prepared { url: endpoint.url.clone(), recorded_headers: headers::lines(&outgoing.headers), outgoing })
+    headers.entry(USER_AGENT).or_insert_with(|| template.user_agent.clone());
+    let outgoing = Outgoing {
+        uri: template.uri.clone(),
+        body,
+        timeout: endpoint.timeout(),
+        body_bytes_max: settings.response_body_bytes_max,
+        headers,
+    };
+    Ok(Prepared { recorded_headers: headers::lines(&outgoing.headers), outgoing })
 }
 
 fn body(endpoint: &Endpoint, data: &Bytes) -> Result<Bytes, Unsendable> {
@@ -90,12 +81,13 @@ fn body(endpoint: &Endpoint, data: &Bytes) -> Result<Bytes, Unsendable> {
 
 fn sign(
     headers: &mut HeaderMap,
+    template: &Template,
     project: &Project,
-    endpoint: &Endpoint,
     work: &Work,
     body: &Bytes,
     now: Timestamp,
 ) -> Result<(), Unsendable> {
+    let endpoint = &template.endpoint;
     let secrets: Vec<&str> = endpoint.signing_secrets(now).map(|secret| secret.value.as_str()).collect();
     let config = &project.config;
     let seconds = now.seconds();
@@ -108,7 +100,7 @@ fn sign(
         &work.event.data,
     );
     if !convoy.is_empty() {
-        insert(headers, &config.signature.header, &convoy)?;
+        headers.insert(template.signature.clone(), value("the signature", &convoy)?);
     }
     if config.standard_webhooks && !secrets.is_empty() {
         let id = event_id_text(work.event.id);
@@ -121,14 +113,19 @@ fn sign(
 }
 
 /// Which event, which attempt, which replay.
-fn identify(headers: &mut HeaderMap, project: &Project, work: &Work) -> Result<(), Unsendable> {
+fn identify(
+    headers: &mut HeaderMap,
+    template: &Template,
+    project: &Project,
+    work: &Work,
+) -> Result<(), Unsendable> {
     let (event, delivery, config) = (&work.event, &work.delivery, &project.config);
     if !event.idempotency_key.is_empty() {
-        insert(headers, &config.request_id_header, &event.idempotency_key)?;
+        headers.insert(template.request_id.clone(), value(&config.request_id_header, &event.idempotency_key)?);
     } else if !config.request_id_header.eq_ignore_ascii_case(dacapo_model::project::DEFAULT_REQUEST_ID_HEADER) {
         return Err(Unsendable::NoIdempotencyKey);
     }
-    insert(headers, &config.event_id_header, &event_id_text(event.id))?;
+    headers.insert(template.event_id.clone(), value(&config.event_id_header, &event_id_text(event.id))?);
     headers.insert(ATTEMPT, HeaderValue::from(delivery.attempts + 1));
     if config.add_event_id_trace_headers {
         headers.insert(TRACE_EVENT, value("X-Convoy-Event-ID", &event.id.to_string())?);
@@ -141,17 +138,6 @@ fn identify(headers: &mut HeaderMap, project: &Project, work: &Work) -> Result<(
         headers.insert(ORIGINAL_TIMESTAMP, HeaderValue::from(event.created_at.seconds()));
     }
     Ok(())
-}
-
-fn authenticate(headers: &mut HeaderMap, endpoint: &Endpoint) -> Result<(), Unsendable> {
-    match &endpoint.authentication {
-        None => Ok(()),
-        Some(Authentication::ApiKey { header_name, header_value }) => insert_secret(headers, header_name, header_value),
-        Some(Authentication::BasicAuth { username, password }) => {
-            let pair = base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}"));
-            insert_secret(headers, AUTHORIZATION.as_str(), &format!("Basic {pair}"))
-        }
-    }
 }
 
 /// Event headers, which never override ours; `User-Agent` is the event's when it has one.
@@ -171,24 +157,12 @@ fn pass_on(headers: &mut HeaderMap, event_headers: &HeaderLines) -> Result<(), U
     Ok(())
 }
 
-fn insert(headers: &mut HeaderMap, given: &str, text: &str) -> Result<(), Unsendable> {
-    headers.insert(name(given)?, value(given, text)?);
-    Ok(())
-}
-
-fn insert_secret(headers: &mut HeaderMap, given: &str, text: &str) -> Result<(), Unsendable> {
-    let mut secret = value(given, text)?;
-    secret.set_sensitive(true);
-    headers.insert(name(given)?, secret);
-    Ok(())
-}
-
-fn name(given: &str) -> Result<HeaderName, Unsendable> {
+pub(super) fn name(given: &str) -> Result<HeaderName, Unsendable> {
     HeaderName::from_bytes(given.as_bytes())
         .map_err(|_| Unsendable::Header { name: given.to_owned(), detail: "no valid header name" })
 }
 
-fn value(given: &str, text: &str) -> Result<HeaderValue, Unsendable> {
+pub(super) fn value(given: &str, text: &str) -> Result<HeaderValue, Unsendable> {
     HeaderValue::from_bytes(text.as_bytes())
         .map_err(|_| Unsendable::Header { name: given.to_owned(), detail: "no valid header value" })
 }

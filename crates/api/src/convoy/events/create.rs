@@ -2,12 +2,10 @@
 //! a constant, and what lies between is the engine's.
 
 use super::custom_headers;
-use crate::Api;
 use crate::convoy::error::Error;
-use crate::convoy::payload::Payload;
 use crate::convoy::{Outcome, envelope};
-use axum::Extension;
-use axum::extract::State;
+use crate::{Shared, body};
+use axum::body::Body;
 use bytes::Bytes;
 use dacapo_control::endpoints::of_app;
 use dacapo_control::{Caller, Control, Violations};
@@ -28,13 +26,14 @@ const X_EVENT_ID: HeaderName = HeaderName::from_static("x-event-id");
 /// Go's decoder, and so Convoy and many receivers, reads no further.
 const NESTING_MAX: usize = 10_000;
 
-pub async fn create(State(shared): Api, Extension(caller): Extension<Caller>, Payload(body): Payload) -> Outcome {
+pub async fn create(shared: &Shared, caller: &Caller, body: Body) -> Outcome {
+    let body = body::read(body, shared.settings.body_bytes_max).await?;
     let new = NewEvent::decode(&body)?;
     let endpoints = new.endpoints(&caller.project)?;
     for endpoint in &endpoints {
         subscribe_if_bare(&shared.control, &caller.project, endpoint).await?;
     }
-    let accepted = shared.engine.accept(new.submission(&caller, &endpoints)).await?;
+    let accepted = shared.engine.accept(new.submission(caller, &endpoints)).await?;
     let mut response = envelope::fixed(StatusCode::CREATED, QUEUED);
     response.headers_mut().insert(X_EVENT_ID, id_header(accepted.event.id));
     Ok(response)

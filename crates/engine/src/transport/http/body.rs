@@ -1,22 +1,31 @@
 //! The answer's body: read up to a limit, un-gzipped up to the same limit.
 
+use super::connection::Connection;
+use super::failure::chain;
+use crate::transport::Failure;
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, HeaderValue};
-use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
+use std::future::poll_fn;
 use std::io::Read;
+use std::pin::Pin;
 
 /// At most `bytes_max` bytes. What lies beyond is not read: the body is dropped, which closes an
 /// HTTP/1 connection and resets an HTTP/2 stream. A body read to its end frees its connection for reuse.
-pub(super) async fn read(mut body: Incoming, bytes_max: usize) -> Result<Vec<u8>, hyper::Error> {
+pub(super) async fn read(
+    connection: &mut Connection,
+    mut body: Incoming,
+    bytes_max: usize,
+) -> Result<Vec<u8>, Failure> {
     let mut kept = Vec::new();
     if body.is_end_stream() {
         return Ok(kept);
     }
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
+    while let Some(frame) = poll_fn(|cx| connection.poll_frame(Pin::new(&mut body), cx)).await {
+        let frame = frame.map_err(|error| Failure::Broken(chain(&error)))?;
+        let Ok(data) = frame.into_data() else { continue };
         let room = bytes_max - kept.len();
         // Copied: a slice would keep the connection's whole read buffer alive.
         kept.extend_from_slice(&data[..data.len().min(room)]);

@@ -8,32 +8,27 @@ mod link;
 
 use super::failure::chain;
 use super::host::Host;
+use super::origin::Origin;
 use super::resolver::Resolver;
 use crate::transport::Failure;
 use dacapo_model::address::Guard;
-use http::Uri;
-use http::uri::Scheme;
-pub(super) use link::{Dialled, Link};
+pub(super) use link::Link;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tower::Service;
 
 /// Open connections in all, idle ones included. A further one fails at once, as an attempt to be
 /// retried, instead of taking the files the store and the listener need.
 const CONNECTIONS_MAX: usize = 16_384;
 /// How long one address may take when there is another to try.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(4);
-/// Look-up, all addresses and TLS together; also bounds a connection whose exchange has gone.
+/// Look-up, all addresses and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why there is no connection.
@@ -51,8 +46,7 @@ impl From<Failure> for ConnectError {
     }
 }
 
-#[derive(Clone)]
-pub(super) struct Connector(Arc<Shared>);
+pub(super) struct Connector(Shared);
 
 struct Shared {
     guard: Guard,
@@ -64,45 +58,26 @@ struct Shared {
 impl Connector {
     pub(super) fn new(guard: Guard, resolver: Resolver, tls: Arc<ClientConfig>) -> Self {
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        Self(Arc::new(Shared { guard, resolver, tls: TlsConnector::from(tls), slots }))
-    }
-}
-
-impl Service<Uri> for Connector {
-    type Response = Link;
-    type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Link, ConnectError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        Poll::Ready(Ok(()))
+        Self(Shared { guard, resolver, tls: TlsConnector::from(tls), slots })
     }
 
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let shared = self.0.clone();
-        Box::pin(async move {
-            timeout(CONNECT_TIMEOUT, shared.connect(&uri))
-                .await
-                .unwrap_or_else(|_| Err(Failure::Unconnected(format!("nothing within {CONNECT_TIMEOUT:?}")).into()))
-        })
+    /// A new connection, TLS included.
+    pub(super) async fn connect(&self, origin: &Origin) -> Result<Link, ConnectError> {
+        timeout(CONNECT_TIMEOUT, self.0.connect(origin))
+            .await
+            .unwrap_or_else(|_| Err(Failure::Unconnected(format!("nothing within {CONNECT_TIMEOUT:?}")).into()))
     }
 }
 
 impl Shared {
-    async fn connect(&self, uri: &Uri) -> Result<Link, ConnectError> {
+    async fn connect(&self, origin: &Origin) -> Result<Link, ConnectError> {
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| {
             Failure::Unconnected(format!("{CONNECTIONS_MAX} connections are open already, which is the limit"))
         })?;
-        let secure = match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTPS => true,
-            Some(scheme) if *scheme == Scheme::HTTP => false,
-            _ => return Err(Failure::Unconnected("only http and https are spoken here".to_owned()).into()),
-        };
-        let host = uri.host().unwrap_or_default();
-        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let (addresses, name) = self.vetted(host).await?;
+        let (addresses, name) = self.vetted(origin.host()).await?;
 
-        let (stream, ip) = self.dial_in_turn(&addresses, port).await?;
-        if !secure {
+        let (stream, ip) = self.dial_in_turn(&addresses, origin.port()).await?;
+        if !origin.secure {
             return Ok(Link::plain(stream, ip, slot));
         }
         let broken = |detail: String| ConnectError { ip: Some(ip), failure: Failure::Tls(detail) };

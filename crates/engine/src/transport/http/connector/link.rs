@@ -1,7 +1,6 @@
-//! An open connection, as the client wants it.
+//! An open connection, as hyper wants it.
 
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use std::io::{IoSlice, Result};
 use std::net::IpAddr;
@@ -11,13 +10,10 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::client::TlsStream;
 
-/// The address at the other end; travels with every answer that comes over the connection.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::transport::http) struct Dialled(pub IpAddr);
-
 pub(in crate::transport::http) struct Link {
     io: Io,
-    dialled: Dialled,
+    /// The address at the other end.
+    ip: IpAddr,
     /// One of the connector's; given back when the connection is closed.
     _slot: OwnedSemaphorePermit,
 }
@@ -29,21 +25,20 @@ enum Io {
 
 impl Link {
     pub(super) fn plain(stream: TcpStream, ip: IpAddr, slot: OwnedSemaphorePermit) -> Self {
-        Self { io: Io::Plain(TokioIo::new(stream)), dialled: Dialled(ip), _slot: slot }
+        Self { io: Io::Plain(TokioIo::new(stream)), ip, _slot: slot }
     }
 
     pub(super) fn tls(stream: TlsStream<TcpStream>, ip: IpAddr, slot: OwnedSemaphorePermit) -> Self {
-        Self { io: Io::Tls(Box::new(TokioIo::new(stream))), dialled: Dialled(ip), _slot: slot }
+        Self { io: Io::Tls(Box::new(TokioIo::new(stream))), ip, _slot: slot }
     }
-}
 
-impl Connection for Link {
-    fn connected(&self) -> Connected {
-        let connected = Connected::new().extra(self.dialled);
-        match &self.io {
-            Io::Tls(stream) if stream.inner().get_ref().1.alpn_protocol() == Some(b"h2") => connected.negotiated_h2(),
-            _ => connected,
-        }
+    pub(in crate::transport::http) const fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
+    /// Chosen by the peer when TLS began.
+    pub(in crate::transport::http) fn speaks_http2(&self) -> bool {
+        matches!(&self.io, Io::Tls(stream) if stream.inner().get_ref().1.alpn_protocol() == Some(b"h2"))
     }
 }
 
