@@ -23,9 +23,9 @@ use dacapo_store::LiveCatalog;
 use dacapo_store::roles::Report;
 use http::HeaderMap;
 use request::Prepared;
-pub use template::Templates;
 use std::sync::Arc;
 use std::time::Duration;
+pub use template::Templates;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

@@ -59,7 +59,9 @@ impl Recorder {
                         () = &mut gathered, if in_flight.len() < BATCHES_IN_FLIGHT_MAX => break,
                     }
                 }
-                while arrived.len() < BATCH_REPORTS_MAX && let Ok(report) = reports.try_recv() {
+                while arrived.len() < BATCH_REPORTS_MAX
+                    && let Ok(report) = reports.try_recv()
+                {
                     arrived.push(report);
                 }
                 is_busy = arrived.len() >= BATCH_REPORTS_BUSY;

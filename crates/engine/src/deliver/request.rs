@@ -113,12 +113,7 @@ fn sign(
 }
 
 /// Which event, which attempt, which replay.
-fn identify(
-    headers: &mut HeaderMap,
-    template: &Template,
-    project: &Project,
-    work: &Work,
-) -> Result<(), Unsendable> {
+fn identify(headers: &mut HeaderMap, template: &Template, project: &Project, work: &Work) -> Result<(), Unsendable> {
     let (event, delivery, config) = (&work.event, &work.delivery, &project.config);
     if !event.idempotency_key.is_empty() {
         headers.insert(template.request_id.clone(), value(&config.request_id_header, &event.idempotency_key)?);

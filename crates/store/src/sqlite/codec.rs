@@ -129,7 +129,7 @@ pub fn ids(bytes: &[u8]) -> Vec<Id> {
 }
 
 /// endpoint 16, subscription 16, mode 1, strategy 1, reason 1 (255: none), interval 4, limit 4.
-const TARGET_BYTES: usize = 43;
+pub const TARGET_BYTES: usize = 43;
 const NO_REASON: u8 = 255;
 
 pub fn encode_targets(targets: &[Target]) -> Vec<u8> {

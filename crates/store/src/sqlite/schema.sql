@@ -86,7 +86,8 @@ CREATE TABLE settled (
   -- What no index and no join needs (see detail.rs). Last, as `data` is.
   detail    BLOB NOT NULL
 );
-CREATE INDEX settled_by_project ON settled (project);
+-- Those an event was born with are found through their event, whose neighbours they are.
+CREATE INDEX settled_replays ON settled (project) WHERE trigger = 1;
 CREATE INDEX settled_by_event ON settled (event_ord) WHERE trigger = 1;
 
 CREATE TABLE attempts (

@@ -26,7 +26,7 @@ pub fn one(connection: &Connection, fresh: &Fresh, project: Id, id: Id) -> Resul
 
 fn in_tables(connection: &Connection, id: Id) -> Result<Option<DeliveryView>> {
     for table in [&SETTLED, &WAITING] {
-        let sql = format!("{} WHERE d.ord = ?1", table.select(table.by_order));
+        let sql = format!("{} WHERE d.ord = ?1", table.select(&with_event(table.by_order)));
         let mut statement = connection.prepare_cached(&sql)?;
         let mut rows = statement.query([ord(id)])?;
         if let Some(row) = rows.next()? {
@@ -90,7 +90,9 @@ struct Ask<'a> {
 
 /// Which way through a table leads to the rows.
 enum Walk {
+    /// What its events were born with; of what waits, replays too.
     Project,
+    ProjectReplays,
     /// By the endpoint log, as far as it is complete; replays are in it at once.
     Endpoint(Id),
     /// What the endpoint log may not hold yet.
@@ -103,7 +105,7 @@ enum Walk {
 struct Table {
     by_order: &'static str,
     columns: &'static str,
-    by_project: &'static str,
+    by_project: ByProject,
     by_event: &'static str,
     /// What waits is few beside what is settled: for one endpoint the project's is walked instead.
     by_endpoint_log: Option<&'static str>,
@@ -114,10 +116,18 @@ struct Table {
     read: fn(&Row<'_>, usize) -> Result<Delivery>,
 }
 
+enum ByProject {
+    Index(&'static str),
+    /// Through the events they were born with; replays, which lie elsewhere, by an index of theirs.
+    ThroughEvents {
+        replays: &'static str,
+    },
+}
+
 static SETTLED: Table = Table {
     by_order: "settled d NOT INDEXED",
     columns: codec::SETTLED_COLUMNS,
-    by_project: "settled d INDEXED BY settled_by_project",
+    by_project: ByProject::ThroughEvents { replays: "settled d INDEXED BY settled_replays" },
     by_event: "settled d INDEXED BY settled_by_event",
     by_endpoint_log: Some("endpoint_log l CROSS JOIN settled d ON d.ord = l.ord"),
     subscription: detail::SUBSCRIPTION,
@@ -129,7 +139,7 @@ static SETTLED: Table = Table {
 static WAITING: Table = Table {
     by_order: "waiting d NOT INDEXED",
     columns: codec::WAITING_COLUMNS,
-    by_project: "waiting d INDEXED BY waiting_by_project",
+    by_project: ByProject::Index("waiting d INDEXED BY waiting_by_project"),
     by_event: "waiting d INDEXED BY waiting_by_event",
     by_endpoint_log: None,
     subscription: "d.subscription",
@@ -139,13 +149,9 @@ static WAITING: Table = Table {
 };
 
 impl Table {
-    /// `way` names the table as `d`, and how it is walked.
-    fn select(&self, way: &str) -> String {
-        format!(
-            "SELECT {}, {} FROM {way} CROSS JOIN events e ON e.ord = d.event_ord",
-            codec::EVENT_COLUMNS,
-            self.columns
-        )
+    /// `from` names the table as `d` and the events as `e`, in the order they are walked.
+    fn select(&self, from: &str) -> String {
+        format!("SELECT {}, {} FROM {from}", codec::EVENT_COLUMNS, self.columns)
     }
 
     /// Reads what [`Self::select`] asked for.
@@ -155,11 +161,16 @@ impl Table {
     }
 }
 
+/// A way through a table of deliveries, and to each one's event.
+fn with_event(way: &str) -> String {
+    format!("{way} CROSS JOIN events e ON e.ord = d.event_ord")
+}
+
 impl Ask<'_> {
     fn walks(&self) -> Result<Vec<Walk>> {
         let Some(event) = self.filter.event else {
             let [endpoint] = self.filter.endpoints.as_slice() else {
-                return Ok(vec![Walk::Project]);
+                return Ok(vec![Walk::Project, Walk::ProjectReplays]);
             };
             let upto = endpoint_log::complete_upto(self.connection)?;
             return Ok(vec![Walk::Endpoint(*endpoint), Walk::SinceLogged(upto)]);
@@ -175,34 +186,50 @@ impl Ask<'_> {
         let mut conditions = Conditions::default();
         let mut bounds = self.bounds.clone();
         let mut ordered_by = "d.ord";
-        let way = match (walk, table.by_endpoint_log) {
-            (Walk::Project, _) | (Walk::Endpoint(_), None) => table.by_project,
+        let from = match (walk, table.by_endpoint_log) {
             (Walk::Endpoint(endpoint), Some(log)) => {
                 conditions.equals("l.endpoint", endpoint.to_bytes().to_vec());
                 conditions.between("l.ord", &bounds);
                 ordered_by = "l.ord";
-                log
+                with_event(log)
             }
             (Walk::SinceLogged(_), None) => return Ok(()),
-            (Walk::SinceLogged(upto), Some(_)) => {
-                bounds = overlap(&bounds, &(upto.saturating_add(1)..=u64::MAX));
-                table.by_project
+            (Walk::Project | Walk::Endpoint(_) | Walk::SinceLogged(_), _) => {
+                if let Walk::SinceLogged(upto) = walk {
+                    bounds = overlap(&bounds, &(upto.saturating_add(1)..=u64::MAX));
+                }
+                if bounds.is_empty() {
+                    return Ok(());
+                }
+                match table.by_project {
+                    ByProject::Index(way) => with_event(way),
+                    ByProject::ThroughEvents { .. } => {
+                        ordered_by = "e.ord";
+                        self.through_events(&bounds, &mut conditions)?
+                    }
+                }
+            }
+            (Walk::ProjectReplays, _) => {
+                let ByProject::ThroughEvents { replays } = table.by_project else { return Ok(()) };
+                conditions.literal("d.trigger = 1");
+                with_event(replays)
             }
             (Walk::Born(born), _) => {
                 bounds = overlap(&bounds, born);
-                table.by_order
+                with_event(table.by_order)
             }
             (Walk::ReplaysOf(event), _) => {
                 conditions.literal("d.trigger = 1");
                 conditions.equals("d.event_ord", ord(*event));
-                table.by_event
+                with_event(table.by_event)
             }
         };
         conditions.equals("d.project", self.project.to_bytes().to_vec());
         conditions.between("d.ord", &bounds);
         self.narrow(table, &mut conditions);
         let order = direction(self.page);
-        let sql = format!("{} WHERE {} ORDER BY {ordered_by} {order}", table.select(way), conditions.sql());
+        let then = if ordered_by == "e.ord" { format!(", d.ord {order}") } else { String::new() };
+        let sql = format!("{} WHERE {} ORDER BY {ordered_by} {order}{then}", table.select(&from), conditions.sql());
         // Not kept: its text depends on the filter, and would drive the short statements out.
         let mut statement = self.connection.prepare(&sql)?;
         let mut rows = statement.query(params_from_iter(conditions.values()))?;
@@ -217,6 +244,21 @@ impl Ask<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The settled deliveries that the project's events were born with lie right behind each of them.
+    fn through_events(&self, bounds: &RangeInclusive<u64>, conditions: &mut Conditions) -> Result<String> {
+        // The event before the bounds may have its deliveries within them.
+        let before = "SELECT coalesce(max(ord), 0) FROM events WHERE ord < ?1";
+        let low = i64::try_from(*bounds.start()).unwrap_or(i64::MAX);
+        let first: i64 = self.connection.prepare_cached(before)?.query_row([low], |row| row.get(0))?;
+        conditions.equals("e.project", self.project.to_bytes().to_vec());
+        conditions.between("e.ord", &(first.cast_unsigned()..=*bounds.end()));
+        Ok(format!(
+            "events e INDEXED BY events_by_project CROSS JOIN settled d \
+             ON d.ord BETWEEN e.ord + 1 AND e.ord + length(e.targets) / {}",
+            codec::TARGET_BYTES
+        ))
     }
 
     /// What SQL can leave out; [`Self::admits`] decides.
@@ -255,7 +297,7 @@ impl Ask<'_> {
         for order in orders {
             let on_the_way = match walk {
                 Walk::Born(born) => born.contains(order),
-                Walk::ReplaysOf(_) | Walk::SinceLogged(_) => false,
+                Walk::ReplaysOf(_) | Walk::SinceLogged(_) | Walk::ProjectReplays => false,
                 Walk::Project | Walk::Endpoint(_) => true,
             };
             if !on_the_way {
