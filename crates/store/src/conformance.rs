@@ -93,7 +93,6 @@ macro_rules! suite {
             a_live_catalog_shows_what_was_written,
             an_edit_goes_through_when_its_caller_gives_up);
         $crate::conformance::role!($place, lease:
-            a_store_has_one_owner,
             a_release_gives_the_store_up,
             verbs_answer_unavailable_after_a_release,
             a_release_loses_nothing);

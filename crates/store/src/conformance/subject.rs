@@ -32,6 +32,8 @@ pub const ENDPOINT_3: Id = Id::from_u128(0xB3);
 
 /// The moment the tests begin at, unless they say otherwise.
 pub const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+/// Routed under whatever the catalog is.
+pub const ROUTED_AT: u64 = u64::MAX;
 pub const FOREVER: Timestamp = Timestamp::from_millis(4_000_000_000_000);
 pub const ALL: usize = 100_000;
 
@@ -116,7 +118,7 @@ impl Subject {
 
     pub async fn commit(&self, events: impl IntoIterator<Item = Event>) -> Vec<Committed> {
         let batch = events.into_iter().map(|event| NewEvent { event: Arc::new(event), parked: Vec::new() }).collect();
-        self.store().commit(batch).await.expect("commits")
+        self.store().commit(batch, ROUTED_AT).await.expect("commits")
     }
 
     /// Commits an event for these endpoints and gives it.
