@@ -14,6 +14,7 @@ pub mod commit;
 pub mod lease;
 pub mod lists;
 pub mod model;
+pub mod nodes;
 pub mod query;
 pub mod queue;
 pub mod record;
@@ -109,6 +110,26 @@ macro_rules! suite {
     };
 }
 
+/// Promises of engines that several processes share: two of their stores on one place.
+macro_rules! shared_suite {
+    ($place:expr) => {
+        $crate::conformance::role!($place, nodes:
+            two_stores_split_the_shards,
+            a_shard_moves_only_when_it_is_let_go,
+            a_release_hands_over_at_once,
+            a_take_over_raises_the_epoch,
+            reports_of_lost_shards_are_refused_and_the_rest_is_recorded,
+            a_lost_shard_gives_nothing_due,
+            the_backlog_is_that_of_the_shards_held,
+            owners_hear_of_what_others_commit,
+            owners_hear_of_replays_and_resends,
+            a_stale_catalog_commits_nothing,
+            a_change_here_is_a_change_there,
+            an_edit_waits_for_the_edit_of_another_store,
+            an_edit_dropped_lets_the_next_one_in);
+    };
+}
+
 macro_rules! role {
     ($place:expr, $role:ident: $($promise:ident),+ $(,)?) => {
         mod $role {
@@ -123,4 +144,4 @@ macro_rules! role {
     };
 }
 
-pub(crate) use {role, suite};
+pub(crate) use {role, shared_suite, suite};

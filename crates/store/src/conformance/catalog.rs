@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 const ORGANISATION: Id = Id::from_u128(0x11);
 
-fn organisation(name: &str) -> Change {
+pub fn organisation(name: &str) -> Change {
     Change::Organisation(Arc::new(Organisation { id: ORGANISATION, name: name.to_owned(), created_at: START }))
 }
 
@@ -35,7 +35,7 @@ fn project(id: Id) -> Change {
     }))
 }
 
-fn endpoint(id: Id, name: &str) -> Change {
+pub fn endpoint(id: Id, name: &str) -> Change {
     Change::Endpoint(Arc::new(Endpoint {
         id,
         project_id: PROJECT,
@@ -80,7 +80,7 @@ fn subscription(id: Id) -> Change {
 }
 
 /// One of each kind; what owns comes last.
-fn one_of_each() -> Vec<Change> {
+pub fn one_of_each() -> Vec<Change> {
     let (key, _) = ApiKey::mint(&SystemEntropy, Id::from_u128(0x21), PROJECT, key::Kind::Project, "k", START);
     vec![
         Change::Key(Arc::new(key)),

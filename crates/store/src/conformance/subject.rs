@@ -21,6 +21,12 @@ pub trait Place: Send + Sync {
     /// From here on `open` finds what is durable at this moment, as if the power had failed. What
     /// has the store open goes on beside it and is dropped by the caller.
     async fn crash(&mut self);
+
+    /// Makes the store that is open now one whose lease has expired, without its knowledge. Only for
+    /// engines that several processes share.
+    async fn depose(&mut self) {
+        unreachable!("this engine has one owner")
+    }
 }
 
 /// Ids of two tenants and their endpoints.
@@ -59,6 +65,10 @@ impl Subject {
 
     pub fn place(&self) -> &dyn Place {
         &*self.place
+    }
+
+    pub fn place_mut(&mut self) -> &mut dyn Place {
+        &mut *self.place
     }
 
     /// Loses everything that is not durable.

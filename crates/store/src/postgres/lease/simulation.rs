@@ -10,8 +10,8 @@ use super::{EXPIRY, HEARTBEAT_EVERY, RELY_ON};
 use dacapo_model::{Id, Shard};
 use std::collections::{BTreeMap, BTreeSet};
 
-const WALKS: u64 = 60;
-const STEPS: u32 = 4_000;
+const WALKS: u64 = 12;
+const STEPS: u32 = 3_000;
 const NODES_MAX: usize = 5;
 
 /// splitmix64: the same seed, the same walk.

@@ -79,13 +79,6 @@ impl Database {
         Options::new(self.server.postgres.url(&self.name), "test")
     }
 
-    /// A node of its own, which has joined.
-    pub async fn node(&self) -> PostgresStore {
-        let store = PostgresStore::open(&self.options()).await.expect("opens");
-        store.hold().await.expect("joins");
-        store
-    }
-
     pub async fn sql(&self, text: &str) {
         self.server.sql(&self.name, text).await;
     }
@@ -110,6 +103,11 @@ impl Place for Lazy {
 
     /// The node is gone and its lease has expired: its connections are cut, its rows taken away. (What
     /// a power failure of the server leaves is a test of its own.)
+    async fn depose(&mut self) {
+        let expire = "UPDATE nodes SET heartbeat = now() - interval '1 minute'";
+        self.database().await.sql(expire).await;
+    }
+
     async fn crash(&mut self) {
         let database = self.database().await;
         database
