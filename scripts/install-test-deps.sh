@@ -1,6 +1,6 @@
 #!/bin/sh
 # Everything the tests need beyond Rust: a C compiler (SQLite and the crypto library are built from
-# source), Node, Python, and the foreign SDKs. Quick when nothing is missing.
+# source), Node, Python, PostgreSQL, and the foreign SDKs. Quick when nothing is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -15,10 +15,14 @@ have python3 || missing="$missing python3"
 # On Debian the module is there without what it needs to make an environment.
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 
+# Distributions keep the server's tools out of the PATH.
+{ ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || have initdb || [ -n "${DACAPO_POSTGRES_BIN:-}" ]; } ||
+    missing="$missing postgresql"
+
 if [ -n "$missing" ]; then
     if ! have apt-get || [ "$(id -u)" -ne 0 ]; then
         echo "missing on this machine:$missing" >&2
-        echo "Install them with your package manager (macOS: brew install node python; xcode-select --install)." >&2
+        echo "Install them with your package manager (macOS: brew install node python postgresql; xcode-select --install)." >&2
         exit 1
     fi
     echo "installing:$missing"

@@ -51,7 +51,7 @@ impl Control {
         let admin_password = key::password(&*self.entropy);
         let password_hash = self.hash_password(&admin_password)?;
 
-        let edit = self.catalog.edit().await;
+        let edit = self.catalog.edit().await?;
         if edit.snapshot().organisations().next().is_some() {
             return Err(BootstrapError::NotEmpty);
         }

@@ -136,7 +136,7 @@ type Result<T> = std::result::Result<T, EndpointError>;
 
 impl Control {
     pub async fn create_endpoint(&self, project: Id, new: NewEndpoint) -> Result<Arc<Endpoint>> {
-        let edit = self.catalog.edit().await;
+        let edit = self.catalog.edit().await?;
         let view = live_project(&edit, project).ok_or(EndpointError::UnknownProject)?;
         check_fields(&new.name, &new.url, &new.support_email, new.authentication.as_ref())?;
         let url = endpoint_url::normalise(&new.url, view.project.config.ssl.enforce_secure_endpoints)?;
@@ -216,7 +216,7 @@ impl Control {
 
     /// Its subscriptions go with it.
     pub async fn delete_endpoint(&self, project: Id, id: Id) -> Result<()> {
-        let edit = self.catalog.edit().await;
+        let edit = self.catalog.edit().await?;
         let view = live_project(&edit, project).ok_or(EndpointError::UnknownProject)?;
         let endpoint = view.live_endpoint(id).ok_or(EndpointError::Unknown)?;
         let now = self.clock.now();
@@ -281,7 +281,7 @@ impl Control {
         id: Id,
         change: impl FnOnce(&ProjectView, &mut Endpoint) -> Result<()>,
     ) -> Result<Arc<Endpoint>> {
-        let edit = self.catalog.edit().await;
+        let edit = self.catalog.edit().await?;
         let view = live_project(&edit, project).ok_or(EndpointError::UnknownProject)?;
         let mut endpoint = Endpoint::clone(view.live_endpoint(id).ok_or(EndpointError::Unknown)?);
         change(view, &mut endpoint)?;

@@ -33,7 +33,7 @@ pub enum EventTypeError {
 
 impl Control {
     pub async fn create_event_type(&self, project: Id, new: NewEventType) -> Result<Arc<EventType>, EventTypeError> {
-        let edit = self.catalog.edit().await;
+        let edit = self.catalog.edit().await?;
         let view = live_project(&edit, project).ok_or(EventTypeError::UnknownProject)?;
         let mut found = Violations::default();
         found.require("name", &new.name, "please provide a name for this event type");

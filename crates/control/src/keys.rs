@@ -26,7 +26,7 @@ pub enum KeyError {
 
 impl Control {
     pub async fn mint_key(&self, project: Id, kind: Kind, name: &str) -> Result<MintedKey, KeyError> {
-        let edit = self.catalog.edit().await;
+        let edit = self.catalog.edit().await?;
         live_project(&edit, project).ok_or(KeyError::UnknownProject)?;
         let minted = self.new_key(project, kind, name);
         edit.write(vec![Change::Key(minted.key.clone())]).await?;
@@ -34,7 +34,7 @@ impl Control {
     }
 
     pub async fn revoke_key(&self, project: Id, key: Id) -> Result<(), KeyError> {
-        let edit = self.catalog.edit().await;
+        let edit = self.catalog.edit().await?;
         let held = edit.snapshot().keys().find(|held| held.id == key && held.project_id == project).cloned();
         let mut revoked = ApiKey::clone(&*held.ok_or(KeyError::UnknownKey)?);
         if revoked.revoked_at.is_some() {

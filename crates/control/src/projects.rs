@@ -93,7 +93,7 @@ type Result<T> = std::result::Result<T, ProjectError>;
 
 impl Control {
     pub async fn update_project(&self, project: Id, update: ProjectUpdate) -> Result<Arc<Project>> {
-        let edit = self.catalog.edit().await;
+        let edit = self.catalog.edit().await?;
         let view = live_project(&edit, project).ok_or(ProjectError::Unknown)?;
         let mut found = Violations::default();
         found.require("name", &update.name, "please provide a valid name");

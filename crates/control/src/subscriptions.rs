@@ -90,7 +90,7 @@ type Result<T> = std::result::Result<T, SubscriptionError>;
 
 impl Control {
     pub async fn create_subscription(&self, project: Id, new: NewSubscription) -> Result<Arc<Subscription>> {
-        let edit = self.catalog.edit().await;
+        let edit = self.catalog.edit().await?;
         let view = live_project(&edit, project).ok_or(SubscriptionError::UnknownProject)?;
         let mut found = Violations::default();
         found.require("name", &new.name, "please provide a valid subscription name");
@@ -128,7 +128,7 @@ impl Control {
         id: Id,
         update: SubscriptionUpdate,
     ) -> Result<Arc<Subscription>> {
-        let edit = self.catalog.edit().await;
+        let edit = self.catalog.edit().await?;
         let view = live_project(&edit, project).ok_or(SubscriptionError::UnknownProject)?;
         let mut subscription = Subscription::clone(view.live_subscription(id).ok_or(SubscriptionError::Unknown)?);
         refuse_unavailable(update.conditions, &update.function)?;
@@ -163,7 +163,7 @@ impl Control {
     }
 
     pub async fn delete_subscription(&self, project: Id, id: Id) -> Result<()> {
-        let edit = self.catalog.edit().await;
+        let edit = self.catalog.edit().await?;
         let view = live_project(&edit, project).ok_or(SubscriptionError::UnknownProject)?;
         let mut deleted = Subscription::clone(view.live_subscription(id).ok_or(SubscriptionError::Unknown)?);
         deleted.deleted_at = Some(self.clock.now());
@@ -178,7 +178,7 @@ impl Control {
         if !needs_catch_all(view, endpoint.id) {
             return Ok(());
         }
-        let edit = self.catalog.edit().await;
+        let edit = self.catalog.edit().await?;
         let view = live_project(&edit, endpoint.project_id).ok_or(SubscriptionError::UnknownProject)?;
         if !needs_catch_all(view, endpoint.id) {
             return Ok(());
@@ -203,7 +203,7 @@ impl Control {
     }
 
     /// Together with the event types it names that the project does not know yet.
-    async fn write_subscription(&self, edit: Edit<'_>, subscription: Arc<Subscription>) -> Result<()> {
+    async fn write_subscription(&self, edit: Edit, subscription: Arc<Subscription>) -> Result<()> {
         let mut changes = Vec::new();
         if let Some(view) = edit.snapshot().project(subscription.project_id) {
             let unknown =

@@ -76,7 +76,7 @@ impl Acceptor {
         let view = snapshot.project(submission.project_id).ok_or(Refusal::UnknownProject)?;
         let targets = route::targets(view, &submission);
         self.metrics.accepted.inc();
-        self.intake.commit(event(submission, targets)).await
+        self.intake.commit(event(submission, targets), snapshot.version).await
     }
 }
 

@@ -5,6 +5,7 @@
 //! - Promise: a caller hears `Ok` only after the store's commit. What arrived while one transaction
 //!   was being flushed is in the next: no delay when idle, large transactions under load. Ids rise in
 //!   the order in which batches reach the store.
+//!   A batch that was routed before a change of the configuration on another node is routed again.
 //! - Failure: the whole batch is refused when the store cannot commit; an item that collides with
 //!   another fails alone.
 
@@ -12,9 +13,12 @@ use crate::accept::{Accepted, RETRY_AFTER, Refusal};
 use crate::dispatch::Dispatcher;
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
+use crate::route;
+use dacapo_model::catalog::Snapshot;
+use dacapo_model::event::FanOut;
 use dacapo_model::{Clock, Event, IdSource, Timestamp};
-use dacapo_store::StoreError;
-use dacapo_store::roles::{Commit, Committed};
+use dacapo_store::roles::{Commit, Committed, NewEvent};
+use dacapo_store::{LiveCatalog, StoreError};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
 use std::task::Poll;
@@ -29,17 +33,29 @@ const BATCH_EVENTS_MAX: usize = 512;
 /// next transaction, so a batch need not wait for the one before it.
 const BATCHES_IN_FLIGHT_MAX: usize = 16;
 
+/// How often one batch is routed again before it is refused: each time the configuration was changed
+/// elsewhere between a refresh and a commit.
+const ROUTED_AGAIN_MAX: usize = 5;
+
 type StoreAnswer = dacapo_store::Result<Vec<Committed>>;
 type Answer = oneshot::Sender<Result<Accepted, Refusal>>;
 
 /// The committer's door.
 #[derive(Clone)]
-pub struct Intake(mpsc::Sender<(Event, Answer)>);
+pub struct Intake(mpsc::Sender<Arrived>);
+
+/// An event that wants to be stored.
+struct Arrived {
+    event: Event,
+    /// The catalog's version it was routed under.
+    routed_at: u64,
+    answer: Answer,
+}
 
 impl Intake {
-    pub async fn commit(&self, event: Event) -> Result<Accepted, Refusal> {
+    pub async fn commit(&self, event: Event, routed_at: u64) -> Result<Accepted, Refusal> {
         let (answer, answered) = oneshot::channel();
-        self.0.try_send((event, answer)).map_err(|cause| match cause {
+        self.0.try_send(Arrived { event, routed_at, answer }).map_err(|cause| match cause {
             mpsc::error::TrySendError::Full(_) => Refusal::Unavailable {
                 reason: format!("{EVENTS_QUEUED_MAX} events are waiting to be stored"),
                 retry_after: RETRY_AFTER,
@@ -52,6 +68,7 @@ impl Intake {
 
 pub struct Committer {
     pub store: Arc<dyn Commit>,
+    pub catalog: Arc<LiveCatalog>,
     pub ids: Arc<IdSource>,
     pub clock: Arc<dyn Clock>,
     pub dispatcher: Arc<Dispatcher>,
@@ -72,10 +89,10 @@ impl Committer {
     /// Runs until `stop`, then commits what is queued and ends.
     pub fn start(self, stop: CancellationToken) -> (Intake, tokio::task::JoinHandle<()>) {
         let (intake, queue) = mpsc::channel(EVENTS_QUEUED_MAX);
-        (Intake(intake), tokio::spawn(self.run(queue, stop)))
+        (Intake(intake), tokio::spawn(Arc::new(self).run(queue, stop)))
     }
 
-    async fn run(self, mut queue: mpsc::Receiver<(Event, Answer)>, stop: CancellationToken) {
+    async fn run(self: Arc<Self>, mut queue: mpsc::Receiver<Arrived>, stop: CancellationToken) {
         let mut arrived = Vec::with_capacity(BATCH_EVENTS_MAX);
         let mut in_flight = FuturesUnordered::new();
         loop {
@@ -102,21 +119,60 @@ impl Committer {
     }
 
     /// Gives ids and places, and hands the batch to the store when first polled.
-    fn commit(&self, arrived: &mut Vec<(Event, Answer)>) -> impl Future<Output = (Batch, StoreAnswer)> + use<> {
+    fn commit(self: &Arc<Self>, arrived: &mut Vec<Arrived>) -> impl Future<Output = (Batch, StoreAnswer)> + use<> {
         let started = self.clock.now();
-        let mut events = Vec::with_capacity(arrived.len());
-        let mut answers = Vec::with_capacity(arrived.len());
-        for (mut event, answer) in arrived.drain(..) {
+        let routed_at = arrived.iter().map(|item| item.routed_at).min().unwrap_or_default();
+        let (events, answers) = arrived.drain(..).map(|item| (item.event, item.answer)).unzip();
+        let (batch, new_events) = self.place(events, answers, started);
+        Arc::clone(self).store(batch, new_events, routed_at)
+    }
+
+    async fn store(
+        self: Arc<Self>,
+        mut batch: Batch,
+        mut new_events: Vec<NewEvent>,
+        mut routed_at: u64,
+    ) -> (Batch, StoreAnswer) {
+        for _ in 0..ROUTED_AGAIN_MAX {
+            match self.store.commit(new_events, routed_at).await {
+                Err(StoreError::StaleCatalog { .. }) => {}
+                answer => return (batch, answer),
+            }
+            let snapshot = match self.catalog.refresh().await {
+                Ok(snapshot) => snapshot,
+                Err(cause) => return (batch, Err(cause)),
+            };
+            routed_at = snapshot.version;
+            (batch, new_events) = self.route_again(batch, &snapshot);
+        }
+        (batch, Err(StoreError::Unavailable("the configuration changes faster than events can be routed".to_owned())))
+    }
+
+    fn place(&self, events: Vec<Event>, answers: Vec<Answer>, started: Timestamp) -> (Batch, Vec<NewEvent>) {
+        let identify = |mut event: Event| {
             let children = u32::try_from(event.targets.len()).unwrap_or(u32::MAX);
             (event.id, event.created_at) = self.ids.event(started, children);
-            events.push(Arc::new(event));
-            answers.push(answer);
-        }
+            Arc::new(event)
+        };
+        let events: Vec<Arc<Event>> = events.into_iter().map(identify).collect();
         let new_events = self.dispatcher.place(&events);
         let parked = new_events.iter().map(|item| item.parked.clone()).collect();
-        let batch = Batch { events, parked, answers, started };
-        let store = Arc::clone(&self.store);
-        async move { (batch, store.commit(new_events).await) }
+        (Batch { events, parked, answers, started }, new_events)
+    }
+
+    /// With new ids too: another number of targets takes another number of ids.
+    fn route_again(&self, batch: Batch, snapshot: &Snapshot) -> (Batch, Vec<NewEvent>) {
+        self.dispatcher.take_back(&batch.events, &batch.parked);
+        let reroute = |event: Arc<Event>| {
+            let mut event = Arc::unwrap_or_clone(event);
+            if let Some(view) = snapshot.project(event.project_id) {
+                event.targets = route::again(view, &event, None);
+                event.fan_out = if event.targets.is_empty() { FanOut::NoMatch } else { FanOut::Success };
+            }
+            event
+        };
+        let events = batch.events.into_iter().map(reroute).collect();
+        self.place(events, batch.answers, batch.started)
     }
 
     fn finish(&self, batch: Batch, result: StoreAnswer) {

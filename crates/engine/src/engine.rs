@@ -98,6 +98,7 @@ impl Engine {
             .start(refills, &stop_dispatching);
         let (intake, committer) = Committer {
             store: Arc::clone(&store) as _,
+            catalog: Arc::clone(&catalog),
             ids: Arc::clone(&ids),
             clock: Arc::clone(&clock),
             dispatcher: Arc::clone(&dispatcher),

@@ -80,6 +80,14 @@ impl Recorder {
                     self.readiness.set(Health::Unready { reason: cause.to_string() });
                     tokio::time::sleep(TRY_AGAIN_AFTER).await;
                 }
+                // What is refused is the new owner's now; the rest is recorded.
+                Err(StoreError::Fenced { shards }) => {
+                    tracing::warn!(
+                        shards = shards.len(),
+                        "late reports were refused: another node owns their endpoints"
+                    );
+                    break;
+                }
                 Err(cause) => break self.record_one_by_one(&batch, &cause).await,
             }
         }

@@ -52,7 +52,13 @@ impl Warden {
 }
 
 async fn switch_off(catalog: &LiveCatalog, clock: &dyn Clock, verdict: Verdict) {
-    let edit = catalog.edit().await;
+    let edit = match catalog.edit().await {
+        Ok(edit) => edit,
+        Err(cause) => {
+            tracing::warn!(%cause, endpoint = %verdict.endpoint, "endpoint could not be switched off");
+            return;
+        }
+    };
     let Some(view) = edit.snapshot().project(verdict.project) else { return };
     if !verdict.gone && !view.project.config.disable_endpoint {
         return;

@@ -19,6 +19,7 @@ pub mod organisation;
 pub mod project;
 pub mod retry;
 pub mod routing;
+pub mod shard;
 pub mod signature;
 pub mod subscription;
 
@@ -29,4 +30,5 @@ pub use endpoint::Endpoint;
 pub use event::Event;
 pub use id::{Id, IdSource};
 pub use project::Project;
+pub use shard::Shard;
 pub use subscription::Subscription;

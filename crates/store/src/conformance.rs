@@ -14,6 +14,7 @@ pub mod commit;
 pub mod lease;
 pub mod lists;
 pub mod model;
+pub mod nodes;
 pub mod query;
 pub mod queue;
 pub mod record;
@@ -93,7 +94,6 @@ macro_rules! suite {
             a_live_catalog_shows_what_was_written,
             an_edit_goes_through_when_its_caller_gives_up);
         $crate::conformance::role!($place, lease:
-            a_store_has_one_owner,
             a_release_gives_the_store_up,
             verbs_answer_unavailable_after_a_release,
             a_release_loses_nothing);
@@ -107,6 +107,26 @@ macro_rules! suite {
             a_duplicate_takes_no_key_along);
         $crate::conformance::role!($place, model:
             any_sequence_keeps_every_delivery_in_one_state);
+    };
+}
+
+/// Promises of engines that several processes share: two of their stores on one place.
+macro_rules! shared_suite {
+    ($place:expr) => {
+        $crate::conformance::role!($place, nodes:
+            two_stores_split_the_shards,
+            a_shard_moves_only_when_it_is_let_go,
+            a_release_hands_over_at_once,
+            a_take_over_raises_the_epoch,
+            reports_of_lost_shards_are_refused_and_the_rest_is_recorded,
+            a_lost_shard_gives_nothing_due,
+            the_backlog_is_that_of_the_shards_held,
+            owners_hear_of_what_others_commit,
+            owners_hear_of_replays_and_resends,
+            a_stale_catalog_commits_nothing,
+            a_change_here_is_a_change_there,
+            an_edit_waits_for_the_edit_of_another_store,
+            an_edit_dropped_lets_the_next_one_in);
     };
 }
 
@@ -124,4 +144,4 @@ macro_rules! role {
     };
 }
 
-pub(crate) use {role, suite};
+pub(crate) use {role, shared_suite, suite};

@@ -1,5 +1,7 @@
 //! Why a store could not do what was asked. "It is not there" is no error: that is `None`.
 
+use dacapo_model::Shard;
+
 /// Which of these it is decides what a caller does: wait and try again, or give up and say so.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -15,6 +17,14 @@ pub enum StoreError {
     /// Another process holds the data directory.
     #[error("the data directory {0} is in use by another process")]
     InUse(String),
+    /// Another node owns these shards now. What else was asked for in the same call is done (see the
+    /// verb); what concerns these shards is the other node's to do.
+    #[error("{} shard(s) belong to another node now, the first of them {}", .shards.len(), .shards.first().map_or(0, |shard| shard.number()))]
+    Fenced { shards: Vec<Shard> },
+    /// The events were routed under an older catalog than the store's. Nothing was written: refresh,
+    /// route again, commit again.
+    #[error("the catalog has moved on to version {current}")]
+    StaleCatalog { current: u64 },
     /// Reading took longer than anybody waits for a list: narrow the filter.
     #[error("reading took too long")]
     TooSlow,

@@ -5,13 +5,16 @@
 
 #[cfg(test)]
 mod conformance;
+mod document;
 pub mod error;
 pub mod live;
+pub mod postgres;
 pub mod roles;
 pub mod sqlite;
 
 pub use error::StoreError;
 pub use live::LiveCatalog;
+pub use postgres::PostgresStore;
 pub use roles::Store;
 
 /// What every verb returns.

@@ -1,36 +1,44 @@
-//! The catalog in memory, always as the store has it: readers take a snapshot without waiting,
-//! writers go through the store first.
+//! The catalog in memory, as the store has it: readers take a snapshot without waiting, writers go
+//! through the store first. What other processes write is taken over when the store tells of it
+//! ([`Catalog::newer`]), when a commit was refused for it, and before each edit.
 
-use crate::roles::Catalog;
+use crate::roles::{Catalog, EditLock};
 use crate::{Result, StoreError};
 use dacapo_model::Id;
 use dacapo_model::catalog::{Change, Snapshot};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, Weak};
+use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 pub struct LiveCatalog(Arc<Shared>);
 
 struct Shared {
     store: Arc<dyn Catalog>,
-    /// Written under `writing` only; read by everybody.
+    /// Any snapshot is whole and its version says which, so it is replaced by a newer one only.
     current: RwLock<Arc<Snapshot>>,
     writing: Arc<Mutex<()>>,
     version: watch::Sender<u64>,
 }
 
+/// Before a refresh that failed is tried again.
+const REFRESH_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
 impl LiveCatalog {
-    /// Reads the whole catalog. Also gives the newest id of the store, for the id source.
+    /// Reads the whole catalog and follows it. Also gives the newest id of the store, for the id source.
     pub async fn load(store: Arc<dyn Catalog>) -> Result<(Self, Option<Id>)> {
+        // Subscribed before reading: what is written in between is told.
+        let newer = store.newer();
         let contents = store.load().await?;
         let snapshot = Snapshot::default().apply(&contents.rows, contents.version);
         let (version, _) = watch::channel(contents.version);
         let current = RwLock::new(Arc::new(snapshot));
-        let shared = Shared { store, current, writing: Arc::default(), version };
-        Ok((Self(Arc::new(shared)), contents.newest_id))
+        let shared = Arc::new(Shared { store, current, writing: Arc::default(), version });
+        tokio::spawn(follow(Arc::downgrade(&shared), newer));
+        Ok((Self(shared), contents.newest_id))
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.0.current.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.0.snapshot()
     }
 
     /// Told after each change; the value is the snapshot's version.
@@ -38,32 +46,48 @@ impl LiveCatalog {
         self.0.version.subscribe()
     }
 
-    /// Holds off other writers, so that "look, then write" is one step. Readers are not held off.
-    pub async fn edit(&self) -> Edit<'_> {
+    /// Takes over what was written since. Afterwards the snapshot holds everything that was in the
+    /// store when this was called.
+    pub async fn refresh(&self) -> Result<Arc<Snapshot>> {
+        self.0.refresh().await
+    }
+
+    /// Holds off other writers, here and in other processes, so that "look, then write" is one step.
+    /// Readers are not held off.
+    pub async fn edit(&self) -> Result<Edit> {
         let guard = Arc::clone(&self.0.writing).lock_owned().await;
-        Edit { live: self, base: self.snapshot(), guard }
+        let lock = self.0.store.lock().await?;
+        let base = match &lock {
+            Some(_) => self.0.refresh().await?,
+            None => self.0.snapshot(),
+        };
+        Ok(Edit { shared: Arc::clone(&self.0), base, lock, guard })
     }
 }
 
 /// The right to change the catalog, with the state it starts from.
-pub struct Edit<'a> {
-    live: &'a LiveCatalog,
+pub struct Edit {
+    shared: Arc<Shared>,
     base: Arc<Snapshot>,
+    lock: Option<Box<dyn EditLock>>,
     guard: OwnedMutexGuard<()>,
 }
 
-impl Edit<'_> {
+impl Edit {
     pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.base
     }
 
-    /// Durable and visible to every reader when it returns. Goes through to its end also when the
-    /// caller stops waiting: a store that has the change and readers that do not would never meet again.
+    /// Durable and visible to every reader of this process when it returns, and found by every commit
+    /// of another. Goes through to its end also when the caller stops waiting: a store that has the
+    /// change and readers that do not would never meet again.
     pub async fn write(self, changes: Vec<Change>) -> Result<()> {
-        let Self { live, base, guard } = self;
-        let shared = Arc::clone(&live.0);
+        let Self { shared, base, lock, guard } = self;
         let whole = async move {
-            let version = shared.store.write(changes.clone()).await?;
+            let version = match lock {
+                Some(lock) => lock.write(changes.clone()).await?,
+                None => shared.store.write(changes.clone()).await?,
+            };
             shared.publish(base.apply(&changes, version));
             drop(guard);
             Ok(())
@@ -73,9 +97,51 @@ impl Edit<'_> {
 }
 
 impl Shared {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    async fn refresh(&self) -> Result<Arc<Snapshot>> {
+        let base = self.snapshot();
+        let contents = self.store.load_since(base.version).await?;
+        if contents.version > base.version {
+            self.publish(base.apply(&contents.rows, contents.version));
+        }
+        Ok(self.snapshot())
+    }
+
     fn publish(&self, next: Snapshot) {
         let version = next.version;
-        *self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(next);
-        self.version.send_replace(version);
+        let mut current = self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if version <= current.version {
+            return;
+        }
+        *current = Arc::new(next);
+        drop(current);
+        // Two publishers may come here in the wrong order; the older one says nothing.
+        self.version.send_if_modified(|told| {
+            let rises = version > *told;
+            *told = version.max(*told);
+            rises
+        });
+    }
+}
+
+/// Ends with the catalog, or when the store will tell nothing more.
+async fn follow(shared: Weak<Shared>, mut newer: watch::Receiver<u64>) {
+    while newer.changed().await.is_ok() {
+        loop {
+            let told = *newer.borrow_and_update();
+            let Some(shared) = shared.upgrade() else { return };
+            if told <= shared.snapshot().version {
+                break;
+            }
+            match shared.refresh().await {
+                Ok(_) => break,
+                Err(cause) => tracing::warn!(%cause, "changes of the configuration could not be read; trying again"),
+            }
+            drop(shared);
+            tokio::time::sleep(REFRESH_AGAIN_AFTER).await;
+        }
     }
 }

@@ -4,18 +4,18 @@
 
 mod catalog;
 mod commit;
-mod lease;
+pub mod lease;
 mod query;
 mod queue;
 mod record;
 mod requeue;
 mod retention;
 
-pub use catalog::{Catalog, Contents};
+pub use catalog::{Catalog, Contents, EditLock};
 pub use commit::{Commit, Committed, NewEvent};
-pub use lease::Lease;
+pub use lease::{Epoch, Holding, Lease};
 pub use query::{DeliveryFilter, DeliveryView, EventFilter, Page, Query, Window};
-pub use queue::{Backlog, Queue, Waiting};
+pub use queue::{ARRIVALS_QUEUED_MAX, Arrival, Arrivals, Backlog, Queue, Waiting};
 pub use record::{Record, Report};
 pub use requeue::{Idempotency, NewReplay, ReplayWritten, Requeue, Resend, ResendKind};
 pub use retention::{Dropped, Retention};

@@ -75,7 +75,7 @@ async fn switching_endpoint_disabling_off_brings_inactive_endpoints_back() {
     let endpoint = fixture.control.create_endpoint(project, new).await.expect("created");
     let mut inactive = Endpoint::clone(&endpoint);
     inactive.status = Status::Inactive;
-    let edit = fixture.control.catalog.edit().await;
+    let edit = fixture.control.catalog.edit().await.expect("may edit");
     edit.write(vec![Change::Endpoint(Arc::new(inactive))]).await.expect("written");
     let config = ConfigPatch { disable_endpoint: Some(false), ..ConfigPatch::default() };
     fixture.control.update_project(project, patch(config)).await.expect("updated");

@@ -1,9 +1,9 @@
 //! `Catalog` and the copy of it in memory.
 
 use super::Subject;
-use super::subject::{ENDPOINT, OTHER_PROJECT, PROJECT, START, born, target};
+use super::subject::{ENDPOINT, OTHER_PROJECT, PROJECT, ROUTED_AT, START, born, target};
 use crate::LiveCatalog;
-use crate::roles::{Catalog, NewEvent, NewReplay};
+use crate::roles::{Catalog, Contents, EditLock, NewEvent, NewReplay};
 use dacapo_model::catalog::Change;
 use dacapo_model::endpoint::{ContentType, Endpoint};
 use dacapo_model::event_type::EventType;
@@ -13,10 +13,11 @@ use dacapo_model::organisation::{Organisation, User};
 use dacapo_model::project::{Config, Kind, Project};
 use dacapo_model::{Id, IdSource, Mode, Status, Subscription};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 const ORGANISATION: Id = Id::from_u128(0x11);
 
-fn organisation(name: &str) -> Change {
+pub fn organisation(name: &str) -> Change {
     Change::Organisation(Arc::new(Organisation { id: ORGANISATION, name: name.to_owned(), created_at: START }))
 }
 
@@ -34,7 +35,7 @@ fn project(id: Id) -> Change {
     }))
 }
 
-fn endpoint(id: Id, name: &str) -> Change {
+pub fn endpoint(id: Id, name: &str) -> Change {
     Change::Endpoint(Arc::new(Endpoint {
         id,
         project_id: PROJECT,
@@ -79,7 +80,7 @@ fn subscription(id: Id) -> Change {
 }
 
 /// One of each kind; what owns comes last.
-fn one_of_each() -> Vec<Change> {
+pub fn one_of_each() -> Vec<Change> {
     let (key, _) = ApiKey::mint(&SystemEntropy, Id::from_u128(0x21), PROJECT, key::Kind::Project, "k", START);
     vec![
         Change::Key(Arc::new(key)),
@@ -200,7 +201,7 @@ pub async fn a_live_catalog_shows_what_was_written(subject: Subject) {
     assert!(live.snapshot().endpoint(PROJECT, ENDPOINT).is_some());
     let before = live.snapshot();
     let mut changes = live.changes();
-    let edit = live.edit().await;
+    let edit = live.edit().await.expect("may edit");
     assert_eq!(edit.snapshot().version, before.version);
     edit.write(vec![project(OTHER_PROJECT), endpoint(ENDPOINT, "renamed")]).await.expect("writes");
     changes.changed().await.expect("is told");
@@ -218,7 +219,7 @@ pub async fn an_edit_goes_through_when_its_caller_gives_up(subject: Subject) {
     let store: Arc<dyn Catalog> = Arc::new(Roles(subject.store()));
     let (live, _) = LiveCatalog::load(Arc::clone(&store)).await.expect("loads");
     let mut changes = live.changes();
-    let edit = live.edit().await;
+    let edit = live.edit().await.expect("may edit");
     {
         let mut write = std::pin::pin!(edit.write(vec![project(PROJECT)]));
         let once = std::future::poll_fn(|context| std::task::Poll::Ready(write.as_mut().poll(context).is_ready()));
@@ -226,24 +227,36 @@ pub async fn an_edit_goes_through_when_its_caller_gives_up(subject: Subject) {
     }
     changes.changed().await.expect("is told all the same");
     assert!(live.snapshot().project(PROJECT).is_some());
-    live.edit().await.write(vec![project(OTHER_PROJECT)]).await.expect("the next one may write");
+    live.edit().await.expect("may edit").write(vec![project(OTHER_PROJECT)]).await.expect("the next one may write");
     assert_eq!(store.load().await.expect("loads").version, live.snapshot().version);
     let event = subject.event(&[ENDPOINT]);
     let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: vec![0] }];
-    subject.store().commit(batch).await.expect("commits");
+    subject.store().commit(batch, ROUTED_AT).await.expect("commits");
     assert_eq!(subject.due_ids().await, [born(&event, 0).id]);
 }
 
 /// One role of a whole store.
-struct Roles(Arc<dyn crate::Store>);
+pub struct Roles(pub Arc<dyn crate::Store>);
 
 #[async_trait::async_trait]
 impl Catalog for Roles {
-    async fn load(&self) -> crate::Result<crate::roles::Contents> {
+    async fn load(&self) -> crate::Result<Contents> {
         self.0.load().await
     }
 
     async fn write(&self, changes: Vec<Change>) -> crate::Result<u64> {
         self.0.write(changes).await
+    }
+
+    async fn load_since(&self, version: u64) -> crate::Result<Contents> {
+        self.0.load_since(version).await
+    }
+
+    async fn lock(&self) -> crate::Result<Option<Box<dyn EditLock>>> {
+        self.0.lock().await
+    }
+
+    fn newer(&self) -> watch::Receiver<u64> {
+        self.0.newer()
     }
 }

@@ -1,20 +1,11 @@
 //! `Lease`: one owner, and an end.
 
 use super::Subject;
-use super::subject::{ENDPOINT, PROJECT, UP, born};
+use super::subject::{ENDPOINT, PROJECT, ROUTED_AT, UP, born};
 use crate::StoreError;
 use crate::roles::{DeliveryFilter, NewEvent, ResendKind};
 use dacapo_model::{Class, Status};
 use std::sync::Arc;
-
-pub async fn a_store_has_one_owner(subject: Subject) {
-    subject.store().hold().await.expect("is held");
-    for _ in 0..2 {
-        let second = subject.place().open().await;
-        assert!(matches!(second.err(), Some(StoreError::InUse(_))));
-    }
-    subject.stored(&[ENDPOINT]).await;
-}
 
 pub async fn a_release_gives_the_store_up(subject: Subject) {
     let event = subject.stored(&[ENDPOINT]).await;
@@ -34,7 +25,7 @@ pub async fn verbs_answer_unavailable_after_a_release(subject: Subject) {
     store.release().await.expect("releases");
     let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new() }];
     let unavailable = |cause: Option<StoreError>| assert!(cause.is_some_and(|cause| cause.is_unavailable()));
-    unavailable(store.commit(batch).await.err());
+    unavailable(store.commit(batch, ROUTED_AT).await.err());
     unavailable(store.probe().await.err());
     unavailable(store.record([report].into()).await.err());
     unavailable(store.resend(PROJECT, vec![event.id], ResendKind::Failed, subject.now()).await.err());
@@ -57,7 +48,7 @@ pub async fn a_release_loses_nothing(mut subject: Subject) {
         let store = Arc::clone(&store);
         calls.spawn(async move {
             let id = event.id;
-            (id, store.commit(vec![NewEvent { event, parked: Vec::new() }]).await.is_ok())
+            (id, store.commit(vec![NewEvent { event, parked: Vec::new() }], ROUTED_AT).await.is_ok())
         });
     }
     drop(store);

@@ -1,7 +1,7 @@
 //! `Query`'s pages: no gap, no repeat, also while events arrive.
 
 use super::Subject;
-use super::subject::{ENDPOINT, ENDPOINT_2, PROJECT, UP, born, target, target_discarded};
+use super::subject::{ENDPOINT, ENDPOINT_2, PROJECT, ROUTED_AT, UP, born, target, target_discarded};
 use crate::roles::{DeliveryFilter, EventFilter, NewEvent, Page, Query, Store};
 use dacapo_model::delivery::Reason;
 use dacapo_model::{Id, Status};
@@ -120,7 +120,7 @@ pub async fn a_walk_upward_meets_no_gap_within_what_is_committed(subject: Subjec
     };
     for event in events {
         let fresh = born(&event, 0);
-        store.commit(vec![NewEvent { event, parked: Vec::new() }]).await.expect("commits");
+        store.commit(vec![NewEvent { event, parked: Vec::new() }], ROUTED_AT).await.expect("commits");
         store.record([subject.attempted(&fresh, Status::Success)].into()).await.expect("records");
     }
     assert_eq!(reading.await.expect("walks"), expected);

@@ -2,7 +2,7 @@
 //! owed twice. The store is compared with a list in memory after each step.
 
 use super::Subject;
-use super::subject::{ALL, FOREVER, PROJECT, UP, born, discard, target, target_discarded};
+use super::subject::{ALL, FOREVER, PROJECT, ROUTED_AT, UP, born, discard, target, target_discarded};
 use crate::roles::{DeliveryFilter, NewEvent, NewReplay, ReplayWritten, Resend, ResendKind};
 use dacapo_model::delivery::Reason;
 use dacapo_model::{Class, Delivery, Event, Id, Status};
@@ -128,7 +128,7 @@ impl Model {
             self.deliveries.push(delivery);
         }
         self.events.push(event.clone());
-        subject.store().commit(vec![NewEvent { event: Arc::new(event), parked }]).await.expect("commits");
+        subject.store().commit(vec![NewEvent { event: Arc::new(event), parked }], ROUTED_AT).await.expect("commits");
     }
 
     async fn record(&mut self, subject: &Subject, which: &[usize], status: Status) {

@@ -1,7 +1,7 @@
 //! `Queue`: what is owed is found again, once, in order.
 
 use super::Subject;
-use super::subject::{ALL, ENDPOINT, ENDPOINT_2, FOREVER, OTHER_PROJECT, PROJECT, START, born, ids};
+use super::subject::{ALL, ENDPOINT, ENDPOINT_2, FOREVER, OTHER_PROJECT, PROJECT, ROUTED_AT, START, born, ids};
 use crate::roles::{Backlog, NewEvent};
 use dacapo_model::{Class, Delivery, Event, Id, Status};
 use std::sync::Arc;
@@ -57,8 +57,11 @@ pub async fn a_late_commit_of_an_early_id_survives_a_crash(mut subject: Subject)
 pub async fn parked_targets_are_due_at_once(mut subject: Subject) {
     let event = subject.event(&[ENDPOINT, ENDPOINT, ENDPOINT_2]);
     let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: vec![1, 2] }];
-    subject.store().commit(batch).await.expect("commits");
-    assert_eq!(subject.due(ENDPOINT, Class::Live).await, [born(&event, 1)]);
+    subject.store().commit(batch, ROUTED_AT).await.expect("commits");
+    let due = subject.due(ENDPOINT, Class::Live).await;
+    // An engine may give what the caller keeps in memory too: the caller leaves it out.
+    assert_eq!(due.last(), Some(&born(&event, 1)));
+    assert!(due.len() == 1 || due[..1] == [born(&event, 0)]);
     assert_eq!(subject.due(ENDPOINT_2, Class::Live).await, [born(&event, 2)]);
     subject.crash().await;
     assert_eq!(ids(&subject.due(ENDPOINT, Class::Live).await), [event.id.child(0), event.id.child(1)]);

@@ -112,13 +112,14 @@ pub async fn fifty_racing_calls_write_once(mut subject: Subject) {
 pub async fn an_unknown_event_writes_nothing(subject: Subject) {
     let foreign = subject.stored_as(Event { project_id: OTHER_PROJECT, ..subject.event(&[ENDPOINT]) }).await;
     let own = subject.stored(&[]).await;
+    let backlog = subject.store().backlog().await.expect("reads");
     let guessed = Id::from_parts(own.id.order(), !own.id.tail());
     let long_ago = subject.now().minus(Duration::from_secs(60));
     for event in [foreign.id, guessed, subject.mint(), Id::MAX] {
         let replay = keyed(replay_of(&subject, event), "k", 1, long_ago);
         assert_eq!(write(&subject, replay).await, ReplayWritten::UnknownEvent);
     }
-    assert_eq!(subject.store().backlog().await.expect("reads"), []);
+    assert_eq!(subject.store().backlog().await.expect("reads"), backlog);
     new(write(&subject, keyed(replay_of(&subject, own.id), "k", 2, long_ago)).await);
 }
 

@@ -21,6 +21,12 @@ pub trait Place: Send + Sync {
     /// From here on `open` finds what is durable at this moment, as if the power had failed. What
     /// has the store open goes on beside it and is dropped by the caller.
     async fn crash(&mut self);
+
+    /// Makes the store that is open now one whose lease has expired, without its knowledge. Only for
+    /// engines that several processes share.
+    async fn depose(&mut self) {
+        unreachable!("this engine has one owner")
+    }
 }
 
 /// Ids of two tenants and their endpoints.
@@ -32,6 +38,8 @@ pub const ENDPOINT_3: Id = Id::from_u128(0xB3);
 
 /// The moment the tests begin at, unless they say otherwise.
 pub const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+/// Routed under whatever the catalog is.
+pub const ROUTED_AT: u64 = u64::MAX;
 pub const FOREVER: Timestamp = Timestamp::from_millis(4_000_000_000_000);
 pub const ALL: usize = 100_000;
 
@@ -57,6 +65,10 @@ impl Subject {
 
     pub fn place(&self) -> &dyn Place {
         &*self.place
+    }
+
+    pub fn place_mut(&mut self) -> &mut dyn Place {
+        &mut *self.place
     }
 
     /// Loses everything that is not durable.
@@ -116,7 +128,7 @@ impl Subject {
 
     pub async fn commit(&self, events: impl IntoIterator<Item = Event>) -> Vec<Committed> {
         let batch = events.into_iter().map(|event| NewEvent { event: Arc::new(event), parked: Vec::new() }).collect();
-        self.store().commit(batch).await.expect("commits")
+        self.store().commit(batch, ROUTED_AT).await.expect("commits")
     }
 
     /// Commits an event for these endpoints and gives it.

@@ -4,8 +4,9 @@ use crate::Result;
 use async_trait::async_trait;
 use dacapo_model::Id;
 use dacapo_model::catalog::Change;
+use tokio::sync::watch;
 
-/// All rows, in an order in which they can be applied, and the version they stand at.
+/// Rows, in an order in which they can be applied, and the version they bring a reader to.
 #[derive(Debug, Default)]
 pub struct Contents {
     pub version: u64,
@@ -20,4 +21,28 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// Writes all changes or none and gives the new version.
     async fn write(&self, changes: Vec<Change>) -> Result<u64>;
+
+    /// The rows written after `version`, without `newest_id`. Where this process alone writes, whole.
+    async fn load_since(&self, version: u64) -> Result<Contents> {
+        let _ = version;
+        self.load().await
+    }
+
+    /// Holds off writers in other processes until the lock is written through or dropped. `None`
+    /// where there are none.
+    async fn lock(&self) -> Result<Option<Box<dyn EditLock>>> {
+        Ok(None)
+    }
+
+    /// The newest version another process is known to have written. Closed where there are none.
+    fn newer(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+}
+
+/// The right of one process to change the catalog. Dropped without a write, it changes nothing.
+#[async_trait]
+pub trait EditLock: Send {
+    /// As [`Catalog::write`], and gives the lock back.
+    async fn write(self: Box<Self>, changes: Vec<Change>) -> Result<u64>;
 }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 pub struct NewEvent {
     pub event: Arc<Event>,
     /// Targets (by index) that the caller does *not* keep in memory: [`super::Queue::due`] must give
-    /// them soon. The others the caller dispatches by itself; after a crash, `due` gives them too.
+    /// them soon. The others the caller dispatches by itself; after a crash `due` gives them too, and an
+    /// engine may give them before (the caller leaves out what it holds).
     pub parked: Vec<u32>,
 }
 
@@ -29,7 +30,12 @@ pub enum Committed {
 pub trait Commit: Send + Sync + 'static {
     /// After `Ok` every `Stored` event and its deliveries survive power loss. One answer an item, in
     /// order. Idempotency keys are compared within the project and within the batch, first one wins.
-    async fn commit(&self, batch: Vec<NewEvent>) -> Result<Vec<Committed>>;
+    ///
+    /// `routed_at` is the catalog version all of the batch was routed under, or an older one. Where
+    /// others write the catalog too, a newer version in the store is `StaleCatalog`, with nothing
+    /// written: what was configured before a commit was asked for is what the commit is routed by.
+    /// Owners of targets whose shards are another node's are told ([`super::Queue::arrivals`]).
+    async fn commit(&self, batch: Vec<NewEvent>, routed_at: u64) -> Result<Vec<Committed>>;
 
     /// Whether a commit would work now: writes and flushes a few bytes.
     async fn probe(&self) -> Result<()>;

@@ -1,14 +1,113 @@
 //! Who may dispatch. An endpoint has one owner at a time (design §4).
+//!
+//! ```text
+//!              take (epoch + 1)                 asked to leave
+//!   (free) ─────────────────────► held ───────────────────────────► leaving
+//!     ▲                            │ │                                │
+//!     │          release()         │ │ deadline passed                │ let_go(), once it is quiet
+//!     ├────────────────────────────┘ └──────► not ours: another node ◄┤
+//!     └───────────────────────────────────────  may take it           ┘
+//! ```
 
 use crate::Result;
 use async_trait::async_trait;
+use dacapo_model::Shard;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Rises each time a shard is taken: what was begun under an older one is refused.
+pub type Epoch = u64;
+
+/// Which shards this process owns, at one moment.
+#[derive(Clone, Debug)]
+pub struct Holding {
+    /// What this process took, with what epoch. Ask [`Self::owns`] whether it may still be relied on.
+    pub shards: BTreeMap<Shard, Epoch>,
+    /// Those of `shards` that another node is to have: send nothing more, and say
+    /// [`Lease::let_go`] when nothing of theirs is in exchange or unrecorded.
+    pub leaving: BTreeSet<Shard>,
+    deadline: Deadline,
+}
+
+impl Holding {
+    /// Everything, for good: the store of one process.
+    pub fn everything() -> Self {
+        Self {
+            shards: Shard::all().map(|shard| (shard, 1)).collect(),
+            leaving: BTreeSet::new(),
+            deadline: Deadline::never(),
+        }
+    }
+
+    pub fn new(shards: BTreeMap<Shard, Epoch>, leaving: BTreeSet<Shard>, deadline: Deadline) -> Self {
+        Self { shards, leaving, deadline }
+    }
+
+    /// Whether nobody else can own it at this moment. Looks at the clock: true now may be false at
+    /// the next look, also without a new `Holding`.
+    pub fn owns(&self, shard: Shard) -> bool {
+        self.shards.contains_key(&shard) && !self.deadline.has_passed()
+    }
+
+    /// Whether its deliveries are this process's to send now.
+    pub fn dispatches(&self, shard: Shard) -> bool {
+        self.owns(shard) && !self.leaving.contains(&shard)
+    }
+}
+
+/// Until when a lease may be relied on, by the monotonic clock; one for all copies of a `Holding`,
+/// put off with each heartbeat.
+#[derive(Clone, Debug)]
+pub struct Deadline {
+    base: Instant,
+    /// Microseconds after `base`.
+    until_us: Arc<AtomicU64>,
+}
+
+impl Deadline {
+    pub fn never() -> Self {
+        Self { base: Instant::now(), until_us: Arc::new(AtomicU64::new(u64::MAX)) }
+    }
+
+    /// Passed already.
+    pub fn passed() -> Self {
+        Self { base: Instant::now(), until_us: Arc::default() }
+    }
+
+    pub fn put_off_to(&self, until: Instant) {
+        let micros = until.saturating_duration_since(self.base).as_micros();
+        self.until_us.store(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
+    pub fn has_passed(&self) -> bool {
+        self.left().is_zero()
+    }
+
+    /// The time that is left.
+    pub fn left(&self) -> Duration {
+        let until = Duration::from_micros(self.until_us.load(Ordering::Acquire));
+        until.saturating_sub(Instant::now().saturating_duration_since(self.base))
+    }
+}
 
 #[async_trait]
 pub trait Lease: Send + Sync + 'static {
-    /// Fails with `InUse` when another process owns what this one would dispatch. The embedded
-    /// store has one owner: it holds a lock on the data directory from opening to closing.
+    /// Becomes a node and takes what is free. Fails with `InUse` when another process owns what this
+    /// one would dispatch and cannot share: the embedded store has one owner, which holds a lock on
+    /// the data directory from opening to closing.
     async fn hold(&self) -> Result<()>;
 
-    /// Flushes, closes and gives up ownership. Verbs answer `Unavailable` from here on.
+    /// What this process owns, told with every change of it. A change may be a new epoch of the same
+    /// shard: what was read under the old one is to be read again.
+    fn holding(&self) -> watch::Receiver<Arc<Holding>>;
+
+    /// Gives shards up that nothing is sent or recorded for any more. Those not held are left out.
+    async fn let_go(&self, shards: &[Shard]) -> Result<()>;
+
+    /// Flushes, closes and gives up ownership at once. Verbs answer `Unavailable` from here on.
     async fn release(&self) -> Result<()>;
 }

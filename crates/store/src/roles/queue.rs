@@ -4,6 +4,7 @@ use crate::Result;
 use async_trait::async_trait;
 use dacapo_model::{Class, Delivery, Event, Id, Timestamp};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// What waits for one endpoint in one class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,16 +25,60 @@ pub struct Waiting {
     pub event: Arc<Event>,
 }
 
+/// Word that [`Queue::due`] may give something new. It says where to look, not what is there: the
+/// same deliveries may be announced twice, and a look may find none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Of shards this process held when the word came.
+    Endpoints(Vec<Id>),
+    /// Look at the whole backlog: word may have been missed, or there is too much to name.
+    All,
+}
+
+/// Word that waits to be heard; what finds no place becomes [`Arrival::All`].
+pub const ARRIVALS_QUEUED_MAX: usize = 256;
+
+/// The hearing end of [`Queue::arrivals`].
+#[derive(Debug)]
+pub struct Arrivals(Option<mpsc::Receiver<Arrival>>);
+
+impl Arrivals {
+    /// For a store nobody else writes to.
+    pub const fn never() -> Self {
+        Self(None)
+    }
+
+    pub const fn of(channel: mpsc::Receiver<Arrival>) -> Self {
+        Self(Some(channel))
+    }
+
+    /// Waits for the next word; for ever when there will be none. Nothing is lost when the waiting
+    /// is given up.
+    pub async fn next(&mut self) -> Arrival {
+        if let Some(channel) = &mut self.0
+            && let Some(arrival) = channel.recv().await
+        {
+            return arrival;
+        }
+        std::future::pending().await
+    }
+}
+
 #[async_trait]
 pub trait Queue: Send + Sync + 'static {
-    /// Every (endpoint, class) with waiting deliveries. Cheap enough for each start-up and for
+    /// Every (endpoint, class) with waiting deliveries, of the shards this process holds. Cheap enough for each start-up and for
     /// the metrics, also with millions waiting.
     async fn backlog(&self) -> Result<Vec<Backlog>>;
 
     /// Waiting deliveries of an endpoint and class due up to `until`, earliest first (ties: oldest
     /// first), at most `limit`. Reading claims nothing: a delivery stays here until it is recorded
-    /// as settled, so the caller leaves out what it already holds.
+    /// as settled, so the caller leaves out what it already holds. `Fenced` when the endpoint's shard
+    /// is not this process's.
     async fn due(&self, endpoint: Id, class: Class, until: Timestamp, limit: usize) -> Result<Vec<Waiting>>;
+
+    /// What other processes put into this one's shards from now on; a call ends the channel of the
+    /// call before. The embedded store has no others and never says anything.
+    fn arrivals(&self) -> Arrivals;
 
     /// The earliest due time after `after` of an endpoint and class; `None` when nothing waits.
     async fn next_due(&self, endpoint: Id, class: Class, after: Timestamp) -> Result<Option<Timestamp>>;

@@ -19,5 +19,9 @@ pub trait Record: Send + Sync + 'static {
     /// Settled deliveries leave the queue, others wait until their `due_at`. A report that comes late
     /// (the delivery is settled already, or has gone on to further attempts) keeps its attempt and
     /// changes nothing else, so a batch may be recorded again after an unclear failure.
+    ///
+    /// `Fenced` names the shards that another node has taken over; the reports about them are not
+    /// recorded and never will be (their deliveries are the new owner's, which sends them again),
+    /// all others of the batch are.
     async fn record(&self, batch: Arc<[Report]>) -> Result<()>;
 }

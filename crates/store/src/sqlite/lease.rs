@@ -1,11 +1,14 @@
 //! One process a data directory: a lock on a file in it, held until the process ends.
 
 use super::SqliteStore;
-use crate::roles::Lease;
+use crate::roles::{Holding, Lease};
 use crate::{Result, StoreError};
 use async_trait::async_trait;
+use dacapo_model::Shard;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Held by the writing thread for as long as it may write. Released by the operating system when
 /// the process ends, however it ends.
@@ -30,6 +33,15 @@ impl DirectoryLock {
 impl Lease for SqliteStore {
     async fn hold(&self) -> Result<()> {
         // Taken by `open`, given up by `release`.
+        self.writer.check_open()
+    }
+
+    fn holding(&self) -> watch::Receiver<Arc<Holding>> {
+        watch::channel(Arc::new(Holding::everything())).1
+    }
+
+    async fn let_go(&self, _: &[Shard]) -> Result<()> {
+        // Nobody else could take them.
         self.writer.check_open()
     }
 

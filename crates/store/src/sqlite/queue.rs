@@ -3,7 +3,7 @@
 use super::SqliteStore;
 use super::codec::{self, id_column};
 use crate::Result;
-use crate::roles::{Backlog, Queue, Waiting};
+use crate::roles::{Arrivals, Backlog, Queue, Waiting};
 use async_trait::async_trait;
 use dacapo_model::{Class, Id, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -17,6 +17,10 @@ impl Queue for SqliteStore {
 
     async fn due(&self, endpoint: Id, class: Class, until: Timestamp, limit: usize) -> Result<Vec<Waiting>> {
         self.work.read(move |connection| due(connection, endpoint, class, until, limit)).await
+    }
+
+    fn arrivals(&self) -> Arrivals {
+        Arrivals::never()
     }
 
     async fn next_due(&self, endpoint: Id, class: Class, after: Timestamp) -> Result<Option<Timestamp>> {

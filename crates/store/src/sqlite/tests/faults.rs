@@ -3,18 +3,18 @@
 use super::Directory;
 use crate::conformance::Place;
 use crate::conformance::subject::{ENDPOINT, FOREVER, PROJECT, START, Subject, born};
-use crate::roles::{Commit, Committed, NewEvent, Query, Queue, Record};
+use crate::roles::{Commit, Committed, Lease, NewEvent, Query, Queue, Record};
 use crate::sqlite::SqliteStore;
 use crate::sqlite::readers::Readers;
 use crate::sqlite::writer::Session;
 use crate::{Result, StoreError};
-use dacapo_model::{Class, Event, Id, Status};
+use dacapo_model::{Class, Event, Id, Shard, Status};
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::time::Duration;
 
 async fn commit(store: &SqliteStore, event: &Event) -> Result<Vec<Committed>> {
-    store.commit(vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new() }]).await
+    store.commit(vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new() }], u64::MAX).await
 }
 
 /// A store and a source of events for it.
@@ -214,4 +214,26 @@ async fn damage_is_named_by_its_place() {
     }
     other.execute("UPDATE settled SET detail = ?1", [&whole]).expect("mends");
     assert!(store.delivery(PROJECT, settled.id).await.expect("reads").is_some());
+}
+
+#[tokio::test]
+async fn a_store_has_one_owner() {
+    let (directory, store, subject) = opened().await;
+    store.hold().await.expect("is held");
+    for _ in 0..2 {
+        assert!(matches!(directory.open_store().err(), Some(StoreError::InUse(_))));
+    }
+    commit(&store, &subject.event(&[ENDPOINT])).await.expect("commits");
+    assert!(Shard::all().all(|shard| store.holding().borrow().dispatches(shard)), "one owner owns everything");
+}
+
+/// Rows are found by the rising half of their ids.
+#[tokio::test]
+async fn an_order_is_an_id() {
+    let (_directory, store, subject) = opened().await;
+    let taken = subject.event(&[ENDPOINT]);
+    let intruder = Event { id: Id::from_parts(taken.id.order(), !taken.id.tail()), ..subject.event(&[ENDPOINT]) };
+    assert_eq!(commit(&store, &taken).await.expect("commits"), [Committed::Stored]);
+    assert_eq!(commit(&store, &intruder).await.expect("commits"), [Committed::IdTaken]);
+    assert!(store.event(PROJECT, intruder.id).await.expect("reads").is_none());
 }

@@ -1,0 +1,54 @@
+//! Configuration rows as both engines keep them: a kind, an id, a JSON document.
+
+use crate::{Result, StoreError};
+use dacapo_model::Id;
+use dacapo_model::catalog::Change;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// Kinds in an order in which rows can be applied: what owns comes before what is owned.
+const ORGANISATION: i64 = 1;
+const USER: i64 = 2;
+const PROJECT: i64 = 3;
+const ENDPOINT: i64 = 4;
+const SUBSCRIPTION: i64 = 5;
+const EVENT_TYPE: i64 = 6;
+const KEY: i64 = 7;
+
+pub fn encode(change: &Change) -> Result<(i64, Id, String)> {
+    Ok(match change {
+        Change::Organisation(row) => (ORGANISATION, row.id, text(row)?),
+        Change::User(row) => (USER, row.id, text(row)?),
+        Change::Project(row) => (PROJECT, row.id, text(row)?),
+        Change::Endpoint(row) => (ENDPOINT, row.id, text(row)?),
+        Change::Subscription(row) => (SUBSCRIPTION, row.id, text(row)?),
+        Change::EventType(row) => (EVENT_TYPE, row.id, text(row)?),
+        Change::Key(row) => (KEY, row.id, text(row)?),
+    })
+}
+
+pub fn decode(kind: i64, id: Id, doc: &str) -> Result<Change> {
+    Ok(match kind {
+        ORGANISATION => Change::Organisation(value(id, doc)?),
+        USER => Change::User(value(id, doc)?),
+        PROJECT => Change::Project(value(id, doc)?),
+        ENDPOINT => Change::Endpoint(value(id, doc)?),
+        SUBSCRIPTION => Change::Subscription(value(id, doc)?),
+        EVENT_TYPE => Change::EventType(value(id, doc)?),
+        KEY => Change::Key(value(id, doc)?),
+        _ => return Err(inconsistent("kind", id, "unknown kind")),
+    })
+}
+
+fn text<T: Serialize>(row: &Arc<T>) -> Result<String> {
+    serde_json::to_string(row).map_err(|cause| StoreError::Refused(cause.to_string()))
+}
+
+fn value<T: DeserializeOwned>(id: Id, doc: &str) -> Result<Arc<T>> {
+    serde_json::from_str(doc).map(Arc::new).map_err(|cause| inconsistent("doc", id, &cause.to_string()))
+}
+
+fn inconsistent(column: &'static str, id: Id, detail: &str) -> StoreError {
+    StoreError::Inconsistent { table: "catalog", column, row: id.to_string(), detail: detail.to_owned() }
+}

@@ -1,0 +1,193 @@
+//! The engine for more than one machine: PostgreSQL 15 or later, shared by any number of nodes.
+//!
+//! ```text
+//!  commit, record, … ──► work: a few connections, a transaction a batch, several side by side
+//!  due, backlog ───────► reads: never wait behind a batch
+//!  lists ──────────────► history: never in the way of either; a replica if one is named
+//!  heartbeat, edits ───► upkeep: never wait behind anything
+//!  other nodes' word ──► listen: one connection of its own, straight to the server
+//! ```
+//!
+//! Unlike the embedded engine, every delivery has its `waiting` row from its commit on, so nothing is
+//! to be recovered at a start, and any node can take any delivery over.
+
+mod address;
+mod catalog;
+mod codec;
+mod commit;
+mod detail;
+mod error;
+mod lease;
+mod listen;
+mod partitions;
+mod query;
+mod queue;
+mod record;
+mod requeue;
+mod retention;
+mod rows;
+mod schema;
+mod session;
+mod sql;
+#[cfg(test)]
+mod tests;
+
+pub use schema::Migrated;
+
+use crate::{Result, StoreError};
+use address::Address;
+use dacapo_model::clock::SystemClock;
+use dacapo_model::id::SystemEntropy;
+use dacapo_model::{Clock, IdSource};
+use session::{Purpose, Sessions, Step};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Batches under way; more wait for a connection.
+const WORK_CONNECTIONS: usize = 6;
+/// Reads of the queue at the same time.
+const READ_CONNECTIONS: usize = 2;
+/// Lists read at the same time.
+const HISTORY_CONNECTIONS: usize = 4;
+/// The heartbeat, one change of the configuration, one hand-over.
+const UPKEEP_CONNECTIONS: usize = 3;
+/// What the server must at least be: `server_version_num`.
+const OLDEST_SERVER: i32 = 150_000;
+
+/// How to reach the database.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub url: String,
+    /// Where lists are read, if not there: a replica, which may lag.
+    pub read_url: Option<String>,
+    /// Where to listen, if `url` leads to a pooler in transaction mode: straight to the server.
+    pub direct_url: Option<String>,
+    /// `false` behind a pooler that does not know named prepared statements (PgBouncer before 1.21).
+    pub prepared: bool,
+    /// What people call this node.
+    pub label: String,
+}
+
+impl Options {
+    pub fn new(url: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { url: url.into(), read_url: None, direct_url: None, prepared: true, label: label.into() }
+    }
+}
+
+/// One node's store. Dropping it without [`crate::roles::Lease::release`] is a crash: what it owned is
+/// taken over when its lease has expired.
+pub struct PostgresStore {
+    inner: Arc<Inner>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Inner {
+    work: Sessions,
+    reads: Sessions,
+    history: Sessions,
+    upkeep: Sessions,
+    lease: lease::Tenure,
+    arrivals: listen::Announcer,
+    newer: watch::Sender<u64>,
+}
+
+impl PostgresStore {
+    /// Connects, migrates, and listens. Owns nothing yet: see [`crate::roles::Lease::hold`].
+    pub async fn open(options: &Options) -> Result<Self> {
+        let address = Address::parse(&options.url)?;
+        let read = options.read_url.as_deref().map_or_else(|| Ok(address.clone()), Address::parse)?;
+        let direct = options.direct_url.as_deref().map_or_else(|| Ok(address.clone()), Address::parse)?;
+        let sessions = |address: &Address, most| Sessions::new(address, most, options.prepared);
+        let node = IdSource::new(SystemEntropy).mint(SystemClock.now()).0;
+        let inner = Arc::new(Inner {
+            work: sessions(&address, WORK_CONNECTIONS)?,
+            reads: sessions(&address, READ_CONNECTIONS)?,
+            history: sessions(&read, HISTORY_CONNECTIONS)?,
+            upkeep: sessions(&address, UPKEEP_CONNECTIONS)?,
+            lease: lease::Tenure::new(node, options.label.clone()),
+            arrivals: listen::Announcer::default(),
+            newer: watch::channel(0).0,
+        });
+        inner.look_at_server().await?;
+        schema::migrate(&inner.upkeep, false).await?;
+        schema::make_partitions(&inner.upkeep, SystemClock.now()).await?;
+        let store = Self { inner: Arc::clone(&inner), tasks: Mutex::default() };
+        store.run(listen::keep(inner, direct));
+        Ok(store)
+    }
+
+    /// Brings the schema up to date, or with `check` only says what it is.
+    pub async fn migrate(options: &Options, check: bool) -> Result<Migrated> {
+        let address = Address::parse(&options.url)?;
+        let sessions = Sessions::new(&address, UPKEEP_CONNECTIONS, options.prepared)?;
+        schema::migrate(&sessions, check).await
+    }
+
+    fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(tokio::spawn(task));
+    }
+
+    fn close(&self) {
+        let inner = &self.inner;
+        for sessions in [&inner.work, &inner.reads, &inner.history, &inner.upkeep] {
+            sessions.close();
+        }
+        self.end_tasks();
+    }
+
+    fn end_tasks(&self) {
+        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        self.end_tasks();
+    }
+}
+
+impl Inner {
+    /// Things that would go wrong later and less clearly.
+    async fn look_at_server(&self) -> Result<()> {
+        let look = "SELECT current_setting('server_version_num')::int4, current_setting('server_encoding'), \
+                    pg_is_in_recovery(), current_setting('synchronous_commit')";
+        let rows = self.upkeep.once(Purpose::List(session::LOOK_TIME_MAX), Step::Once(look, Vec::new())).await?;
+        let row = &rows[0];
+        let (version, encoding): (i32, String) = (row.try_get(0)?, row.try_get(1)?);
+        if version < OLDEST_SERVER {
+            return Err(StoreError::Refused(format!("PostgreSQL 15 or later is needed, this is {}", version / 10_000)));
+        }
+        if encoding != "UTF8" {
+            return Err(StoreError::Refused(format!(
+                "the database's encoding is {encoding}: make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+            )));
+        }
+        if row.try_get(2)? {
+            return Err(StoreError::Unavailable(
+                "the server is a standby and cannot be written; name the primary, or several hosts with \
+                 target_session_attrs=read-write"
+                    .to_owned(),
+            ));
+        }
+        let durability: String = row.try_get(3)?;
+        self.work.set_durability(&durability);
+        self.upkeep.set_durability(&durability);
+        Ok(())
+    }
+
+    fn check_open(&self) -> Result<()> {
+        self.work.check_open()
+    }
+
+    /// Another node, or this one, has written the catalog.
+    fn tell_newer(&self, version: u64) {
+        self.newer.send_if_modified(|told| {
+            let rises = version > *told;
+            *told = version.max(*told);
+            rises
+        });
+    }
+}

@@ -1,0 +1,162 @@
+//! Events and the deliveries they are born with.
+//!
+//! One round trip for most batches: the statements and the COMMIT are sent at once. Each batch is a
+//! transaction of its own; several run side by side, and the server flushes them together.
+
+mod keys;
+
+use super::codec::{id_of, uuids};
+use super::error::STALE_CATALOG;
+use super::rows::{EventRows, SettledRows, WaitingRows, endpoints_of};
+use super::session::{Failure, Purpose, Sql, Step};
+use super::{Inner, PostgresStore, listen};
+use crate::roles::{Commit, Committed, NewEvent};
+use crate::{Result, StoreError};
+use async_trait::async_trait;
+use dacapo_model::{Delivery, Event, Id};
+use keys::Keys;
+use std::collections::HashSet;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+
+/// Tries of a batch in which ids turn out to be taken: an id is never given twice in earnest, so the
+/// second try finds none.
+const TRIES_MAX: u32 = 3;
+
+static REFUSE_STALE: Sql = Sql { text: "SELECT refuse_stale_catalog($1)", types: &[Type::INT8] };
+static CATALOG_VERSION: Sql = Sql { text: "SELECT version FROM catalog_version", types: &[] };
+static TAKEN: Sql = Sql { text: "SELECT id FROM events WHERE id = ANY ($1)", types: &[Type::UUID_ARRAY] };
+static PROBE: Sql = Sql { text: "UPDATE probe SET at = now()", types: &[] };
+
+#[async_trait]
+impl Commit for PostgresStore {
+    async fn commit(&self, batch: Vec<NewEvent>, routed_at: u64) -> Result<Vec<Committed>> {
+        let inner = &self.inner;
+        // Shards that leave do so between commits, never during one: see lease.rs.
+        let _under_way = inner.lease.commits.read().await;
+        let mut taken: Vec<bool> = repeated(&batch);
+        for _ in 0..TRIES_MAX {
+            let keyed = batch.iter().zip(&taken).any(|(item, taken)| !taken && !item.event.idempotency_key.is_empty());
+            match write(inner, &batch, &taken, keyed, routed_at).await {
+                Ok(duplicates) => return Ok(answers(&taken, duplicates)),
+                Err(Failure { code: Some(code), .. }) if code.code() == STALE_CATALOG => {
+                    return Err(stale(inner).await?);
+                }
+                Err(Failure { code: Some(SqlState::UNIQUE_VIOLATION), cause }) => {
+                    let known = inner
+                        .work
+                        .once(Purpose::Work, taken_among(&uuids(batch.iter().map(|item| item.event.id))))
+                        .await?;
+                    let known = known.iter().map(|row| Ok(id_of(row.try_get(0)?))).collect::<Result<HashSet<Id>>>()?;
+                    let before = taken.clone();
+                    for (item, taken) in batch.iter().zip(&mut taken) {
+                        *taken |= known.contains(&item.event.id);
+                    }
+                    if taken == before {
+                        return Err(cause);
+                    }
+                }
+                Err(failure) => return Err(failure.cause),
+            }
+        }
+        Err(StoreError::Unavailable("ids were taken again and again".to_owned()))
+    }
+
+    async fn probe(&self) -> Result<()> {
+        self.inner.work.once(Purpose::Work, Step::Known(&PROBE, Vec::new())).await.map(drop)
+    }
+}
+
+fn taken_among(ids: &Vec<uuid::Uuid>) -> Step<'_> {
+    Step::Known(&TAKEN, vec![ids])
+}
+
+/// Which items have the id of one before them.
+fn repeated(batch: &[NewEvent]) -> Vec<bool> {
+    let mut seen = HashSet::with_capacity(batch.len());
+    batch.iter().map(|item| !seen.insert(item.event.id)).collect()
+}
+
+async fn stale(inner: &Inner) -> Result<StoreError> {
+    let rows = inner.work.once(Purpose::Work, Step::Known(&CATALOG_VERSION, Vec::new())).await?;
+    let current: i64 = rows[0].try_get(0)?;
+    Ok(StoreError::StaleCatalog { current: current.cast_unsigned() })
+}
+
+fn answers(taken: &[bool], duplicates: Vec<Option<Id>>) -> Vec<Committed> {
+    taken
+        .iter()
+        .zip(duplicates)
+        .map(|(taken, first)| match (taken, first) {
+            (true, _) => Committed::IdTaken,
+            (false, Some(first)) => Committed::Duplicate { first },
+            (false, None) => Committed::Stored,
+        })
+        .collect()
+}
+
+/// Gives, for each item, the event that had its key first.
+async fn write(
+    inner: &Inner,
+    batch: &[NewEvent],
+    taken: &[bool],
+    keyed: bool,
+    routed_at: u64,
+) -> std::result::Result<Vec<Option<Id>>, Failure> {
+    let routed_at = i64::try_from(routed_at).unwrap_or(i64::MAX);
+    let stored = || batch.iter().zip(taken).map(|(item, taken)| (!taken).then_some(&*item.event));
+    let mut transaction = inner.work.transaction(Purpose::Work).await?;
+    let mut steps = vec![Step::Known(&REFUSE_STALE, vec![&routed_at])];
+    let mut duplicates = vec![None; batch.len()];
+    if keyed {
+        let keys = Keys::of(stored());
+        duplicates = keys.take(&mut transaction, std::mem::take(&mut steps)).await?;
+    }
+    let births = Births::of(stored().zip(&duplicates).filter_map(|(event, first)| Some((event?, first.is_some()))))?;
+    let told = listen::notice(&inner.lease, births.endpoints());
+    steps.extend(births.insert());
+    steps.extend(told.as_ref().map(listen::notify_arrivals));
+    transaction.try_commit(steps).await?;
+    Ok(duplicates)
+}
+
+/// All rows of a batch.
+#[derive(Default)]
+struct Births<'a> {
+    events: EventRows<'a>,
+    waiting: WaitingRows,
+    settled: SettledRows,
+    deliveries: Vec<Delivery>,
+    count: usize,
+}
+
+impl<'a> Births<'a> {
+    fn of(events: impl Iterator<Item = (&'a Event, bool)>) -> Result<Self> {
+        let mut births = Self::default();
+        for (event, is_duplicate) in events {
+            births.count += 1;
+            births.events.push(event, is_duplicate)?;
+            if is_duplicate {
+                continue;
+            }
+            for delivery in (0..).map_while(|index| event.delivery(index)) {
+                if delivery.status.is_settled() {
+                    births.settled.push(&delivery, None)?;
+                } else {
+                    births.waiting.push(&delivery)?;
+                }
+                births.deliveries.push(delivery);
+            }
+        }
+        Ok(births)
+    }
+
+    fn endpoints(&self) -> std::collections::BTreeSet<Id> {
+        endpoints_of(&self.deliveries)
+    }
+
+    fn insert(&self) -> impl Iterator<Item = Step<'_>> {
+        let events = (self.count > 0).then(|| self.events.insert());
+        events.into_iter().chain(self.waiting.insert()).chain(self.settled.insert())
+    }
+}

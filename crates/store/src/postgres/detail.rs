@@ -1,0 +1,232 @@
+//! The columns named `detail`: everything no index and no join looks at, as one value. An array of
+//! values costs per column, far more than for the bytes in it.
+//!
+//! A byte that names the layout, then postcard's encoding of a struct of this file. Fields are known
+//! by their place: another order, type or field is another layout. Ids lie in it as they are, so a
+//! condition may look for an id's bytes anywhere in it and leave the rest to who decodes.
+
+use super::codec::inconsistent;
+use crate::{Result, StoreError};
+use bytes::Bytes;
+use dacapo_model::attempt::HeaderLines;
+use dacapo_model::delivery::Reason;
+use dacapo_model::event::Target;
+use dacapo_model::retry::{Kind, Policy};
+use dacapo_model::{Attempt, Delivery, Id, Mode, Status, Timestamp, Trigger};
+use serde::{Deserialize, Serialize, Serializer};
+use std::net::IpAddr;
+
+const LAYOUT: u8 = 1;
+
+type IdBytes = [u8; 16];
+
+#[derive(Serialize, Deserialize)]
+pub struct Event<'a> {
+    pub headers: &'a str,
+    pub url_query: &'a str,
+    pub url_path: &'a str,
+    pub related_kind: &'a str,
+    pub created_at: i64,
+    pub audience: Vec<IdBytes>,
+    pub targets: Vec<TargetPart>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct TargetPart {
+    endpoint: IdBytes,
+    subscription: IdBytes,
+    mode: u8,
+    strategy: u8,
+    interval_s: u32,
+    limit: u32,
+    discarded: Option<u8>,
+}
+
+impl TargetPart {
+    pub fn of(target: &Target) -> Self {
+        Self {
+            endpoint: target.endpoint_id.to_bytes(),
+            subscription: target.subscription_id.to_bytes(),
+            mode: target.mode.code(),
+            strategy: target.policy.kind.code(),
+            interval_s: target.policy.interval_s,
+            limit: target.policy.limit,
+            discarded: target.discarded.map(Reason::code),
+        }
+    }
+
+    /// `None` for a code that means nothing.
+    pub fn target(&self) -> Option<Target> {
+        Some(Target {
+            endpoint_id: Id::from_bytes(self.endpoint),
+            subscription_id: Id::from_bytes(self.subscription),
+            mode: Mode::from_code(self.mode)?,
+            policy: Policy { kind: Kind::from_code(self.strategy)?, interval_s: self.interval_s, limit: self.limit },
+            discarded: reason(self.discarded)?,
+        })
+    }
+}
+
+/// What a delivery's row says outside its `detail`.
+pub struct DeliveryColumns {
+    pub id: Id,
+    pub project_id: Id,
+    pub endpoint_id: Id,
+    pub event_id: Id,
+}
+
+/// Of a delivery in either table; what only one of them needs costs a byte in the other.
+#[derive(Serialize, Deserialize)]
+pub struct Facts<'a> {
+    subscription: IdBytes,
+    replay: Option<IdBytes>,
+    trigger: u8,
+    mode: u8,
+    strategy: u8,
+    interval_s: u32,
+    limit: u32,
+    attempts: u32,
+    manual: bool,
+    status: u8,
+    last_status: Option<u16>,
+    reason: Option<u8>,
+    due_at: i64,
+    created_at: i64,
+    updated_at: i64,
+    latency_us: u64,
+    /// The attempt it settled on, when that was its first; otherwise all are in `attempts`.
+    #[serde(borrow)]
+    first: Option<Made<'a>>,
+}
+
+/// An attempt, without what its place says of it: the delivery and its number.
+#[derive(Serialize, Deserialize)]
+pub struct Made<'a> {
+    id: IdBytes,
+    url: &'a str,
+    ip: Option<IpAddr>,
+    request: &'a str,
+    status: Option<u16>,
+    response: &'a str,
+    #[serde(serialize_with = "in_one_piece")]
+    body: &'a [u8],
+    error: Option<&'a str>,
+    succeeded: bool,
+    at: i64,
+    us: u64,
+}
+
+/// Not byte for byte, as slices serialize by themselves; they read the same.
+fn in_one_piece<S: Serializer>(bytes: &[u8], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
+}
+
+impl<'a> Facts<'a> {
+    pub fn of(delivery: &Delivery, first: Option<&'a Attempt>) -> Self {
+        Self {
+            subscription: delivery.subscription_id.to_bytes(),
+            replay: delivery.replay_id.map(Id::to_bytes),
+            trigger: delivery.trigger.code(),
+            mode: delivery.mode.code(),
+            strategy: delivery.policy.kind.code(),
+            interval_s: delivery.policy.interval_s,
+            limit: delivery.policy.limit,
+            attempts: delivery.attempts,
+            manual: delivery.manual,
+            status: delivery.status.code(),
+            last_status: delivery.last_status,
+            reason: delivery.reason.map(Reason::code),
+            due_at: delivery.due_at.micros(),
+            created_at: delivery.created_at.micros(),
+            updated_at: delivery.updated_at.micros(),
+            latency_us: delivery.latency_us,
+            first: first.map(Made::of),
+        }
+    }
+
+    /// `None` for a code that means nothing.
+    pub fn delivery(&self, columns: &DeliveryColumns) -> Option<Delivery> {
+        Some(Delivery {
+            id: columns.id,
+            project_id: columns.project_id,
+            event_id: columns.event_id,
+            endpoint_id: columns.endpoint_id,
+            subscription_id: Id::from_bytes(self.subscription),
+            trigger: Trigger::from_code(self.trigger)?,
+            replay_id: self.replay.map(Id::from_bytes),
+            mode: Mode::from_code(self.mode)?,
+            policy: Policy { kind: Kind::from_code(self.strategy)?, interval_s: self.interval_s, limit: self.limit },
+            attempts: self.attempts,
+            manual: self.manual,
+            status: Status::from_code(self.status)?,
+            reason: reason(self.reason)?,
+            last_status: self.last_status,
+            due_at: Timestamp::from_micros(self.due_at),
+            created_at: Timestamp::from_micros(self.created_at),
+            updated_at: Timestamp::from_micros(self.updated_at),
+            latency_us: self.latency_us,
+        })
+    }
+
+    pub fn first_attempt(&self, delivery: Id) -> Option<Attempt> {
+        self.first.as_ref().map(|made| made.attempt(delivery, 1))
+    }
+}
+
+impl<'a> Made<'a> {
+    pub fn of(attempt: &'a Attempt) -> Self {
+        Self {
+            id: attempt.id.to_bytes(),
+            url: &attempt.url,
+            ip: attempt.ip,
+            request: attempt.request_headers.as_text(),
+            status: attempt.status,
+            response: attempt.response_headers.as_text(),
+            body: &attempt.response_body,
+            error: attempt.error.as_deref(),
+            succeeded: attempt.succeeded,
+            at: attempt.requested_at.micros(),
+            us: attempt.duration_us,
+        }
+    }
+
+    pub fn attempt(&self, delivery_id: Id, number: u32) -> Attempt {
+        Attempt {
+            id: Id::from_bytes(self.id),
+            delivery_id,
+            number,
+            url: self.url.to_owned(),
+            ip: self.ip,
+            request_headers: HeaderLines::from_text(self.request.to_owned()),
+            status: self.status,
+            response_headers: HeaderLines::from_text(self.response.to_owned()),
+            response_body: Bytes::copy_from_slice(self.body),
+            error: self.error.map(str::to_owned),
+            succeeded: self.succeeded,
+            requested_at: Timestamp::from_micros(self.at),
+            duration_us: self.us,
+        }
+    }
+}
+
+/// Outer `None`: an unknown code.
+fn reason(code: Option<u8>) -> Option<Option<Reason>> {
+    code.map_or(Some(None), |code| Reason::from_code(code).map(Some))
+}
+
+pub fn encode(detail: &impl Serialize) -> Result<Vec<u8>> {
+    postcard::to_extend(detail, vec![LAYOUT]).map_err(|cause| StoreError::Refused(cause.to_string()))
+}
+
+/// `table` and `row` are for the error.
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8], table: &'static str, row: Id) -> Result<T> {
+    let bad = |why: &str| inconsistent(table, "detail", row, why);
+    let Some((&LAYOUT, encoded)) = bytes.split_first() else {
+        return Err(bad("unknown layout"));
+    };
+    match postcard::take_from_bytes(encoded) {
+        Ok((detail, [])) => Ok(detail),
+        Ok(_) => Err(bad("more than was written")),
+        Err(cause) => Err(bad(&cause.to_string())),
+    }
+}

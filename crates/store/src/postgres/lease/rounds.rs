@@ -1,0 +1,204 @@
+//! What a node does every two seconds: heartbeat, look, take, leave.
+//!
+//! Why two nodes never rely on one shard at a time: a taker locks the `nodes` row of whom it takes
+//! from while it is expired. A heartbeat that comes later waits for that row, and only *after* its
+//! heartbeat does a node read what it still owns, and only *after* that does it put its deadline off.
+
+use super::plan::{Plan, View, plan};
+use super::{EXPIRY, FENCE_ALONE, FENCES, HEARTBEAT_EVERY, RELY_ON, Tenure, number, shard_of};
+use crate::Result;
+use crate::postgres::codec::{id_of, uuid};
+use crate::postgres::schema::{LOCK_ROUND, LOCK_SPACE};
+use crate::postgres::session::{Purpose, Sessions, Sql, Step};
+use crate::postgres::{Inner, schema};
+use crate::roles::Epoch;
+use dacapo_model::clock::SystemClock;
+use dacapo_model::{Clock, Id, Shard};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+/// How often a node looks whether its deadline has passed without a heartbeat.
+const DEADLINE_LOOK: Duration = Duration::from_millis(250);
+/// Partitions are made ahead this often.
+const PARTITIONS_EVERY: Duration = Duration::from_secs(3_600);
+
+/// A row that was cleaned away, because the node was away for long, comes back; with another fence.
+static HEARTBEAT: Sql = Sql {
+    text: "INSERT INTO nodes (id, label) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET heartbeat = now() RETURNING fence",
+    types: &[Type::UUID, Type::TEXT],
+};
+static LIVING: Sql = Sql {
+    text: "SELECT id FROM nodes WHERE heartbeat > now() - $1 * interval '1 millisecond'",
+    types: &[Type::FLOAT8],
+};
+static SHARDS: Sql = Sql { text: "SELECT shard, owner, epoch FROM shards", types: &[] };
+static CATALOG_VERSION: Sql = Sql { text: "SELECT version FROM catalog_version", types: &[] };
+static ONE_TAKER: Sql = Sql { text: "SELECT pg_advisory_xact_lock($1, $2)", types: &[Type::INT4, Type::INT4] };
+/// Locks them as they are: a heartbeat under way is waited for and looked at again.
+static EXPIRED: Sql = Sql {
+    text: "SELECT id, fence FROM nodes WHERE heartbeat <= now() - $1 * interval '1 millisecond' ORDER BY id FOR UPDATE",
+    types: &[Type::FLOAT8],
+};
+static TAKE: Sql = Sql {
+    text: "UPDATE shards SET owner = $1, epoch = epoch + 1, since = now(), wanted_by = NULL \
+           WHERE shard = ANY ($2) AND (owner IS NULL OR owner = ANY ($3)) RETURNING shard, epoch",
+    types: &[Type::UUID, Type::INT2_ARRAY, Type::UUID_ARRAY],
+};
+/// Nodes that are dead and have nothing left.
+static BURY: Sql = Sql {
+    text: "DELETE FROM nodes n WHERE id = ANY ($1) AND NOT EXISTS (SELECT FROM shards s WHERE s.owner = n.id)",
+    types: &[Type::UUID_ARRAY],
+};
+/// For people to see: nobody decides by it.
+static WANTED: Sql = Sql {
+    text: "UPDATE shards s SET wanted_by = i.heir FROM unnest($2, $3) i (shard, heir) \
+           WHERE s.owner = $1 AND s.shard = i.shard AND s.wanted_by IS DISTINCT FROM i.heir",
+    types: &[Type::UUID, Type::INT2_ARRAY, Type::UUID_ARRAY],
+};
+
+/// Until the process ends.
+pub async fn keep(inner: Arc<Inner>) {
+    let mut partitions_due = Instant::now() + PARTITIONS_EVERY;
+    loop {
+        let _ = tokio::time::timeout(HEARTBEAT_EVERY, inner.lease.hurry.notified()).await;
+        let joined = inner.lease.changing.lock().await;
+        if *joined != super::Joined::Yes {
+            return;
+        }
+        match inner.lease.round(&inner.upkeep).await {
+            Ok(catalog) => inner.tell_newer(catalog),
+            Err(cause) => tracing::warn!(%cause, "this node's lease could not be renewed; trying again"),
+        }
+        drop(joined);
+        if Instant::now() > partitions_due {
+            partitions_due += PARTITIONS_EVERY;
+            if let Err(cause) = schema::make_partitions(&inner.upkeep, SystemClock.now()).await {
+                tracing::warn!(%cause, "partitions could not be made ahead; trying again in an hour");
+            }
+        }
+    }
+}
+
+/// A deadline that passes says so, and not only to who asks.
+pub async fn watch_deadline(inner: Arc<Inner>) {
+    let lease = &inner.lease;
+    loop {
+        tokio::time::sleep(lease.deadline.left().max(DEADLINE_LOOK).min(HEARTBEAT_EVERY)).await;
+        if lease.deadline.has_passed() && !lease.holding.borrow().shards.is_empty() {
+            tracing::warn!("no heartbeat came through in time; nothing is dispatched until one does");
+            lease.lapse();
+        }
+    }
+}
+
+/// What the database shows.
+struct Sight {
+    living: BTreeSet<Id>,
+    owners: BTreeMap<Shard, Option<Id>>,
+    epochs: BTreeMap<Shard, Epoch>,
+    catalog: u64,
+}
+
+impl Tenure {
+    /// Gives the catalog's version, which is read on the way.
+    pub(super) async fn round(&self, sessions: &Sessions) -> Result<u64> {
+        let sent = Instant::now();
+        let node = uuid(self.node);
+        let heartbeat = Step::Known(&HEARTBEAT, vec![&node, &self.label]);
+        let rows = sessions.once(Purpose::Work, heartbeat).await?;
+        self.fence.store(rows[0].try_get(0)?, Ordering::Release);
+        // A transaction of its own, and a later one: see the top of this file.
+        let sight = look(sessions).await?;
+        let mine = |owner: &Option<Id>| *owner == Some(self.node);
+        let mut owned: BTreeMap<Shard, Epoch> = sight
+            .owners
+            .iter()
+            .filter(|(_, owner)| mine(owner))
+            .filter_map(|(shard, _)| Some((*shard, *sight.epochs.get(shard)?)))
+            .collect();
+        let leaving = self.state().leaving.clone();
+        let view = View { me: self.node, living: &sight.living, owners: &sight.owners, leaving: &leaving };
+        let Plan { take, leave } = plan(view);
+        self.settle(owned.clone(), leave.clone());
+        self.deadline.put_off_to(sent + RELY_ON);
+        self.publish();
+        if !take.is_empty() {
+            owned.extend(self.take(sessions, &take).await?);
+            self.settle(owned, leave.clone());
+            self.publish();
+        }
+        if leave.keys().ne(leaving.keys()) {
+            self.say_wanted(sessions, &leave).await?;
+        }
+        Ok(sight.catalog)
+    }
+
+    fn settle(&self, owned: BTreeMap<Shard, Epoch>, leaving: BTreeMap<Shard, Id>) {
+        let mut state = self.state();
+        state.owned = owned;
+        state.leaving = leaving;
+    }
+
+    /// Nothing is to be relied on; what the database may still hold for this node is kept in mind.
+    fn lapse(&self) {
+        let nothing = crate::roles::Holding::new(BTreeMap::new(), BTreeSet::new(), self.deadline.clone());
+        self.holding.send_replace(Arc::new(nothing));
+    }
+
+    async fn take(&self, sessions: &Sessions, take: &BTreeSet<Shard>) -> Result<BTreeMap<Shard, Epoch>> {
+        let mut transaction = sessions.transaction(Purpose::Work).await?;
+        let expiry = EXPIRY.as_secs_f64() * 1_000.0;
+        let steps = vec![Step::Known(&ONE_TAKER, vec![&LOCK_SPACE, &LOCK_ROUND]), Step::Known(&EXPIRED, vec![&expiry])];
+        let answers = transaction.run(steps).await?;
+        let (mut dead, mut fences): (Vec<Uuid>, Vec<i32>) = (Vec::new(), Vec::new());
+        for row in &answers[1] {
+            dead.push(row.try_get(0)?);
+            fences.push(row.try_get(1)?);
+        }
+        let (node, wanted) = (uuid(self.node), take.iter().copied().map(number).collect::<Vec<i16>>());
+        let mut steps: Vec<Step<'_>> =
+            fences.iter().map(|fence| Step::Known(&FENCE_ALONE, vec![&FENCES, fence])).collect();
+        steps.push(Step::Known(&TAKE, vec![&node, &wanted, &dead]));
+        let at = steps.len() - 1;
+        steps.push(Step::Known(&BURY, vec![&dead]));
+        let answers = transaction.commit(steps).await?;
+        let mut taken = BTreeMap::new();
+        for row in &answers[at] {
+            taken.insert(shard_of(row.try_get(0)?)?, row.try_get::<_, i64>(1)?.cast_unsigned());
+        }
+        tracing::info!(shards = taken.len(), from_dead_nodes = dead.len(), "took shards over");
+        Ok(taken)
+    }
+
+    async fn say_wanted(&self, sessions: &Sessions, leave: &BTreeMap<Shard, Id>) -> Result<()> {
+        let (shards, heirs): (Vec<i16>, Vec<Uuid>) =
+            leave.iter().map(|(shard, heir)| (number(*shard), uuid(*heir))).unzip();
+        let node = uuid(self.node);
+        let wanted = Step::Known(&WANTED, vec![&node, &shards, &heirs]);
+        sessions.once(Purpose::Work, wanted).await.map(drop)
+    }
+}
+
+async fn look(sessions: &Sessions) -> Result<Sight> {
+    let expiry = EXPIRY.as_secs_f64() * 1_000.0;
+    let steps = vec![
+        Step::Known(&LIVING, vec![&expiry]),
+        Step::Known(&SHARDS, Vec::new()),
+        Step::Known(&CATALOG_VERSION, Vec::new()),
+    ];
+    let answers = sessions.transaction(Purpose::Work).await?.commit(steps).await?;
+    let living = answers[0].iter().map(|row| Ok(id_of(row.try_get(0)?))).collect::<Result<_>>()?;
+    let mut sight = Sight { living, owners: BTreeMap::new(), epochs: BTreeMap::new(), catalog: 0 };
+    for row in &answers[1] {
+        let shard = shard_of(row.try_get(0)?)?;
+        sight.owners.insert(shard, row.try_get::<_, Option<Uuid>>(1)?.map(id_of));
+        sight.epochs.insert(shard, row.try_get::<_, i64>(2)?.cast_unsigned());
+    }
+    sight.catalog = answers[2][0].try_get::<_, i64>(0)?.cast_unsigned();
+    Ok(sight)
+}

@@ -1,0 +1,175 @@
+//! Word between nodes: LISTEN on a connection of its own, straight to the server (a pooler in
+//! transaction mode passes none on).
+//!
+//! - In: `dacapo_arrivals` (endpoints' ids, or nothing for "look at everything"), `dacapo_catalog` (its
+//!   version), `dacapo_shards` (some are free).
+//! - Out: [`Arrival`]s to dispatch, the catalog's version to its readers, a round of the lease.
+//! - Promise: word hurries, it decides nothing. After a break, and every [`NET_EVERY`] in any case,
+//!   everything is looked at.
+//! - Failure: reconnects for ever.
+
+use super::Inner;
+use super::address::Address;
+use super::lease::Tenure;
+use super::session::{Sql, Step};
+use crate::roles::{ARRIVALS_QUEUED_MAX, Arrival, Arrivals};
+use dacapo_model::{Id, Shard};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_postgres::types::Type;
+use tokio_postgres::{AsyncMessage, Notification};
+
+/// The slow poll under the words.
+const NET_EVERY: Duration = Duration::from_secs(30);
+/// Between two tries to connect.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// A listening connection has nothing to say for hours; this often it is asked for a sign of life.
+const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(10);
+/// PostgreSQL takes payloads below 8,000 bytes; an id has 26 characters.
+const NAMED_MAX: usize = 300;
+const ID_CHARS: usize = 26;
+
+static NOTIFY: Sql = Sql { text: "SELECT pg_notify('dacapo_arrivals', $1)", types: &[Type::TEXT] };
+
+/// What to tell about these endpoints: nothing of those whose owner this node is.
+pub fn notice(lease: &Tenure, endpoints: BTreeSet<Id>) -> Option<String> {
+    let others: Vec<Id> = endpoints.into_iter().filter(|id| !lease.owns(Shard::of(*id))).collect();
+    match others.len() {
+        0 => None,
+        1..=NAMED_MAX => Some(others.iter().map(ToString::to_string).collect()),
+        _ => Some(String::new()),
+    }
+}
+
+/// Goes out with the transaction's commit.
+pub fn notify_arrivals(notice: &String) -> Step<'_> {
+    Step::Known(&NOTIFY, vec![notice])
+}
+
+/// The speaking end of [`Arrivals`].
+#[derive(Default)]
+pub struct Announcer(Mutex<Option<Ear>>);
+
+struct Ear {
+    channel: mpsc::Sender<Arrival>,
+    /// Word found no place: the next that does is "look at everything".
+    missed: bool,
+}
+
+impl Announcer {
+    pub fn listen(&self) -> Arrivals {
+        let (channel, heard) = mpsc::channel(ARRIVALS_QUEUED_MAX);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Ear { channel, missed: false });
+        Arrivals::of(heard)
+    }
+
+    fn say(&self, arrival: Arrival) {
+        let mut ear = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(ear) = ear.as_mut() else { return };
+        let arrival = if ear.missed { Arrival::All } else { arrival };
+        ear.missed = ear.channel.try_send(arrival).is_err();
+    }
+
+    /// What found no place before, if there is place now.
+    fn catch_up(&self) {
+        if self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|ear| ear.missed) {
+            self.say(Arrival::All);
+        }
+    }
+}
+
+/// Until the process ends.
+pub async fn keep(inner: Arc<Inner>, address: Address) {
+    loop {
+        if let Err(cause) = listen(&inner, &address).await {
+            tracing::warn!(cause = %super::error::from_postgres(&cause), "not listening to other nodes; trying again");
+        }
+        tokio::time::sleep(AGAIN_AFTER).await;
+    }
+}
+
+async fn listen(inner: &Inner, address: &Address) -> Result<(), tokio_postgres::Error> {
+    let (client, mut connection) = address.config.connect(address.tls.clone()).await?;
+    let (said, mut words) = mpsc::channel(ARRIVALS_QUEUED_MAX);
+    // The connection must be driven while the client waits for an answer.
+    let drive = async move {
+        loop {
+            match std::future::poll_fn(|context| connection.poll_message(context)).await {
+                Some(Ok(AsyncMessage::Notification(word))) => {
+                    // Full: the reader is behind, and waits for nothing but us.
+                    if said.send(word).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                Some(Ok(_)) => {}
+                Some(Err(cause)) => return Err(cause),
+                None => return Ok(()),
+            }
+        }
+    };
+    let hear = async {
+        client.batch_execute("LISTEN dacapo_arrivals; LISTEN dacapo_catalog; LISTEN dacapo_shards").await?;
+        look_at_everything(inner);
+        let mut net = tokio::time::interval(NET_EVERY);
+        let mut life = tokio::time::interval(SIGN_OF_LIFE_EVERY);
+        net.tick().await;
+        loop {
+            tokio::select! {
+                word = words.recv() => match word {
+                    Some(word) => heed(inner, &word),
+                    None => return Ok(()),
+                },
+                _ = net.tick() => look_at_everything(inner),
+                _ = life.tick() => {
+                    inner.arrivals.catch_up();
+                    let answered = tokio::time::timeout(SIGN_OF_LIFE_EVERY, client.batch_execute("")).await;
+                    answered.unwrap_or(Ok(()))?;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        end = drive => end,
+        end = hear => end,
+    }
+}
+
+fn look_at_everything(inner: &Inner) {
+    inner.arrivals.say(Arrival::All);
+    inner.lease.hurry.notify_one();
+}
+
+fn heed(inner: &Inner, word: &Notification) {
+    match word.channel() {
+        "dacapo_arrivals" => {
+            if let Some(arrival) = arrival(&inner.lease, word.payload()) {
+                inner.arrivals.say(arrival);
+            }
+        }
+        "dacapo_catalog" => {
+            if let Ok(version) = word.payload().parse() {
+                inner.tell_newer(version);
+            }
+        }
+        "dacapo_shards" => inner.lease.hurry.notify_one(),
+        _ => {}
+    }
+}
+
+/// `None`: none of them is this node's. A payload that does not read stands for everything.
+fn arrival(lease: &Tenure, payload: &str) -> Option<Arrival> {
+    if payload.is_empty() || !payload.is_ascii() {
+        return Some(Arrival::All);
+    }
+    let mut endpoints = Vec::new();
+    for chunk in payload.as_bytes().chunks(ID_CHARS) {
+        match std::str::from_utf8(chunk).unwrap_or_default().parse::<Id>() {
+            Ok(endpoint) if lease.owns(Shard::of(endpoint)) => endpoints.push(endpoint),
+            Ok(_) => {}
+            Err(_) => return Some(Arrival::All),
+        }
+    }
+    (!endpoints.is_empty()).then_some(Arrival::Endpoints(endpoints))
+}

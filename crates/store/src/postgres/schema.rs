@@ -1,0 +1,82 @@
+//! Bringing the schema up to date, once, however many nodes start at the same moment.
+
+use super::partitions;
+use super::session::{Purpose, Sessions, Sql, Step};
+use crate::{Result, StoreError};
+use dacapo_model::Timestamp;
+use std::time::Duration;
+use tokio_postgres::types::Type;
+
+/// Step `n` brings version `n` to `n + 1`. Steps are only ever added, and each leaves a schema that
+/// the version before still works with (expand, then contract one release later).
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+
+/// How long one step may take, waiting for another node's migration included.
+const MIGRATION_TIME_MAX: Duration = Duration::from_secs(60);
+/// Advisory locks share their numbers with whatever else uses the database; ours have this in the
+/// high half (two-key form).
+pub const LOCK_SPACE: i32 = 0x0DA_CA90;
+pub const LOCK_MIGRATION: i32 = 1;
+pub const LOCK_CATALOG: i32 = 2;
+pub const LOCK_RETENTION: i32 = 3;
+pub const LOCK_ROUND: i32 = 4;
+
+/// What a migration found, and what it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// Before.
+    pub found: i64,
+    /// What this program needs.
+    pub known: i64,
+    /// Steps taken now.
+    pub applied: i64,
+}
+
+static LOCK: Sql = Sql { text: "SELECT pg_advisory_xact_lock($1, $2)", types: &[Type::INT4, Type::INT4] };
+static NOTE_VERSION: Sql = Sql { text: "INSERT INTO schema_version (version) VALUES ($1)", types: &[Type::INT8] };
+
+/// Does nothing but look when `check`. A transaction a step, so a crash half-way leaves a whole
+/// version behind.
+pub async fn migrate(sessions: &Sessions, check: bool) -> Result<Migrated> {
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let mut done = Migrated { found: version(sessions).await?, known, applied: 0 };
+    if done.found > known {
+        return Err(StoreError::NewerSchema { found: done.found, known });
+    }
+    if check {
+        return Ok(done);
+    }
+    while version(sessions).await? < known {
+        let mut transaction = sessions.transaction(Purpose::Upkeep(MIGRATION_TIME_MAX)).await?;
+        let lock = vec![Step::Known(&LOCK, vec![&LOCK_SPACE, &LOCK_MIGRATION])];
+        transaction.run(lock).await?;
+        transaction.script("CREATE TABLE IF NOT EXISTS schema_version (version bigint PRIMARY KEY)").await?;
+        // Looked up again under the lock: another node may have been here first.
+        let rows = transaction.run(vec![Step::Once(VERSION, Vec::new())]).await?;
+        let at: i64 = rows[0][0].try_get(0)?;
+        let Some(step) = usize::try_from(at).ok().and_then(|at| MIGRATIONS.get(at)) else { break };
+        transaction.script(step).await?;
+        let next = at + 1;
+        transaction.commit(vec![Step::Known(&NOTE_VERSION, vec![&next])]).await?;
+        done.applied += 1;
+    }
+    Ok(done)
+}
+
+/// Prepared for the days around `now`.
+pub async fn make_partitions(sessions: &Sessions, now: Timestamp) -> Result<()> {
+    partitions::make_ahead(sessions, now).await
+}
+
+const VERSION: &str = "SELECT coalesce(max(version), 0) FROM schema_version";
+
+/// 0 for an empty database.
+async fn version(sessions: &Sessions) -> Result<i64> {
+    let exists = Step::Once("SELECT to_regclass('schema_version') IS NOT NULL", Vec::new());
+    let rows = sessions.once(Purpose::Upkeep(MIGRATION_TIME_MAX), exists).await?;
+    if !rows[0].try_get::<_, bool>(0)? {
+        return Ok(0);
+    }
+    let rows = sessions.once(Purpose::Upkeep(MIGRATION_TIME_MAX), Step::Once(VERSION, Vec::new())).await?;
+    Ok(rows[0].try_get(0)?)
+}

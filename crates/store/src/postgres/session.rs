@@ -1,0 +1,287 @@
+//! Connections and transactions: bounded in number and in time, given back clean or not at all.
+//!
+//! A [`Step`] is a statement with its values. The steps of one call are sent at once, without waiting
+//! for each other's answers (pipelined). Everything a connection needs is said within the
+//! transaction (`SET LOCAL`), so a pooler in transaction mode may stand in between; where it breaks
+//! named prepared statements, statements are sent whole ([`super::Options::prepared`]).
+
+use super::address::{Address, CONNECT_TIMEOUT};
+use super::error;
+use crate::{Result, StoreError};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use futures_util::future::{BoxFuture, join_all};
+use std::time::Duration;
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+
+/// The server ends a statement of the pipeline that runs longer.
+const WORK_TIME_MAX: Duration = Duration::from_secs(8);
+/// The server ends a transaction whose client has fallen silent in the middle of it: what it holds
+/// (the node's fence, above all) must not outlast the client by much.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// A look at the server, at a start.
+pub const LOOK_TIME_MAX: Duration = Duration::from_secs(5);
+/// As long as a person's change may take between looking and writing.
+const EDIT_SILENCE_MAX: Duration = Duration::from_secs(15);
+/// After this much more than the server's own limit, no answer will come.
+const ANSWER_GRACE: Duration = Duration::from_secs(4);
+/// How long a caller waits for a connection to become free.
+const CONNECTION_WAIT: Duration = Duration::from_secs(5);
+
+/// A statement of ours; `types` are those of its values, `$1` first.
+pub struct Sql {
+    pub text: &'static str,
+    pub types: &'static [Type],
+}
+
+pub type Value<'a> = &'a (dyn ToSql + Sync);
+
+pub enum Step<'a> {
+    Known(&'a Sql, Vec<Value<'a>>),
+    /// Made for the occasion, not kept.
+    Once(&'a str, Vec<(Value<'a>, Type)>),
+}
+
+/// What a transaction is for: its limits, and how the planner is to go about it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Writes and short reads of the pipeline: always by index, whatever the statistics say of a
+    /// queue that was empty a minute ago.
+    Work,
+    /// People's lists: any plan, one snapshot, for a bounded time; longer is `TooSlow`.
+    List(Duration),
+    /// A long read of the pipeline's own.
+    Walk(Duration),
+    /// A change of the configuration: somebody looks at things between its lock and its write.
+    Edit,
+    /// Schema and partitions: waits for locks only briefly.
+    Upkeep(Duration),
+}
+
+impl Purpose {
+    const fn time_max(self) -> Duration {
+        match self {
+            Self::Work | Self::Edit => WORK_TIME_MAX,
+            Self::List(most) | Self::Walk(most) | Self::Upkeep(most) => most,
+        }
+    }
+
+    fn begin(self, durability: &str) -> String {
+        let (time, silence) = (self.time_max().as_millis(), SILENCE_MAX.as_millis());
+        let limits =
+            format!("SET LOCAL statement_timeout = {time}; SET LOCAL idle_in_transaction_session_timeout = {silence}");
+        match self {
+            Self::Work => format!(
+                "BEGIN; {limits}; SET LOCAL synchronous_commit = {durability}; SET LOCAL enable_seqscan = off; \
+                 SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+            ),
+            Self::List(_) | Self::Walk(_) => format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {limits}"),
+            Self::Edit => format!(
+                "BEGIN; {limits}; SET LOCAL synchronous_commit = {durability}; \
+                 SET LOCAL idle_in_transaction_session_timeout = {}",
+                EDIT_SILENCE_MAX.as_millis()
+            ),
+            Self::Upkeep(most) => format!(
+                "BEGIN; {limits}; SET LOCAL synchronous_commit = {durability}; SET LOCAL lock_timeout = {}",
+                most.as_millis() / 2
+            ),
+        }
+    }
+}
+
+/// Connections to one server.
+pub struct Sessions {
+    pool: Pool,
+    prepared: bool,
+    /// What `synchronous_commit` is set to: `on`, or what is stronger than that.
+    durability: std::sync::OnceLock<&'static str>,
+}
+
+impl Sessions {
+    /// Connects when first asked.
+    pub fn new(address: &Address, connections_max: usize, prepared: bool) -> Result<Self> {
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(address.config.clone(), address.tls.clone(), recycling);
+        let pool = Pool::builder(manager)
+            .max_size(connections_max)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(CONNECTION_WAIT))
+            .create_timeout(Some(CONNECT_TIMEOUT))
+            .recycle_timeout(Some(CONNECT_TIMEOUT))
+            .build()
+            .map_err(|cause| StoreError::Refused(cause.to_string()))?;
+        Ok(Self { pool, prepared, durability: std::sync::OnceLock::new() })
+    }
+
+    /// Only ever stronger than `on`, as the server is configured to be.
+    pub fn set_durability(&self, configured: &str) {
+        let _ = self.durability.set(if configured == "remote_apply" { "remote_apply" } else { "on" });
+    }
+
+    pub fn check_open(&self) -> Result<()> {
+        if self.pool.is_closed() { Err(error::closed()) } else { Ok(()) }
+    }
+
+    /// Not begun before its first steps are sent.
+    pub async fn transaction(&self, purpose: Purpose) -> Result<Transaction> {
+        self.check_open()?;
+        let connection = self.pool.get().await?;
+        let durability = self.durability.get().copied().unwrap_or("on");
+        Ok(Transaction { connection: Some(connection), prepared: self.prepared, purpose, durability, begun: false })
+    }
+
+    /// One statement in a transaction of its own.
+    pub async fn once(&self, purpose: Purpose, step: Step<'_>) -> Result<Vec<Row>> {
+        let answers = self.transaction(purpose).await?.commit(vec![step]).await?;
+        Ok(answers.into_iter().next().unwrap_or_default())
+    }
+
+    /// Callers get `Unavailable` from here on; what is under way is finished.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+}
+
+/// A transaction. Dropped without [`Self::commit`], it is rolled back.
+pub struct Transaction {
+    connection: Option<Object>,
+    prepared: bool,
+    purpose: Purpose,
+    durability: &'static str,
+    begun: bool,
+}
+
+/// Why a transaction failed, with the code by which a caller may know better.
+pub struct Failure {
+    pub cause: StoreError,
+    pub code: Option<SqlState>,
+}
+
+type Answer<'a> = BoxFuture<'a, std::result::Result<Vec<Row>, tokio_postgres::Error>>;
+
+impl Transaction {
+    /// Rows of each step, in order; the first failure fails all of them.
+    pub async fn run(&mut self, steps: Vec<Step<'_>>) -> Result<Vec<Vec<Row>>> {
+        self.send(steps, false).await.map_err(|failure| failure.cause)
+    }
+
+    /// As [`Self::run`], with the code by which a caller may know better.
+    pub async fn try_run(&mut self, steps: Vec<Step<'_>>) -> std::result::Result<Vec<Vec<Row>>, Failure> {
+        self.send(steps, false).await
+    }
+
+    /// Durable when it returns `Ok`.
+    pub async fn commit(self, steps: Vec<Step<'_>>) -> Result<Vec<Vec<Row>>> {
+        self.try_commit(steps).await.map_err(|failure| failure.cause)
+    }
+
+    pub async fn try_commit(mut self, steps: Vec<Step<'_>>) -> std::result::Result<Vec<Vec<Row>>, Failure> {
+        self.send(steps, true).await
+    }
+
+    /// Several statements of ours without values.
+    pub async fn script(&mut self, text: &str) -> Result<()> {
+        self.run(Vec::new()).await?;
+        let Some(connection) = &self.connection else { return Err(lost()) };
+        Ok(connection.batch_execute(text).await?)
+    }
+
+    async fn send(&mut self, steps: Vec<Step<'_>>, commit: bool) -> std::result::Result<Vec<Vec<Row>>, Failure> {
+        let limit = self.purpose.time_max() + ANSWER_GRACE;
+        let is_list = matches!(self.purpose, Purpose::List(_));
+        match tokio::time::timeout(limit, self.pipeline(&steps, commit)).await {
+            Ok(Ok(answers)) => Ok(answers),
+            Ok(Err(failure)) if is_list && failure.code == Some(SqlState::QUERY_CANCELED) => {
+                Err(Failure { cause: StoreError::TooSlow, ..failure })
+            }
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => {
+                // Nobody knows what the connection is in the middle of: it is not used again.
+                drop(self.connection.take().map(Object::take));
+                let cause = StoreError::Unavailable("the database did not answer in time".to_owned());
+                Err(Failure { cause, code: None })
+            }
+        }
+    }
+
+    async fn pipeline(&mut self, steps: &[Step<'_>], commit: bool) -> std::result::Result<Vec<Vec<Row>>, Failure> {
+        let Some(connection) = &self.connection else { return Err(lost().into()) };
+        // All statements are prepared before any is sent: one that waited for its preparation would
+        // be overtaken by those behind it, the COMMIT among them.
+        let mut prepared = Vec::with_capacity(steps.len());
+        for step in steps {
+            prepared.push(match step {
+                Step::Known(sql, _) if self.prepared => {
+                    Some(connection.prepare_typed_cached(sql.text, sql.types).await?)
+                }
+                _ => None,
+            });
+        }
+        let preamble = (!self.begun).then(|| self.purpose.begin(self.durability));
+        self.begun = true;
+        let mut answers: Vec<Answer<'_>> = Vec::with_capacity(steps.len() + 2);
+        if let Some(preamble) = &preamble {
+            answers.push(Box::pin(async { connection.batch_execute(preamble).await.map(|()| Vec::new()) }));
+        }
+        for (step, statement) in steps.iter().zip(&prepared) {
+            answers.push(match (step, statement) {
+                (Step::Known(_, values), Some(statement)) => Box::pin(connection.query(statement, values)),
+                (Step::Known(sql, values), None) => {
+                    let typed: Vec<_> = values.iter().copied().zip(sql.types.iter().cloned()).collect();
+                    Box::pin(async move { connection.query_typed(sql.text, &typed).await })
+                }
+                (Step::Once(text, values), _) => Box::pin(connection.query_typed(text, values)),
+            });
+        }
+        if commit {
+            answers.push(Box::pin(async { connection.batch_execute("COMMIT").await.map(|()| Vec::new()) }));
+        }
+        // Polled in order, and each is sent when first polled. A COMMIT behind a failed statement
+        // is a ROLLBACK.
+        let answers = join_all(answers).await;
+        self.begun = !commit;
+        let mut rows = answers.into_iter().collect::<std::result::Result<Vec<_>, _>>()?;
+        if preamble.is_some() {
+            rows.remove(0);
+        }
+        rows.truncate(steps.len());
+        Ok(rows)
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if !self.begun || connection.is_closed() {
+            return;
+        }
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => {
+                runtime.spawn(async move {
+                    let rolled_back = tokio::time::timeout(CONNECT_TIMEOUT, connection.batch_execute("ROLLBACK")).await;
+                    if !matches!(rolled_back, Ok(Ok(()))) {
+                        drop(Object::take(connection));
+                    }
+                });
+            }
+            Err(_) => drop(Object::take(connection)),
+        }
+    }
+}
+
+fn lost() -> StoreError {
+    StoreError::Unavailable("the connection was lost".to_owned())
+}
+
+impl From<StoreError> for Failure {
+    fn from(cause: StoreError) -> Self {
+        Self { cause, code: None }
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self { cause: error::from_postgres(&error), code: error.code().cloned() }
+    }
+}

@@ -1,0 +1,11 @@
+//! The contract on this engine, run by a real server, and what only this engine can do wrong.
+
+mod durability;
+mod plans;
+mod server;
+mod start;
+
+mod conformance {
+    crate::conformance::suite!(super::super::server::place);
+    crate::conformance::shared_suite!(super::super::server::place);
+}

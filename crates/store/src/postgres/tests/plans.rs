@@ -1,0 +1,162 @@
+//! What the hot statements touch, by the planner's own word, on tables that are not empty.
+
+use super::server::{Database, Server};
+use crate::conformance::subject::ENDPOINT;
+use crate::postgres::partitions::{day_of, start_of};
+use crate::postgres::query::deliveries::{self, Table, Way};
+use crate::postgres::query::events;
+use crate::postgres::session::{Purpose, Sql, Step};
+use crate::postgres::sql::Conditions;
+use crate::postgres::{PostgresStore, codec::uuid, queue};
+use crate::roles::{DeliveryFilter, EventFilter, Retention};
+use dacapo_model::clock::SystemClock;
+use dacapo_model::{Clock, Id, Shard};
+use std::time::Duration;
+
+/// Ten thousand events of today, each settled, and as many waiting; many endpoints and projects.
+const FILL: &str = "
+    INSERT INTO events SELECT i.id, i.project, 'a', NULL, NULL, NULL, 0, '', '' FROM rows i;
+    INSERT INTO settled SELECT i.id, i.project, i.endpoint, i.id, 0, 3, false, '' FROM rows i;
+    INSERT INTO waiting SELECT i.id, i.n % 256, i.endpoint, i.n % 3, i.n, i.project, i.id, 0, '' FROM rows i;
+    ANALYZE";
+
+struct Filled {
+    database: Database,
+    store: PostgresStore,
+    today: u64,
+}
+
+impl Filled {
+    async fn new() -> Self {
+        let database = Server::shared().database().await;
+        let store = PostgresStore::open(&database.options()).await.expect("opens");
+        let today = day_of(SystemClock.now());
+        let first = &start_of(today).as_uuid().to_string()[..13];
+        let rows = format!(
+            "CREATE TABLE rows AS SELECT n, ('{first}-' || to_char(n / 100 + 1000, 'FM0000') || '-0000-' || \
+             lpad(n::text, 12, '0'))::uuid AS id, md5((n % 50)::text)::uuid AS project, md5((n % 700)::text)::uuid AS endpoint \
+             FROM generate_series(1, 10000) n;{FILL}"
+        );
+        database.sql(&rows).await;
+        Self { database, store, today }
+    }
+
+    /// The plan's text.
+    async fn plan(
+        &self,
+        purpose: Purpose,
+        text: &str,
+        values: Vec<(crate::postgres::session::Value<'_>, tokio_postgres::types::Type)>,
+    ) -> String {
+        let explain = format!("EXPLAIN {text}");
+        let rows = self.store.inner.work.once(purpose, Step::Once(&explain, values)).await.expect("explains");
+        rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
+    }
+
+    async fn plan_of(&self, sql: &Sql, values: Vec<crate::postgres::session::Value<'_>>) -> String {
+        self.plan(Purpose::Work, sql.text, values.into_iter().zip(sql.types.iter().cloned()).collect()).await
+    }
+
+    async fn plan_of_list(&self, select: &str, conditions: &Conditions, column: &str) -> String {
+        let text = format!("{select} WHERE {} ORDER BY {column} DESC LIMIT 21", conditions.sql());
+        self.plan(Purpose::List(Duration::from_secs(5)), &text, conditions.values()).await
+    }
+}
+
+/// A partition without a row is read whole, which is nothing.
+fn uses(plan: &str, index: &str, today: u64) {
+    assert!(
+        plan.contains(index),
+        "{index} is not used:
+{plan}"
+    );
+    for full in [format!("events_d{today}"), format!("settled_d{today}"), "waiting".to_owned()] {
+        assert!(
+            !plan.contains(&format!("Seq Scan on {full}")),
+            "reads a whole table:
+{plan}"
+        );
+    }
+}
+
+/// One of the endpoints, and one of the projects, that have rows.
+const BUSY_ENDPOINT: Id = Id::from_u128(0xe4da_3b7f_bbce_2345_d777_2b06_74a3_18d5);
+const BUSY_PROJECT: Id = BUSY_ENDPOINT;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_queue_is_read_by_lane() {
+    let filled = Filled::new().await;
+    let (shard, endpoint, class, until, limit) =
+        (i16::from(Shard::of(ENDPOINT).number()), uuid(ENDPOINT), 0i16, 9i64, 9i64);
+    let due = filled.plan_of(&queue::DUE, vec![&shard, &endpoint, &class, &until, &limit]).await;
+    uses(&due, "waiting_by_lane", filled.today);
+    assert!(!due.contains("Sort Key: waiting"), "the index gives the order:\n{due}");
+    let next = filled.plan_of(&queue::NEXT_DUE, vec![&shard, &endpoint, &class, &until]).await;
+    uses(&next, "waiting_by_lane", filled.today);
+    let few = vec![1i16, 2, 3];
+    let backlog = filled.plan_of(&queue::BACKLOG, vec![&few]).await;
+    uses(&backlog, "waiting_by_lane", filled.today);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_leads_to_one_partition() {
+    let filled = Filled::new().await;
+    let (id, project) = (uuid(start_of(filled.today)), uuid(BUSY_PROJECT));
+    let plan = filled.plan_of(&events::ONE, vec![&id, &project]).await;
+    uses(&plan, &format!("Index Scan using events_d{}", filled.today), filled.today);
+    assert_eq!(
+        plan.matches("Index").count(),
+        plan.matches(&format!("events_d{}", filled.today)).count().min(plan.matches("Index").count())
+    );
+    assert!(!plan.contains("_rest"), "other partitions are left alone:\n{plan}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_walk_an_index_within_their_window() {
+    let filled = Filled::new().await;
+    let day = start_of(filled.today).as_u128()..=start_of(filled.today + 1).as_u128() - 1;
+    let conditions = events::conditions(BUSY_PROJECT, &EventFilter::default(), &day);
+    let plan = filled.plan_of_list(&events::select(), &conditions, "e.id").await;
+    uses(&plan, &format!("events_d{}", filled.today), filled.today);
+    assert!(plan.contains("project") && !plan.contains("_rest") && !plan.contains("Sort"), "{plan}");
+    let filter = DeliveryFilter { endpoints: vec![BUSY_ENDPOINT], ..Default::default() };
+    for (table, index) in [(Table::Settled, "endpoint_id_idx"), (Table::Waiting, "waiting_by")] {
+        let conditions = deliveries::conditions(BUSY_PROJECT, &filter, table, &Way::Listed, &day);
+        let plan = filled.plan_of_list(&table.select(), &conditions, "d.id").await;
+        uses(&plan, index, filled.today);
+        assert!(!plan.contains("settled_rest"), "{plan}");
+    }
+    let replays =
+        deliveries::conditions(BUSY_PROJECT, &filter, Table::Settled, &Way::ReplaysOf(Id::from_u128(1)), &day);
+    let plan = filled.plan_of_list(&Table::Settled.select(), &replays, "d.id").await;
+    uses(&plan, "event_idx", filled.today);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_that_is_over_is_dropped_whole() {
+    let filled = Filled::new().await;
+    let days = [filled.today - 20, filled.today - 10];
+    for day in days {
+        for table in crate::postgres::partitions::TABLES {
+            let (from, to) = (start_of(day).as_uuid(), start_of(day + 1).as_uuid());
+            filled
+                .database
+                .sql(&format!(
+                    "CREATE TABLE {table}_d{day} PARTITION OF {table} FOR VALUES FROM ('{from}') TO ('{to}')"
+                ))
+                .await;
+        }
+        let id = Id::from_u128(start_of(day).as_u128() + 5).as_uuid();
+        filled.database.sql(&format!("INSERT INTO events VALUES ('{id}', '{id}', 'a', NULL, 'k', NULL, 0, '', ''); INSERT INTO idempotency VALUES ('{id}', 'k', '{id}'); INSERT INTO settled VALUES ('{id}', '{id}', '{id}', '{id}', 0, 3, false, '')")).await;
+    }
+    filled.database.sql("TRUNCATE waiting").await;
+    let cutoff = start_of(filled.today - 5).time();
+    for _ in 0..2 {
+        assert!(filled.store.drop_before(cutoff, 10).await.expect("drops").events > 0);
+    }
+    assert_eq!(filled.store.drop_before(cutoff, 10).await.expect("looks").events, 0);
+    for day in days {
+        filled.database.sql(&format!("DO $$ BEGIN ASSERT to_regclass('events_d{day}') IS NULL AND to_regclass('settled_d{day}') IS NULL; END $$")).await;
+    }
+    filled.database.sql("DO $$ BEGIN ASSERT (SELECT count(*) FROM events) = 10000 AND (SELECT count(*) FROM idempotency) = 0; END $$").await;
+}
