@@ -10,7 +10,7 @@
 //!   another fails alone.
 
 use crate::accept::{Accepted, RETRY_AFTER, Refusal};
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Placing};
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
 use crate::route;
@@ -79,8 +79,8 @@ pub struct Committer {
 /// A batch on its way to disk.
 struct Batch {
     events: Vec<Arc<Event>>,
-    /// Per event, the targets that memory had no room for.
-    parked: Vec<Vec<u32>>,
+    /// Per event, the targets that are not sent from memory.
+    placings: Vec<Placing>,
     answers: Vec<Answer>,
     started: Timestamp,
 }
@@ -155,14 +155,13 @@ impl Committer {
             Arc::new(event)
         };
         let events: Vec<Arc<Event>> = events.into_iter().map(identify).collect();
-        let new_events = self.dispatcher.place(&events);
-        let parked = new_events.iter().map(|item| item.parked.clone()).collect();
-        (Batch { events, parked, answers, started }, new_events)
+        let (new_events, placings) = self.dispatcher.place(&events);
+        (Batch { events, placings, answers, started }, new_events)
     }
 
     /// With new ids too: another number of targets takes another number of ids.
     fn route_again(&self, batch: Batch, snapshot: &Snapshot) -> (Batch, Vec<NewEvent>) {
-        self.dispatcher.take_back(&batch.events, &batch.parked);
+        self.dispatcher.take_back(&batch.events, &batch.placings);
         let reroute = |event: Arc<Event>| {
             let mut event = Arc::unwrap_or_clone(event);
             if let Some(view) = snapshot.project(event.project_id) {
@@ -186,7 +185,7 @@ impl Committer {
 
     fn committed(&self, batch: Batch, committed: &[Committed]) {
         let stored = |index: usize| committed.get(index) == Some(&Committed::Stored);
-        self.dispatcher.offer(&batch.events, &batch.parked, stored);
+        self.dispatcher.offer(&batch.events, &batch.placings, stored);
         for ((event, outcome), answer) in batch.events.into_iter().zip(committed).zip(batch.answers) {
             let accepted = match outcome {
                 Committed::Stored => Ok(Accepted { event, duplicate_of: None }),
@@ -205,7 +204,7 @@ impl Committer {
     }
 
     fn failed(&self, batch: Batch, cause: &StoreError) {
-        self.dispatcher.take_back(&batch.events, &batch.parked);
+        self.dispatcher.take_back(&batch.events, &batch.placings);
         let reason = cause.to_string();
         if cause.is_unavailable() {
             self.readiness.set(Health::Unready { reason: reason.clone() });

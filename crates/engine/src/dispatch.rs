@@ -5,7 +5,8 @@
 //! - Out: one delivery at a time to a courier ([`Dispatcher::take`]), while there is room.
 //! - Promise: round robin across projects, then across a project's lanes; within a lane the classes
 //!   live, retry, replay by weight; a lane's concurrency, rate limit and back-off hold; memory is
-//!   bounded by lane windows, the rest waits in the store.
+//!   bounded by lane windows, the rest waits in the store. Only lanes of shards this node owns send
+//!   ([`ownership`]).
 //! - Failure: none of its own. What it forgets in a crash the store still has.
 //!
 //! All state is behind one lock that is held for fractions of a microsecond per delivery, never
@@ -13,18 +14,20 @@
 
 mod fair;
 mod lane;
+mod ownership;
 mod pacer;
 mod refill;
 #[cfg(test)]
 mod simulation;
 
+pub use ownership::Follower;
 pub use refill::Refiller;
 
 use crate::settings::Settings;
 use bytes::Bytes;
-use dacapo_model::{Class, Clock, Delivery, Event, Id, Timestamp};
+use dacapo_model::{Class, Clock, Delivery, Event, Id, Shard, Timestamp};
 use dacapo_store::LiveCatalog;
-use dacapo_store::roles::{Backlog, NewEvent, Report, Waiting};
+use dacapo_store::roles::{Backlog, Holding, NewEvent, Report, Waiting};
 use fair::Fair;
 use lane::Lane;
 use std::collections::{BTreeSet, HashMap};
@@ -56,8 +59,20 @@ pub struct Dispatcher {
     work: Notify,
 }
 
+/// Where the deliveries of an event go that its caller does not send at once.
+#[derive(Clone, Debug, Default)]
+pub struct Placing {
+    /// Indices of targets that memory had no room for.
+    pub parked: Vec<u32>,
+    /// Of targets whose shard was another node's.
+    pub elsewhere: Vec<u32>,
+}
+
 struct State {
     lanes: HashMap<Id, Lane>,
+    holding: Arc<Holding>,
+    /// When shards became this node's; empty where they all are for good.
+    gained: HashMap<Shard, Timestamp>,
     fair: Fair,
     timers: BTreeSet<(Timestamp, Id)>,
     in_exchange: usize,
@@ -76,6 +91,8 @@ impl Dispatcher {
         let (refills, requests) = mpsc::channel(refill::REQUESTS_QUEUED_MAX);
         let state = State {
             lanes: HashMap::new(),
+            holding: Arc::new(Holding::everything()),
+            gained: HashMap::new(),
             fair: Fair::default(),
             timers: BTreeSet::new(),
             in_exchange: 0,
@@ -94,10 +111,13 @@ impl Dispatcher {
         (Arc::new(dispatcher), requests)
     }
 
-    /// At start: what waits in the store.
+    /// At start, and when shards came to this node: what waits in the store.
     pub fn take_up(&self, backlog: &[Backlog]) {
         let mut state = self.lock();
         for waiting in backlog {
+            if !state.dispatches(waiting.endpoint_id) {
+                continue;
+            }
             let lane = state.lane(waiting.project_id, waiting.endpoint_id);
             lane.stored_until(waiting.class, waiting.next_due);
             state.set_timer(waiting.next_due, waiting.endpoint_id);
@@ -106,24 +126,26 @@ impl Dispatcher {
         self.timer_set.notify_one();
     }
 
-    /// Before a commit: says for each delivery whether memory has room for it; the others are
-    /// marked to wait in the store. Every `place` is followed by `offer` or `take_back`.
-    pub fn place(&self, events: &[Arc<Event>]) -> Vec<NewEvent> {
+    /// Before a commit: says for each delivery whether memory has room for it and it is this node's;
+    /// the others are marked to wait in the store. Every `place` is followed by `offer` or `take_back`.
+    pub fn place(&self, events: &[Arc<Event>]) -> (Vec<NewEvent>, Vec<Placing>) {
         let mut state = self.lock();
-        events
-            .iter()
-            .map(|event| NewEvent { event: Arc::clone(event), parked: state.place(event, &self.settings) })
-            .collect()
+        let place = |event: &Arc<Event>| {
+            let placing = state.place(event, &self.settings);
+            let parked = placing.parked.iter().chain(&placing.elsewhere).copied().collect();
+            (NewEvent { event: Arc::clone(event), parked }, placing)
+        };
+        events.iter().map(place).unzip()
     }
 
     /// After a commit: takes over what was placed; `stored` tells which events were.
-    pub fn offer(&self, events: &[Arc<Event>], parked: &[Vec<u32>], stored: impl Fn(usize) -> bool) {
+    pub fn offer(&self, events: &[Arc<Event>], placings: &[Placing], stored: impl Fn(usize) -> bool) {
         let mut state = self.lock();
-        for (index, (event, parked)) in events.iter().zip(parked).enumerate() {
+        for (index, (event, placing)) in events.iter().zip(placings).enumerate() {
             if stored(index) {
-                state.offer(event, parked);
+                state.offer(event, placing);
             } else {
-                state.take_back(event, parked);
+                state.take_back(event, placing);
             }
         }
         self.refill_hungry(
@@ -138,10 +160,10 @@ impl Dispatcher {
     }
 
     /// After a failed commit.
-    pub fn take_back(&self, events: &[Arc<Event>], parked: &[Vec<u32>]) {
+    pub fn take_back(&self, events: &[Arc<Event>], placings: &[Placing]) {
         let mut state = self.lock();
-        for (event, parked) in events.iter().zip(parked) {
-            state.take_back(event, parked);
+        for (event, placing) in events.iter().zip(placings) {
+            state.take_back(event, placing);
         }
     }
 
@@ -154,6 +176,9 @@ impl Dispatcher {
             return None;
         }
         while let Some(endpoint) = state.fair.pop() {
+            if !state.may_send(endpoint, now) {
+                continue;
+            }
             let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };
             lane.listed = false;
             let limit = snapshot.endpoint(lane.project_id, endpoint).and_then(|endpoint| lane::limit_of(endpoint));
@@ -193,8 +218,8 @@ impl Dispatcher {
         let mut earlier = false;
         for report in reports {
             let delivery = &report.delivery;
-            let retry = (!delivery.status.is_settled()).then_some((delivery.class(), delivery.due_at));
-            earlier |= state.recorded(delivery, retry);
+            let waits_here = !delivery.status.is_settled() && state.dispatches(delivery.endpoint_id);
+            earlier |= state.recorded(delivery, waits_here.then_some((delivery.class(), delivery.due_at)));
         }
         drop(state);
         if earlier {
@@ -202,10 +227,28 @@ impl Dispatcher {
         }
     }
 
+    /// Reports were refused because their shards went to another node, which sends those deliveries
+    /// again; or this one, if it has them back.
+    pub fn fenced(&self, reports: &[Report]) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        for Report { delivery, .. } in reports {
+            let is_back = state.dispatches(delivery.endpoint_id);
+            for class in Class::ALL {
+                state.recorded(delivery, is_back.then_some((class, now)));
+            }
+        }
+        drop(state);
+        self.timer_set.notify_one();
+    }
+
     /// Deliveries were put into the store's queue from outside (a replay, a resend).
     pub fn stored(&self, deliveries: &[Delivery]) {
         let mut state = self.lock();
         for delivery in deliveries.iter().filter(|delivery| !delivery.status.is_settled()) {
+            if !state.dispatches(delivery.endpoint_id) {
+                continue;
+            }
             let lane = state.lane(delivery.project_id, delivery.endpoint_id);
             lane.stored_until(delivery.class(), delivery.due_at);
             state.set_timer(delivery.due_at, delivery.endpoint_id);
@@ -231,6 +274,9 @@ impl Dispatcher {
     fn refill_hungry(&self, state: &mut State, endpoints: impl Iterator<Item = Id>) {
         let now = self.clock.now();
         for endpoint in endpoints {
+            if !state.dispatches(endpoint) {
+                continue;
+            }
             let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };
             for class in Class::ALL {
                 let Some(limit) = lane.hunger(class, now, &self.settings) else { continue };
@@ -263,49 +309,68 @@ const WORK_OVERHEAD_BYTES: usize = 512;
 
 impl State {
     fn lane(&mut self, project: Id, endpoint: Id) -> &mut Lane {
-        self.lanes.entry(endpoint).or_insert_with(|| Lane::new(project))
+        let starts_spent = || ownership::is_recent_gain(&self.gained, endpoint);
+        self.lanes.entry(endpoint).or_insert_with(|| Lane::new(project, starts_spent()))
     }
 
-    fn place(&mut self, event: &Event, settings: &Settings) -> Vec<u32> {
-        let mut parked = Vec::new();
+    fn place(&mut self, event: &Event, settings: &Settings) -> Placing {
+        let mut placing = Placing::default();
         for (index, target) in (0u32..).zip(&event.targets) {
             if target.discarded.is_some() {
+                continue;
+            }
+            if !self.dispatches(target.endpoint_id) {
+                placing.elsewhere.push(index);
                 continue;
             }
             let full = self.window_bytes >= settings.window_bytes_max;
             if self.lane(event.project_id, target.endpoint_id).place(full, settings) {
                 self.window_bytes += size(&event.data);
             } else {
-                parked.push(index);
+                placing.parked.push(index);
             }
         }
-        parked
+        placing
     }
 
-    fn offer(&mut self, event: &Arc<Event>, parked: &[u32]) {
+    fn offer(&mut self, event: &Arc<Event>, placing: &Placing) {
         let now = event.created_at;
         for (index, target) in (0u32..).zip(&event.targets) {
             if target.discarded.is_some() {
                 continue;
             }
-            let Some(delivery) = event.delivery(index) else { continue };
-            let Some(lane) = self.lanes.get_mut(&target.endpoint_id) else { continue };
-            if parked.contains(&index) {
-                lane.parked(now);
+            let is_ours = self.dispatches(target.endpoint_id);
+            if placing.elsewhere.contains(&index) {
+                // The shard came to this node meanwhile, and what it read of it may be older.
+                if is_ours {
+                    self.lane(event.project_id, target.endpoint_id).stored_until(Class::Live, now);
+                }
                 continue;
             }
-            lane.offer(Work { delivery, event: Arc::clone(event) });
-            self.list_offered(target.endpoint_id);
+            let Some(delivery) = event.delivery(index) else { continue };
+            let Some(lane) = self.lanes.get_mut(&target.endpoint_id) else { continue };
+            if placing.parked.contains(&index) {
+                lane.unpark();
+                if is_ours {
+                    lane.stored_until(Class::Live, now);
+                }
+            } else if is_ours {
+                lane.offer(Work { delivery, event: Arc::clone(event) });
+                self.list_offered(target.endpoint_id);
+            } else {
+                lane.unplace();
+                self.window_bytes -= size(&event.data);
+            }
         }
     }
 
-    fn take_back(&mut self, event: &Event, parked: &[u32]) {
+    fn take_back(&mut self, event: &Event, placing: &Placing) {
         for (index, target) in (0u32..).zip(&event.targets) {
-            if target.discarded.is_some() {
+            if target.discarded.is_some() || placing.elsewhere.contains(&index) {
                 continue;
             }
             let Some(lane) = self.lanes.get_mut(&target.endpoint_id) else { continue };
-            if parked.contains(&index) {
+            if placing.parked.contains(&index) {
                 lane.unpark();
             } else {
                 lane.unplace();
@@ -320,7 +385,7 @@ impl State {
         let Some(lane) = self.lanes.get_mut(&endpoint) else {
             return false;
         };
-        lane.recorded(delivery.id.order(), retry);
+        lane.recorded(delivery.id, retry);
         let Some((_, due_at)) = retry else {
             if self.lanes.len() > LANES_IDLE_MAX && self.lanes.get(&endpoint).is_some_and(Lane::is_idle) {
                 self.lanes.remove(&endpoint);

@@ -3,7 +3,7 @@
 use crate::accept::{Accepted, Acceptor, Refusal, Submission};
 use crate::commit::Committer;
 use crate::deliver::Courier;
-use crate::dispatch::{Dispatcher, Refiller};
+use crate::dispatch::{Dispatcher, Follower, Refiller};
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
 use crate::record::{REPORTS_QUEUED_MAX, Recorder};
@@ -48,6 +48,8 @@ struct Inner {
     stop_committing: CancellationToken,
     /// Ends refills, timers, upkeep and the staffing of couriers.
     stop_dispatching: CancellationToken,
+    /// Ends the following of the lease: after the last exchange, so that shards go as they get quiet.
+    stop_following: CancellationToken,
     tasks: Mutex<Option<Tasks>>,
 }
 
@@ -69,6 +71,8 @@ impl Engine {
         let readiness = Arc::new(Readiness::default());
         let (stop_committing, stop_dispatching) = (CancellationToken::new(), CancellationToken::new());
         let (dispatcher, refills) = Dispatcher::new(Arc::clone(&catalog), Arc::clone(&clock), settings.clone());
+        let follower = Follower { store: Arc::clone(&store), dispatcher: Arc::clone(&dispatcher) };
+        follower.adopt();
         dispatcher.take_up(&store.backlog().await?);
 
         let (reports, reported) = mpsc::channel(REPORTS_QUEUED_MAX);
@@ -115,6 +119,8 @@ impl Engine {
             metrics: Arc::clone(&metrics),
         }
         .start(&stop_dispatching);
+        let stop_following = CancellationToken::new();
+        tokio::spawn(follower.follow(stop_following.clone()));
         metrics.ready.set(1);
 
         let acceptor = Acceptor {
@@ -134,6 +140,7 @@ impl Engine {
             store,
             stop_committing,
             stop_dispatching,
+            stop_following,
             tasks,
         })))
     }
@@ -171,6 +178,10 @@ impl Engine {
         let _ = tasks.committer.await;
         inner.dispatcher.stop();
         inner.stop_dispatching.cancel();
+        // Other nodes take what is quiet while the last exchanges go on.
+        if let Err(cause) = inner.store.retire().await {
+            tracing::warn!(%cause, "other nodes could not be told that this one leaves");
+        }
         if tokio::time::timeout(within, self.exchanges_end()).await.is_err() {
             tracing::warn!(
                 exchanges = inner.dispatcher.in_exchange(),
@@ -181,6 +192,7 @@ impl Engine {
         if tokio::time::timeout(within, tasks.recorder).await.is_err() {
             tracing::warn!("gave up waiting for the last records");
         }
+        inner.stop_following.cancel();
         if let Err(cause) = inner.store.release().await {
             tracing::warn!(%cause, "the store did not close cleanly");
         }

@@ -47,6 +47,8 @@ pub struct Metrics {
     pub retried: Counter,
     /// Deliveries that ended without success.
     pub given_up: Counter,
+    /// Reports refused because another node owns their shards by now.
+    pub fenced: Counter,
     pub commit_batch_size: Histogram,
     pub commit_seconds: Histogram,
     pub record_batch_size: Histogram,
@@ -71,6 +73,7 @@ impl Default for Metrics {
             failed: Counter::default(),
             retried: Counter::default(),
             given_up: Counter::default(),
+            fenced: Counter::default(),
             commit_batch_size: sizes(),
             commit_seconds: seconds(),
             record_batch_size: sizes(),
@@ -92,6 +95,11 @@ impl Metrics {
         registry.register("events_accepted", "Events that passed all checks", self.accepted.clone());
         registry.register("events_committed", "Events on disk", self.committed.clone());
         registry.register("deliveries_delivered", "Deliveries that succeeded", self.delivered.clone());
+        registry.register(
+            "reports_fenced",
+            "Reports that came after their shard went to another node",
+            self.fenced.clone(),
+        );
         registry.register("attempts_failed", "Attempts without success", self.failed.clone());
         registry.register("deliveries_retried", "Attempts that will be followed by another", self.retried.clone());
         registry.register("deliveries_given_up", "Deliveries that ended without success", self.given_up.clone());

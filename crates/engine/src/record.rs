@@ -12,6 +12,7 @@ use crate::dispatch::Dispatcher;
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
 use crate::warden::Warden;
+use dacapo_model::Shard;
 use dacapo_store::StoreError;
 use dacapo_store::roles::{Record, Report};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -80,19 +81,25 @@ impl Recorder {
                     self.readiness.set(Health::Unready { reason: cause.to_string() });
                     tokio::time::sleep(TRY_AGAIN_AFTER).await;
                 }
-                // What is refused is the new owner's now; the rest is recorded.
                 Err(StoreError::Fenced { shards }) => {
-                    tracing::warn!(
-                        shards = shards.len(),
-                        "late reports were refused: another node owns their endpoints"
-                    );
-                    break;
+                    return self.partly_recorded(&batch, &shards);
                 }
                 Err(cause) => break self.record_one_by_one(&batch, &cause).await,
             }
         }
         self.dispatcher.recorded(&batch);
         batch.iter().for_each(|report| self.warden.look_at(report));
+    }
+
+    /// What is refused is the new owner's to send again; the rest of the batch is recorded.
+    fn partly_recorded(&self, batch: &[Report], lost: &[Shard]) {
+        let is_lost = |report: &Report| lost.contains(&Shard::of(report.delivery.endpoint_id));
+        let (lost, kept): (Vec<Report>, Vec<Report>) = batch.iter().cloned().partition(is_lost);
+        tracing::warn!(reports = lost.len(), "late reports were refused: another node owns their endpoints");
+        self.metrics.fenced.inc_by(lost.len() as u64);
+        self.dispatcher.fenced(&lost);
+        self.dispatcher.recorded(&kept);
+        kept.iter().for_each(|report| self.warden.look_at(report));
     }
 
     /// Something in the batch is refused for good: the rest must not suffer for it.

@@ -65,6 +65,14 @@ impl Gcra {
         Err(Timestamp::from_micros(i64::try_from(earliest_us).unwrap_or(i64::MAX)))
     }
 
+    /// As if all had been taken just now: the next may be taken one interval later.
+    pub fn use_up(&mut self, limit: Limit, now: Timestamp) {
+        if limit.count > 0 {
+            *self =
+                Self { whole_ns: i128::from(now.micros()) * NS_PER_US + limit.per_ns(), part: 0, parts: limit.count };
+        }
+    }
+
     /// Brings the state in line with the limit (fractions of `count`) and the time (`floor`: an
     /// allowance does not grow beyond whole; `ceiling`: nor is more than all of it used, which only
     /// another limit or a clock that jumped back can have caused).
@@ -105,6 +113,15 @@ mod tests {
 
     fn at(micros: i64) -> Timestamp {
         Timestamp::from_micros(START + micros)
+    }
+
+    #[test]
+    fn used_up_it_goes_on_at_the_rate() {
+        let (limit, mut gcra) = (per_second(50), Gcra::default());
+        gcra.use_up(limit, at(0));
+        assert_eq!(gcra.take(limit, at(0)), Err(at(20_000)));
+        assert_eq!(gcra.take(limit, at(20_000)), Ok(()));
+        assert_eq!(gcra.take(limit, at(20_000)), Err(at(40_000)));
     }
 
     fn per_second(count: u64) -> Limit {

@@ -28,9 +28,11 @@ pub struct Lane {
     /// Of the smooth weighted round robin between classes.
     credit: [i32; 3],
     in_exchange: usize,
-    /// Orders of all deliveries in memory: ready, in exchange, or not yet recorded.
-    held: HashSet<u64>,
+    /// All deliveries in memory: ready, in exchange, or not yet recorded.
+    held: HashSet<Id>,
     limiter: Gcra,
+    /// Another node may have used up the allowance a moment ago: this one starts with none.
+    starts_spent: bool,
     /// Nothing is sent before this moment: rate limit or pause.
     pub resume_at: Option<Timestamp>,
     successes: usize,
@@ -55,7 +57,9 @@ struct ClassQueue {
 #[derive(Default)]
 struct Refill {
     /// Let go since it began: its snapshot may still show them.
-    let_go: HashSet<u64>,
+    let_go: HashSet<Id>,
+    /// Was asked for under an older lease: its rows mean nothing.
+    void: bool,
     /// Something was put into the store since it began, due at this moment: it may have missed it.
     stored_since: Option<Timestamp>,
 }
@@ -68,9 +72,10 @@ pub fn limit_of(endpoint: &Endpoint) -> Option<Limit> {
 }
 
 impl Lane {
-    pub fn new(project_id: Id) -> Self {
+    pub fn new(project_id: Id, starts_spent: bool) -> Self {
         Self {
             project_id,
+            starts_spent,
             queues: Default::default(),
             credit: [0; 3],
             in_exchange: 0,
@@ -105,19 +110,14 @@ impl Lane {
         self.queue(Class::Live).reserved -= 1;
     }
 
+    /// A parked delivery was committed, or will not be.
     pub fn unpark(&mut self) {
         self.queue(Class::Live).parking -= 1;
     }
 
-    /// A parked delivery was committed.
-    pub fn parked(&mut self, due_at: Timestamp) {
-        self.queue(Class::Live).parking -= 1;
-        self.stored_until(Class::Live, due_at);
-    }
-
     /// A placed delivery was committed.
     pub fn offer(&mut self, work: Work) {
-        self.held.insert(work.delivery.id.order());
+        self.held.insert(work.delivery.id);
         let queue = self.queue(Class::Live);
         queue.reserved -= 1;
         queue.ready.push_back(work);
@@ -163,14 +163,18 @@ impl Lane {
         let refill = self.queue(class).refill.take().unwrap_or_default();
         let mut sizes = Vec::new();
         for work in rows {
-            let order = work.delivery.id.order();
-            if refill.let_go.contains(&order) || !self.held.insert(order) {
+            let id = work.delivery.id;
+            if refill.void || refill.let_go.contains(&id) || !self.held.insert(id) {
                 continue;
             }
             sizes.push(super::size(&work.event.data));
             self.queue(class).ready.push_back(work);
         }
-        let rest = if complete { next_due } else { Some(now) };
+        let rest = match refill.void {
+            true => None,
+            false if complete => next_due,
+            false => Some(now),
+        };
         self.queue(class).stored_due = rest.into_iter().chain(refill.stored_since).min();
         sizes
     }
@@ -198,6 +202,9 @@ impl Lane {
             return None;
         }
         self.resume_at = None;
+        if let Some(limit) = limit.filter(|_| std::mem::take(&mut self.starts_spent)) {
+            self.limiter.use_up(limit, now);
+        }
         if let Some(limit) = limit
             && let Err(at) = self.limiter.take(limit, now)
         {
@@ -249,16 +256,38 @@ impl Lane {
     }
 
     /// A held delivery is in the store as it is now; it waits there when it is to be tried again.
-    pub fn recorded(&mut self, order: u64, retry: Option<(Class, Timestamp)>) {
-        self.held.remove(&order);
+    pub fn recorded(&mut self, delivery: Id, retry: Option<(Class, Timestamp)>) {
+        self.held.remove(&delivery);
         for queue in &mut self.queues {
             if let Some(refill) = &mut queue.refill {
-                refill.let_go.insert(order);
+                refill.let_go.insert(delivery);
             }
         }
         if let Some((class, due_at)) = retry {
             self.stored_until(class, due_at);
         }
+    }
+
+    /// The lane is another node's now: forgets what is ready and what waits in the store, and gives
+    /// the bytes that frees. What is in exchange stays held until it is recorded.
+    pub fn abandon(&mut self) -> usize {
+        let mut bytes = 0;
+        for queue in &mut self.queues {
+            for work in queue.ready.drain(..) {
+                bytes += super::size(&work.event.data);
+                self.held.remove(&work.delivery.id);
+            }
+            queue.stored_due = None;
+            if let Some(refill) = &mut queue.refill {
+                (refill.void, refill.stored_since) = (true, None);
+            }
+        }
+        bytes
+    }
+
+    /// Nothing is in exchange, unrecorded or being committed.
+    pub fn is_quiet(&self) -> bool {
+        self.held.is_empty() && self.in_exchange == 0 && self.queues.iter().all(|queue| queue.reserved == 0)
     }
 
     /// Nothing in memory, nothing known in the store, nothing under way.

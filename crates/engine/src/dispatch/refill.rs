@@ -2,8 +2,8 @@
 
 use super::{Dispatcher, Work};
 use dacapo_model::{Class, Clock, Id, Timestamp};
-use dacapo_store::Result;
 use dacapo_store::roles::Queue;
+use dacapo_store::{Result, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
@@ -51,6 +51,8 @@ impl Refiller {
         let now = self.clock.now();
         match self.read(request, now).await {
             Ok((rows, next_due)) => self.dispatcher.refilled(request, rows, next_due, now),
+            // Another node reads it.
+            Err(StoreError::Fenced { .. }) => self.dispatcher.refill_failed(request, now),
             Err(cause) => {
                 tracing::warn!(%cause, endpoint = %request.endpoint_id, "waiting deliveries could not be read; trying again");
                 self.dispatcher.refill_failed(request, now);
@@ -91,7 +93,12 @@ impl Dispatcher {
 
     pub(super) fn refill_failed(&self, request: Request, now: Timestamp) {
         let mut state = self.lock();
-        state.lane(request.project_id, request.endpoint_id).refill_failed(request.class);
+        let is_ours = state.dispatches(request.endpoint_id);
+        let lane = state.lane(request.project_id, request.endpoint_id);
+        lane.refill_failed(request.class);
+        if !is_ours {
+            return;
+        }
         state.set_timer(now.plus(RETRY_AFTER), request.endpoint_id);
         drop(state);
         self.timer_set.notify_one();

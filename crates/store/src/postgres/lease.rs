@@ -22,7 +22,7 @@ use crate::{Result, StoreError};
 use async_trait::async_trait;
 use dacapo_model::{Id, Shard};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -53,6 +53,7 @@ static LET_GO: Sql = Sql {
 };
 /// The row goes with the last of its shards, in one transaction: a node without a row owns nothing.
 static LEAVE: Sql = Sql { text: "DELETE FROM nodes WHERE id = $1", types: &[Type::UUID] };
+static RETIRE: Sql = Sql { text: "UPDATE nodes SET retiring = true WHERE id = $1", types: &[Type::UUID] };
 static TELL: Sql = Sql { text: "SELECT pg_notify('dacapo_shards', '')", types: &[] };
 
 /// This node's part in the lease.
@@ -69,6 +70,8 @@ pub struct Tenure {
     /// Held for reading by each commit: it decides who is to be told by who owns what, and a shard
     /// that leaves waits until commits that counted on it are through.
     pub commits: tokio::sync::RwLock<()>,
+    /// Takes nothing more, and leaves all it has.
+    retiring: AtomicBool,
     /// Asks for a round before its time.
     pub hurry: Notify,
 }
@@ -100,6 +103,7 @@ impl Tenure {
             holding: watch::channel(Arc::new(nothing)).0,
             changing: tokio::sync::Mutex::new(Joined::NotYet),
             commits: tokio::sync::RwLock::default(),
+            retiring: AtomicBool::new(false),
             hurry: Notify::new(),
         }
     }
@@ -147,6 +151,14 @@ impl Tenure {
             }
             changed
         });
+    }
+
+    /// The others count this node out from here on, and so does it: it leaves what has an heir.
+    async fn retire(&self, sessions: &Sessions) -> Result<()> {
+        self.retiring.store(true, Ordering::Release);
+        let node = uuid(self.node);
+        sessions.once(Purpose::Work, Step::Known(&RETIRE, vec![&node])).await?;
+        self.round(sessions).await.map(drop)
     }
 
     /// Frees some or all of what is owned. Local first: from here on nothing counts on it.
@@ -250,6 +262,11 @@ impl Lease for PostgresStore {
     async fn let_go(&self, shards: &[Shard]) -> Result<()> {
         let _changing = self.inner.lease.changing.lock().await;
         self.inner.lease.give_up(&self.inner.upkeep, Some(shards)).await
+    }
+
+    async fn retire(&self) -> Result<()> {
+        let _changing = self.inner.lease.changing.lock().await;
+        self.inner.lease.retire(&self.inner.upkeep).await
     }
 
     async fn release(&self) -> Result<()> {

@@ -98,7 +98,9 @@ CREATE TABLE nodes (
   fence      integer GENERATED ALWAYS AS IDENTITY,
   label      text NOT NULL,
   started_at timestamptz NOT NULL DEFAULT now(),
-  heartbeat  timestamptz NOT NULL DEFAULT now()
+  heartbeat  timestamptz NOT NULL DEFAULT now(),
+  -- About to end: its shards have other heirs.
+  retiring   boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 50);
 
 CREATE TABLE shards (

@@ -89,7 +89,11 @@ impl Deadline {
 
     /// The time that is left.
     pub fn left(&self) -> Duration {
-        let until = Duration::from_micros(self.until_us.load(Ordering::Acquire));
+        let until = self.until_us.load(Ordering::Acquire);
+        if until == u64::MAX {
+            return Duration::MAX;
+        }
+        let until = Duration::from_micros(until);
         until.saturating_sub(Instant::now().saturating_duration_since(self.base))
     }
 }
@@ -107,6 +111,12 @@ pub trait Lease: Send + Sync + 'static {
 
     /// Gives shards up that nothing is sent or recorded for any more. Those not held are left out.
     async fn let_go(&self, shards: &[Shard]) -> Result<()>;
+
+    /// This process is about to end: all it holds becomes `leaving`, as far as another node is there to
+    /// have it, and it takes nothing more.
+    async fn retire(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Flushes, closes and gives up ownership at once. Verbs answer `Unavailable` from here on.
     async fn release(&self) -> Result<()>;

@@ -10,12 +10,14 @@ pub const LEAVING_MAX: usize = 32;
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     pub me: Id,
-    /// Nodes with a heartbeat in time, `me` among them.
+    /// Nodes with a heartbeat in time, `me` among them unless it is about to end.
     pub living: &'a BTreeSet<Id>,
     /// `None`: nobody's.
     pub owners: &'a BTreeMap<Shard, Option<Id>>,
     /// What `me` is leaving already.
     pub leaving: &'a BTreeMap<Shard, Id>,
+    /// How many it may be leaving at a time: [`LEAVING_MAX`], or all when it is about to end.
+    pub leaving_max: usize,
 }
 
 /// What it does about it.
@@ -23,7 +25,7 @@ pub struct View<'a> {
 pub struct Plan {
     /// Nobody's, or a dead node's: not bounded, they wait for an owner.
     pub take: BTreeSet<Shard>,
-    /// Own ones, with the node that is to have each. Bounded by [`LEAVING_MAX`], those under way first.
+    /// Own ones, with the node that is to have each. Bounded by [`View::leaving_max`], those under way first.
     pub leave: BTreeMap<Shard, Id>,
 }
 
@@ -45,7 +47,7 @@ pub fn plan(view: View<'_>) -> Plan {
             _ => {}
         }
     }
-    let room = LEAVING_MAX.saturating_sub(plan.leave.len());
+    let room = view.leaving_max.saturating_sub(plan.leave.len());
     plan.leave.extend(more.into_iter().take(room));
     plan
 }
@@ -94,9 +96,11 @@ mod tests {
     fn what_is_left_at_a_time_is_bounded_and_goes_on() {
         let (me, living) = (Id::from_u128(1), nodes(2));
         let owners: BTreeMap<_, _> = Shard::all().map(|shard| (shard, Some(me))).collect();
-        let first = plan(View { me, living: &living, owners: &owners, leaving: &BTreeMap::new() });
+        let first =
+            plan(View { me, living: &living, owners: &owners, leaving: &BTreeMap::new(), leaving_max: LEAVING_MAX });
         assert_eq!((first.leave.len(), first.take.len()), (LEAVING_MAX, 0));
-        let again = plan(View { me, living: &living, owners: &owners, leaving: &first.leave });
+        let again =
+            plan(View { me, living: &living, owners: &owners, leaving: &first.leave, leaving_max: LEAVING_MAX });
         assert_eq!(again, first, "no more are begun before these are through");
     }
 
@@ -104,9 +108,13 @@ mod tests {
     fn a_living_nodes_shards_are_not_taken() {
         let (me, other, living) = (Id::from_u128(1), Id::from_u128(2), nodes(2));
         let owners: BTreeMap<_, _> = Shard::all().map(|shard| (shard, Some(other))).collect();
-        assert_eq!(plan(View { me, living: &living, owners: &owners, leaving: &BTreeMap::new() }), Plan::default());
+        assert_eq!(
+            plan(View { me, living: &living, owners: &owners, leaving: &BTreeMap::new(), leaving_max: LEAVING_MAX }),
+            Plan::default()
+        );
         let alone = nodes(1);
-        let plan = plan(View { me, living: &alone, owners: &owners, leaving: &BTreeMap::new() });
+        let plan =
+            plan(View { me, living: &alone, owners: &owners, leaving: &BTreeMap::new(), leaving_max: LEAVING_MAX });
         assert_eq!(plan.take.len(), Shard::COUNT);
     }
 }

@@ -4,7 +4,7 @@
 //! from while it is expired. A heartbeat that comes later waits for that row, and only *after* its
 //! heartbeat does a node read what it still owns, and only *after* that does it put its deadline off.
 
-use super::plan::{Plan, View, plan};
+use super::plan::{LEAVING_MAX, Plan, View, plan};
 use super::{EXPIRY, FENCE_ALONE, FENCES, HEARTBEAT_EVERY, RELY_ON, Tenure, number, shard_of};
 use crate::Result;
 use crate::postgres::codec::{id_of, uuid};
@@ -33,7 +33,7 @@ static HEARTBEAT: Sql = Sql {
     types: &[Type::UUID, Type::TEXT],
 };
 static LIVING: Sql = Sql {
-    text: "SELECT id FROM nodes WHERE heartbeat > now() - $1 * interval '1 millisecond'",
+    text: "SELECT id FROM nodes WHERE heartbeat > now() - $1 * interval '1 millisecond' AND NOT retiring",
     types: &[Type::FLOAT8],
 };
 static SHARDS: Sql = Sql { text: "SELECT shard, owner, epoch FROM shards", types: &[] };
@@ -122,7 +122,8 @@ impl Tenure {
             .filter_map(|(shard, _)| Some((*shard, *sight.epochs.get(shard)?)))
             .collect();
         let leaving = self.state().leaving.clone();
-        let view = View { me: self.node, living: &sight.living, owners: &sight.owners, leaving: &leaving };
+        let leaving_max = if self.retiring.load(Ordering::Acquire) { Shard::COUNT } else { LEAVING_MAX };
+        let view = View { me: self.node, living: &sight.living, owners: &sight.owners, leaving: &leaving, leaving_max };
         let Plan { take, leave } = plan(view);
         self.settle(owned.clone(), leave.clone());
         self.deadline.put_off_to(sent + RELY_ON);

@@ -5,7 +5,7 @@
 //! Each phase of a round is one step here, because it is one transaction there; between any two of
 //! them anything may happen to anybody.
 
-use super::plan::{Plan, View, plan};
+use super::plan::{LEAVING_MAX, Plan, View, plan};
 use super::{EXPIRY, HEARTBEAT_EVERY, RELY_ON};
 use dacapo_model::{Id, Shard};
 use std::collections::{BTreeMap, BTreeSet};
@@ -145,7 +145,13 @@ impl World {
             Phase::Look { sent } => {
                 let living = database.heartbeats.keys().copied().filter(|id| database.is_living(*id, now)).collect();
                 let owners = database.shards.iter().map(|(shard, (owner, _))| (*shard, *owner)).collect();
-                let view = View { me: node.id, living: &living, owners: &owners, leaving: &node.leaving };
+                let view = View {
+                    me: node.id,
+                    living: &living,
+                    owners: &owners,
+                    leaving: &node.leaving,
+                    leaving_max: LEAVING_MAX,
+                };
                 let plan = plan(view);
                 let mine = database.shards.iter().filter(|(_, (owner, _))| *owner == Some(node.id));
                 node.owned = mine.map(|(shard, (_, epoch))| (*shard, *epoch)).collect();

@@ -1,0 +1,182 @@
+//! Which lanes are this node's: follows the lease (design §4).
+//!
+//! - In: what the store says this node holds, and word of what other nodes put into its shards.
+//! - Out: lanes taken up and abandoned; shards given up once nothing of theirs is under way.
+//! - Promise: nothing is sent for a shard that is leaving, lost, or held by a lease that may not be
+//!   relied on any more. What arrives for a held shard is looked for.
+//! - Failure: a look that fails is repeated; what is missed is found by the store's slow poll.
+
+use super::{Dispatcher, State};
+use dacapo_model::{Class, Id, Shard, Timestamp};
+use dacapo_store::Store;
+use dacapo_store::roles::{Arrival, Holding};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often leaving shards are looked at for whether they are quiet.
+const QUIET_LOOK: Duration = Duration::from_millis(10);
+/// After a look at the backlog that failed.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// While a held lease is being renewed late, a lane that may not send looks again.
+const STALLED_LOOK: Duration = Duration::from_millis(100);
+
+/// Keeps dispatch in step with the lease.
+pub struct Follower {
+    pub store: Arc<dyn Store>,
+    pub dispatcher: Arc<Dispatcher>,
+}
+
+impl Follower {
+    /// Before the first look at the backlog: what is held now.
+    pub fn adopt(&self) {
+        let held = self.store.holding().borrow().clone();
+        self.dispatcher.adopt(held);
+    }
+
+    /// Runs until `stop`.
+    pub async fn follow(self, stop: CancellationToken) {
+        let mut holding = self.store.holding();
+        let mut arrivals = self.store.arrivals();
+        // Told before this began to listen, perhaps.
+        holding.mark_changed();
+        let mut look_at_backlog = false;
+        while !stop.is_cancelled() {
+            tokio::select! {
+                changed = holding.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let held = holding.borrow_and_update().clone();
+                    look_at_backlog |= self.dispatcher.adopt(held);
+                }
+                arrival = arrivals.next() => match arrival {
+                    Arrival::Endpoints(endpoints) => self.dispatcher.arrived(&endpoints),
+                    Arrival::All => look_at_backlog = true,
+                },
+                () = tokio::time::sleep(QUIET_LOOK), if self.dispatcher.is_leaving() => self.let_quiet_go().await,
+                () = tokio::time::sleep(LOOK_AGAIN_AFTER), if look_at_backlog => {}
+                () = stop.cancelled() => return,
+            }
+            if look_at_backlog {
+                look_at_backlog = !self.take_up().await;
+            }
+        }
+    }
+
+    /// `false` when it is to be tried again.
+    async fn take_up(&self) -> bool {
+        match self.store.backlog().await {
+            Ok(backlog) => {
+                self.dispatcher.take_up(&backlog);
+                true
+            }
+            Err(cause) => {
+                tracing::warn!(%cause, "what waits in shards taken over could not be read; trying again");
+                false
+            }
+        }
+    }
+
+    async fn let_quiet_go(&self) {
+        let quiet = self.dispatcher.quiet_leaving();
+        if quiet.is_empty() {
+            return;
+        }
+        if let Err(cause) = self.store.let_go(&quiet).await {
+            tracing::warn!(%cause, "shards could not be handed over; trying again");
+        }
+    }
+}
+
+impl Dispatcher {
+    /// `true` when something was gained: what waits in it is to be read.
+    pub(super) fn adopt(&self, held: Arc<Holding>) -> bool {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let before = std::mem::replace(&mut state.holding, Arc::clone(&held));
+        let is_same = |shard: &Shard| before.shards.get(shard) == held.shards.get(shard);
+        let gained: Vec<Shard> = held.shards.keys().copied().filter(|shard| !is_same(shard)).collect();
+        state.gained.retain(|shard, _| held.shards.contains_key(shard));
+        state.gained.extend(gained.iter().map(|shard| (*shard, now)));
+        let mut freed = 0;
+        for (endpoint, lane) in &mut state.lanes {
+            let shard = Shard::of(*endpoint);
+            if !is_same(&shard) || held.leaving.contains(&shard) {
+                freed += lane.abandon();
+            }
+        }
+        state.window_bytes -= freed;
+        state.lanes.retain(|endpoint, lane| held.shards.contains_key(&Shard::of(*endpoint)) || !lane.is_idle());
+        !gained.is_empty()
+    }
+
+    /// Another node put something into these endpoints' lanes.
+    fn arrived(&self, endpoints: &[Id]) {
+        let now = self.clock.now();
+        let snapshot = self.catalog.snapshot();
+        let mut state = self.lock();
+        for endpoint in endpoints {
+            if !state.dispatches(*endpoint) {
+                continue;
+            }
+            let known = state.lanes.get(endpoint).map(|lane| lane.project_id);
+            let of_catalog = || snapshot.projects().map(|view| view.project.id);
+            let holds = |project: &Id| snapshot.endpoint(*project, *endpoint).is_some();
+            let Some(project) = known.or_else(|| of_catalog().find(holds)) else { continue };
+            let lane = state.lane(project, *endpoint);
+            for class in Class::ALL {
+                lane.stored_until(class, now);
+            }
+        }
+        self.refill_hungry(&mut state, endpoints.iter().copied());
+    }
+
+    fn is_leaving(&self) -> bool {
+        !self.lock().holding.leaving.is_empty()
+    }
+
+    fn quiet_leaving(&self) -> Vec<Shard> {
+        let state = self.lock();
+        let mut quiet = state.holding.leaving.clone();
+        for (endpoint, lane) in &state.lanes {
+            if !lane.is_quiet() {
+                quiet.remove(&Shard::of(*endpoint));
+            }
+        }
+        quiet.into_iter().collect()
+    }
+}
+
+impl State {
+    pub(super) fn dispatches(&self, endpoint: Id) -> bool {
+        self.holding.dispatches(Shard::of(endpoint))
+    }
+
+    /// As [`Self::dispatches`], for a lane that was taken out of the rotation: one that is another's is
+    /// abandoned, one whose lease is late looks again soon.
+    pub(super) fn may_send(&mut self, endpoint: Id, now: Timestamp) -> bool {
+        let shard = Shard::of(endpoint);
+        if self.holding.dispatches(shard) {
+            return true;
+        }
+        let is_late = self.holding.shards.contains_key(&shard) && !self.holding.leaving.contains(&shard);
+        if let Some(lane) = self.lanes.get_mut(&endpoint) {
+            lane.listed = false;
+            if !is_late {
+                self.window_bytes -= lane.abandon();
+            }
+        }
+        if is_late {
+            self.set_timer(now.plus(STALLED_LOOK), endpoint);
+        }
+        false
+    }
+}
+
+/// Whether the endpoint is older than this node's hold on its shard: then another node may have sent
+/// for it until a moment ago.
+pub(super) fn is_recent_gain(gained: &HashMap<Shard, Timestamp>, endpoint: Id) -> bool {
+    gained.get(&Shard::of(endpoint)).is_some_and(|at| endpoint.time() < *at)
+}
