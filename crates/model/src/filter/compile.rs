@@ -3,6 +3,7 @@
 use super::error::{Fault, FilterError};
 use super::operand::{Members, Operand, scalar};
 use super::path::{Path, is_operator};
+use super::scalar::Scalar;
 use super::test::Test;
 use super::{Branch, Clause, Condition, re2};
 use serde_json::{Map, Value};
@@ -99,7 +100,8 @@ impl Budget {
                 Ok(())
             }
             _ => {
-                let operand = self.operand(path, value, Fault::NestedArray)?;
+                self.spend_values(path, value)?;
+                let operand = Operand::new(value).ok_or_else(|| fault(path, Fault::NestedArray))?;
                 self.condition(path, vec![Test::Is(operand)], branch)
             }
         }
@@ -116,41 +118,32 @@ impl Budget {
     }
 
     fn test(&mut self, path: &str, key: &str, operand: &Value) -> Result<Test> {
-        let needs = |operator, needs| Fault::Operand { operator, needs };
-        let number = |operator| {
-            let number = scalar(operand).and_then(|value| value.number());
-            number.ok_or_else(|| fault(path, needs(operator, NUMBER)))
-        };
+        self.spend_values(path, operand)?;
+        let needs = |operator, needs| fault(path, Fault::Operand { operator, needs });
+        let single = scalar(operand);
+        let number = single.as_ref().and_then(Scalar::number);
+        // Unlike $gt and $lte these two are never in error: what is no number is not at least anything.
+        let bound = || single.is_some().then_some(number);
         Ok(match key {
-            "$eq" => Test::Equal(self.operand(path, operand, needs("$eq", EQUALITY))?),
-            "$neq" => Test::NotEqual(self.operand(path, operand, needs("$neq", EQUALITY))?),
-            "$gt" => Test::Greater(number("$gt")?),
-            "$lte" => Test::LessOrEqual(number("$lte")?),
-            // Unlike the other two they are never in error: what is no number is not at least anything.
-            "$gte" => Test::GreaterOrEqual(number("$gte").ok()),
-            "$lt" => Test::Less(number("$lt").ok()),
-            "$in" => Test::In(self.members(path, operand, needs("$in", MEMBERS))?),
-            "$nin" => Test::NotIn(self.members(path, operand, needs("$nin", MEMBERS))?),
-            "$exist" => Test::Exists(operand.as_bool().ok_or_else(|| fault(path, needs("$exist", "true or false")))?),
-            "$regex" => {
-                let pattern = operand.as_str().ok_or_else(|| fault(path, needs("$regex", "a text: the expression")))?;
-                self.spend(path, |budget| &mut budget.regexes, 1, REGEXES_MAX, Fault::TooManyRegexes)?;
-                Test::Regex(re2::compile(pattern).map_err(|why| fault(path, why))?)
-            }
+            "$eq" => Test::Equal(Operand::new(operand).ok_or_else(|| needs("$eq", EQUALITY))?),
+            "$neq" => Test::NotEqual(Operand::new(operand).ok_or_else(|| needs("$neq", EQUALITY))?),
+            "$gt" => Test::Greater(number.ok_or_else(|| needs("$gt", NUMBER))?),
+            "$lte" => Test::LessOrEqual(number.ok_or_else(|| needs("$lte", NUMBER))?),
+            "$gte" => Test::GreaterOrEqual(bound().ok_or_else(|| needs("$gte", NUMBER))?),
+            "$lt" => Test::Less(bound().ok_or_else(|| needs("$lt", NUMBER))?),
+            "$in" => Test::In(Members::new(operand).ok_or_else(|| needs("$in", MEMBERS))?),
+            "$nin" => Test::NotIn(Members::new(operand).ok_or_else(|| needs("$nin", MEMBERS))?),
+            "$exist" => Test::Exists(operand.as_bool().ok_or_else(|| needs("$exist", "true or false"))?),
+            "$regex" => self.regex(path, operand.as_str().ok_or_else(|| needs("$regex", "a text: the expression"))?)?,
             "$or" | "$and" => return Err(fault(path, Fault::LogicUnderKey(key.to_owned()))),
             key if is_operator(key) => return Err(fault(path, Fault::UnknownOperator(key.to_owned()))),
             key => return Err(fault(path, Fault::Mixed(key.to_owned()))),
         })
     }
 
-    fn operand(&mut self, path: &str, value: &Value, otherwise: Fault) -> Result<Operand> {
-        self.spend_values(path, value)?;
-        Operand::new(value).ok_or_else(|| fault(path, otherwise))
-    }
-
-    fn members(&mut self, path: &str, value: &Value, otherwise: Fault) -> Result<Members> {
-        self.spend_values(path, value)?;
-        Members::new(value).ok_or_else(|| fault(path, otherwise))
+    fn regex(&mut self, path: &str, pattern: &str) -> Result<Test> {
+        self.spend(path, |budget| &mut budget.regexes, 1, REGEXES_MAX, Fault::TooManyRegexes)?;
+        re2::compile(pattern).map(Test::Regex).map_err(|why| fault(path, why))
     }
 
     fn spend_values(&mut self, path: &str, value: &Value) -> Result<()> {

@@ -19,12 +19,16 @@ pub fn compile(pattern: &str) -> Result<Regex, Fault> {
     builder.build().map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => Fault::RegexTooLarge,
         // The last line says what is wrong; those before draw where.
-        other => Fault::Regex(other.to_string().lines().last().unwrap_or_default().trim().to_owned()),
+        other => {
+            let said = other.to_string();
+            let last = said.lines().last().unwrap_or_default().trim();
+            Fault::Regex(last.strip_prefix("error: ").unwrap_or(last).to_owned())
+        }
     })
 }
 
 /// RE2's `\d`, `\s`, `\w` and `\b` are ASCII; `\<` and `\>` are the characters; within brackets `[`,
-/// `&`, `-` and `~` start nothing, and `\Q…\E` quotes.
+/// `&`, `~` and a second `-` are characters; `\Q…\E` quotes.
 fn translate(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len() + 16);
     let mut rest = pattern;
@@ -39,12 +43,13 @@ fn translate(pattern: &str) -> String {
             '[' if !in_class => {
                 in_class = true;
                 let opening = class_opening(rest);
-                (opening.len(), opening.replace("[]", "[\\]").replace("^]", "^\\]"))
+                (opening.len(), opened(opening))
             }
             '[' if rest.starts_with("[:") && rest.contains(":]") => {
                 let end = rest.find(":]").map_or(1, |at| at + 2);
                 (end, rest[..end].to_owned())
             }
+            '-' if in_class && rest.starts_with("--") => (2, "-\\-".to_owned()),
             '[' | '&' | '~' if in_class => (1, format!("\\{first}")),
             ']' if in_class => {
                 in_class = false;
@@ -58,10 +63,17 @@ fn translate(pattern: &str) -> String {
     out
 }
 
-/// `[`, `[^`, and a `]` right behind: that one is a character.
+/// `[` or `[^`, and a `]` or `-` right behind: that one is a character.
 fn class_opening(rest: &str) -> &str {
     let negated = 1 + usize::from(rest[1..].starts_with('^'));
-    &rest[..negated + usize::from(rest[negated..].starts_with(']'))]
+    &rest[..negated + usize::from(rest[negated..].starts_with([']', '-']))]
+}
+
+fn opened(opening: &str) -> String {
+    match opening.strip_suffix([']', '-']) {
+        Some(bare) => format!("{bare}\\{}", &opening[bare.len()..]),
+        None => opening.to_owned(),
+    }
 }
 
 /// An escape at the start of `rest`: how much of it, and what stands for it.
@@ -109,6 +121,9 @@ mod tests {
             ("^[]a]+$", "a]", true),
             ("^[^]a]$", "]", false),
             ("^[&&a]+$", "&a", true),
+            ("^[+--]+$", "+,-", true),
+            ("^[--/]+$", "-./", true),
+            ("^[a-]+$", "a-", true),
             ("^[[:alpha:]]+$", "abc", true),
             ("^\\Qa.b\\E+$", "a.bb", true),
             ("^\\Qa.b", "axb", false),

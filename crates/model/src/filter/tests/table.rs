@@ -223,6 +223,11 @@ fn bad_filters_say_where_and_what_instead() {
     assert_eq!(fault(r#"{"a":[[1]]}"#), Fault::NestedArray);
     assert!(matches!(fault(r#"{"a":{"$eq":{"b":1}}}"#), Fault::Operand { operator: "$eq", .. }));
     assert!(matches!(fault(r#"{"a":{"$in":{"b":1}}}"#), Fault::Operand { operator: "$in", .. }));
+    // Whatever is accepted is stored: nothing of any depth may hide in an operand.
+    for operator in ["$eq", "$neq", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exist", "$regex"] {
+        let filter = format!(r#"{{"a":{{"{operator}":[[1]]}}}}"#);
+        assert!(matches!(fault(&filter), Fault::Operand { .. }), "{filter}");
+    }
     assert!(matches!(fault(r#"{"a":{"$regex":"(?=x)"}}"#), Fault::Regex(_)));
 }
 
