@@ -32,7 +32,7 @@ mod tests;
 pub use compile::{CONDITIONS_MAX, LEVELS_MAX, REGEXES_MAX, TEXT_BYTES_MAX, VALUES_MAX};
 pub use document::Document;
 pub use error::{Fault, FilterError, MatchError};
-pub use path::{PATH_BYTES_MAX, WILDCARDS_MAX};
+pub use path::{PATH_BYTES_MAX, PATH_SEGMENTS_MAX, WILDCARDS_MAX};
 pub use re2::{REGEX_BYTES_MAX, REGEX_PROGRAM_BYTES_MAX};
 
 use path::Path;

@@ -1,6 +1,8 @@
 //! What can be wrong with a filter, and with evaluating one.
 
-use super::{CONDITIONS_MAX, LEVELS_MAX, PATH_BYTES_MAX, REGEX_BYTES_MAX, REGEXES_MAX, TEXT_BYTES_MAX};
+use super::{
+    CONDITIONS_MAX, LEVELS_MAX, PATH_BYTES_MAX, PATH_SEGMENTS_MAX, REGEX_BYTES_MAX, REGEXES_MAX, TEXT_BYTES_MAX,
+};
 use super::{VALUES_MAX, WILDCARDS_MAX};
 use std::fmt;
 
@@ -61,6 +63,8 @@ pub enum Fault {
     TooMuchText,
     #[error("a filter is at most {LEVELS_MAX} levels deep: use dotted keys")]
     TooDeep,
+    #[error("a key has at most {PATH_SEGMENTS_MAX} names and positions")]
+    KeyTooDeep,
     #[error("a key has at most {PATH_BYTES_MAX} bytes, dots included")]
     KeyTooLong,
 }

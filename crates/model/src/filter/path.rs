@@ -4,7 +4,10 @@ use super::error::Fault;
 
 /// `$` in one key (contracts/convoy.md §4.4).
 pub const WILDCARDS_MAX: usize = 3;
-/// Length of a key after nested objects are joined. It also bounds how deep a payload is read.
+/// Names and positions in one key. Each level of a payload that a key leads through is scanned once
+/// more, so this bounds what an event can cost.
+pub const PATH_SEGMENTS_MAX: usize = 32;
+/// Length of a key after nested objects are joined.
 pub const PATH_BYTES_MAX: usize = 512;
 
 pub const WILDCARD: &str = "$";
@@ -19,6 +22,9 @@ impl Path {
     pub fn new(text: &str) -> Result<Self, Fault> {
         if text.len() > PATH_BYTES_MAX {
             return Err(Fault::KeyTooLong);
+        }
+        if text.split('.').count() > PATH_SEGMENTS_MAX {
+            return Err(Fault::KeyTooDeep);
         }
         let mut wildcards = 0;
         for segment in text.split('.') {

@@ -1,6 +1,9 @@
 //! What contracts/convoy.md §4.4 says, line by line.
 
 use super::*;
+use crate::filter::{
+    CONDITIONS_MAX, LEVELS_MAX, PATH_BYTES_MAX, PATH_SEGMENTS_MAX, REGEXES_MAX, TEXT_BYTES_MAX, VALUES_MAX,
+};
 
 fn check(rows: &[(&str, &str, bool)]) {
     for (filter, payload, expected) in rows {
@@ -241,19 +244,17 @@ fn every_bound_holds() {
     let levels = |count: usize| format!("{}1{}", r#"{"a":"#.repeat(count), "}".repeat(count));
     let parts = |count: usize| format!(r#"{}{{"a":1}}{}"#, r#"{"$or":["#.repeat(count), "]}".repeat(count));
     let text = |bytes: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 1));
+    let dotted = |segments: usize| format!(r#"{{"{}a":1}}"#, "a.".repeat(segments - 1));
     let key = |bytes: usize| format!(r#"{{"a":{{"{}":1}}}}"#, "k".repeat(bytes - 2));
     for (fits, beyond, expected) in [
-        (
-            conditions(crate::filter::CONDITIONS_MAX),
-            conditions(crate::filter::CONDITIONS_MAX + 1),
-            Fault::TooManyConditions,
-        ),
-        (regexes(crate::filter::REGEXES_MAX), regexes(crate::filter::REGEXES_MAX + 1), Fault::TooManyRegexes),
-        (values(crate::filter::VALUES_MAX), values(crate::filter::VALUES_MAX + 1), Fault::TooManyValues),
-        (levels(crate::filter::LEVELS_MAX), levels(crate::filter::LEVELS_MAX + 1), Fault::TooDeep),
-        (parts(crate::filter::LEVELS_MAX / 2 - 1), parts(crate::filter::LEVELS_MAX), Fault::TooDeep),
-        (text(crate::filter::TEXT_BYTES_MAX), text(crate::filter::TEXT_BYTES_MAX + 1), Fault::TooMuchText),
-        (key(crate::filter::PATH_BYTES_MAX), key(crate::filter::PATH_BYTES_MAX + 1), Fault::KeyTooLong),
+        (conditions(CONDITIONS_MAX), conditions(CONDITIONS_MAX + 1), Fault::TooManyConditions),
+        (regexes(REGEXES_MAX), regexes(REGEXES_MAX + 1), Fault::TooManyRegexes),
+        (values(VALUES_MAX), values(VALUES_MAX + 1), Fault::TooManyValues),
+        (levels(LEVELS_MAX), levels(LEVELS_MAX + 1), Fault::TooDeep),
+        (parts(LEVELS_MAX / 2 - 1), parts(LEVELS_MAX), Fault::TooDeep),
+        (dotted(PATH_SEGMENTS_MAX), dotted(PATH_SEGMENTS_MAX + 1), Fault::KeyTooDeep),
+        (text(TEXT_BYTES_MAX), text(TEXT_BYTES_MAX + 1), Fault::TooMuchText),
+        (key(PATH_BYTES_MAX), key(PATH_BYTES_MAX + 1), Fault::KeyTooLong),
     ] {
         compile(&fits).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(fault(&beyond), expected);
