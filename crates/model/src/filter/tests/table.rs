@@ -58,6 +58,7 @@ fn equality_and_its_negation() {
 fn comparisons_are_numeric() {
     check(&[
         (r#"{"a":{"$gt":1}}"#, r#"{"a":2}"#, true),
+        (r#"{"a":{"$gt":1}}"#, r#"{"a":1}"#, false),
         (r#"{"a":{"$gt":1}}"#, r#"{"a":"1.5"}"#, true),
         (r#"{"a":{"$gte":1}}"#, r#"{"a":1}"#, true),
         (r#"{"a":{"$gte":1}}"#, r#"{"a":"x"}"#, false),
