@@ -19,6 +19,14 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .route("/api/v1/projects/{project}/endpoints/{id}/activate", post(endpoints::activate))
         .route("/api/v1/projects/{project}/endpoints/{id}/expire_secret", put(endpoints::expire_secret))
         .route("/api/v1/projects/{project}/subscriptions", get(subscriptions::list).post(subscriptions::create))
+        // What is no POST is about a subscription of that name.
+        .route(
+            "/api/v1/projects/{project}/subscriptions/test_filter",
+            post(subscriptions::test_filter)
+                .get(subscriptions::get)
+                .put(subscriptions::update)
+                .delete(subscriptions::delete),
+        )
         .route(
             "/api/v1/projects/{project}/subscriptions/{id}",
             get(subscriptions::get).put(subscriptions::update).delete(subscriptions::delete),

@@ -13,6 +13,7 @@ use checks::{
 use dacapo_model::catalog::{Change, ProjectView};
 use dacapo_model::delivery::Mode;
 use dacapo_model::event_type::{CATCH_ALL, EventType};
+use dacapo_model::filter::scopes::{Conditions, ScopeError};
 use dacapo_model::project::Kind;
 use dacapo_model::subscription::{AlertConfig, RateLimitConfig, Subscription};
 use dacapo_model::{Endpoint, Id};
@@ -29,8 +30,7 @@ pub struct NewSubscription {
     /// Empty: all.
     pub event_types: Vec<String>,
     pub delivery_mode: String,
-    /// Conditions on body, headers, query or path were given.
-    pub conditions: bool,
+    pub conditions: Conditions,
     pub function: String,
     pub rate_limit_config: Option<RateLimitConfig>,
     pub alert_config: Option<AlertConfig>,
@@ -44,7 +44,8 @@ pub struct SubscriptionUpdate {
     pub source_id: String,
     pub event_types: Vec<String>,
     pub delivery_mode: String,
-    pub conditions: bool,
+    /// Replace all four scopes; empty ones remove them.
+    pub conditions: Option<Conditions>,
     pub function: String,
     pub retry_config: Option<RetryUpdate>,
     /// Zero leaves a part as it is; so in the next.
@@ -80,6 +81,8 @@ pub enum SubscriptionError {
     EndpointTaken,
     #[error("invalid delivery mode value, must be either 'at_least_once' or 'at_most_once'")]
     DeliveryMode,
+    #[error("filter_config.filter.{0}")]
+    Filter(#[from] ScopeError),
     #[error(transparent)]
     NotAvailable(#[from] NotAvailable),
     #[error(transparent)]
@@ -97,7 +100,8 @@ impl Control {
         found.require("endpoint_id", &new.endpoint_id, "please provide a valid endpoint id");
         found.into_result()?;
         let delivery_mode = delivery_mode(&new.delivery_mode)?.unwrap_or_default();
-        refuse_unavailable(new.conditions, &new.function)?;
+        refuse_unavailable(&new.function)?;
+        new.conditions.compile()?;
         let endpoint = find_endpoint(view, &new.endpoint_id)?;
         check_source(view, &new.source_id)?;
         check_endpoint_is_free(view, endpoint.id, None)?;
@@ -110,6 +114,7 @@ impl Control {
             endpoint_id: endpoint.id,
             source_id: None,
             event_types: named_types(new.event_types).unwrap_or_else(|| vec![CATCH_ALL.to_owned()]),
+            conditions: new.conditions,
             delivery_mode,
             retry_config: None,
             rate_limit_config: new.rate_limit_config,
@@ -131,7 +136,7 @@ impl Control {
         let edit = self.catalog.edit().await?;
         let view = live_project(&edit, project).ok_or(SubscriptionError::UnknownProject)?;
         let mut subscription = Subscription::clone(view.live_subscription(id).ok_or(SubscriptionError::Unknown)?);
-        refuse_unavailable(update.conditions, &update.function)?;
+        refuse_unavailable(&update.function)?;
         if let Some(mode) = delivery_mode(&update.delivery_mode)? {
             subscription.delivery_mode = mode;
         }
@@ -146,6 +151,10 @@ impl Control {
         }
         if let Some(event_types) = named_types(update.event_types) {
             subscription.event_types = event_types;
+        }
+        if let Some(conditions) = update.conditions {
+            conditions.compile()?;
+            subscription.conditions = conditions;
         }
         if let Some(retry) = update.retry_config {
             subscription.retry_config = Some(retry_config(view, subscription.retry_config.as_ref(), &retry)?);
@@ -191,6 +200,7 @@ impl Control {
             endpoint_id: endpoint.id,
             source_id: None,
             event_types: vec![CATCH_ALL.to_owned()],
+            conditions: Conditions::default(),
             delivery_mode: Mode::default(),
             retry_config: None,
             rate_limit_config: None,

@@ -41,8 +41,8 @@ impl Attempt {
 pub struct HeaderLines(String);
 
 impl HeaderLines {
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self(String::new())
     }
 
     pub fn with_capacity(bytes: usize) -> Self {

@@ -3,6 +3,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::event_type::EventType;
+use crate::filter::scopes::Matcher;
 use crate::id::Id;
 use crate::key::ApiKey;
 use crate::organisation::{Organisation, User};
@@ -46,6 +47,8 @@ pub struct ProjectView {
     pub subscriptions: BTreeMap<Id, Arc<Subscription>>,
     /// Live subscriptions by endpoint, oldest first.
     by_endpoint: HashMap<Id, Vec<Arc<Subscription>>>,
+    /// Compiled, of the live subscriptions that have conditions.
+    matchers: HashMap<Id, Arc<Matcher>>,
     pub event_types: BTreeMap<Id, Arc<EventType>>,
 }
 
@@ -139,6 +142,7 @@ impl ProjectView {
             endpoints: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             by_endpoint: HashMap::new(),
+            matchers: HashMap::new(),
             event_types: BTreeMap::new(),
         }
     }
@@ -158,6 +162,11 @@ impl ProjectView {
         self.by_endpoint.get(&endpoint).map_or(&[], Vec::as_slice)
     }
 
+    /// `None`: the subscription has no conditions.
+    pub fn matcher_of(&self, subscription: Id) -> Option<&Matcher> {
+        self.matchers.get(&subscription).map(Arc::as_ref)
+    }
+
     pub fn event_type(&self, name: &str) -> Option<&Arc<EventType>> {
         self.event_types.values().find(|event_type| event_type.name == name)
     }
@@ -168,8 +177,13 @@ impl ProjectView {
         {
             list.retain(|held| held.id != old.id);
         }
+        self.matchers.remove(&subscription.id);
         if subscription.deleted_at.is_some() {
             return;
+        }
+        if !subscription.conditions.is_empty() {
+            let matcher = subscription.conditions.compile().unwrap_or_else(|_| Matcher::never());
+            self.matchers.insert(subscription.id, Arc::new(matcher));
         }
         let list = self.by_endpoint.entry(subscription.endpoint_id).or_default();
         let at = list.partition_point(|held| held.id < subscription.id);

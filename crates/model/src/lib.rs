@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod event_type;
+pub mod filter;
 pub mod gcra;
 pub mod id;
 pub mod json;

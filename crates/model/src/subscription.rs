@@ -2,6 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::delivery::Mode;
+use crate::filter::scopes::Conditions;
 use crate::id::Id;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,9 @@ pub struct Subscription {
     pub source_id: Option<Id>,
     /// Never empty; `*` stands for all, a trailing `.*` for everything under a prefix.
     pub event_types: Vec<String>,
+    /// What an event of such a type must look like besides; they compile (§4.4).
+    #[serde(default, skip_serializing_if = "Conditions::is_empty")]
+    pub conditions: Conditions,
     pub delivery_mode: Mode,
     pub retry_config: Option<RetryConfig>,
     pub rate_limit_config: Option<RateLimitConfig>,

@@ -4,6 +4,8 @@
 mod connect_replay;
 #[path = "pipeline/delivery.rs"]
 mod delivery;
+#[path = "pipeline/filters.rs"]
+mod filters;
 #[path = "pipeline/guard.rs"]
 mod guard;
 #[path = "pipeline/lifecycle.rs"]

@@ -40,11 +40,7 @@ pub fn delivery_mode(text: &str) -> Result<Option<Mode>> {
     Mode::parse(text).map(Some).ok_or(SubscriptionError::DeliveryMode)
 }
 
-pub fn refuse_unavailable(conditions: bool, function: &str) -> Result<()> {
-    if conditions {
-        let advice = "send filter_config.filter empty or leave it out";
-        return Err(NotAvailable { feature: "filter conditions", advice }.into());
-    }
+pub fn refuse_unavailable(function: &str) -> Result<()> {
     if !function.is_empty() {
         return Err(NotAvailable { feature: "functions", advice: "leave function out" }.into());
     }

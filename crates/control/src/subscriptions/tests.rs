@@ -4,6 +4,7 @@ use crate::memory::Fixture;
 use crate::projects::{ConfigPatch, ProjectUpdate};
 use dacapo_model::retry;
 use dacapo_model::subscription::RetryConfig;
+use serde_json::json;
 
 struct Setting {
     fixture: Fixture,
@@ -28,6 +29,10 @@ impl Setting {
             ..NewSubscription::default()
         }
     }
+}
+
+fn on_body(filter: &serde_json::Value) -> Conditions {
+    Conditions { body: filter.as_object().expect("an object").clone(), ..Conditions::default() }
 }
 
 #[tokio::test]
@@ -67,8 +72,8 @@ async fn refusals_have_convoys_words() {
             "invalid delivery mode value, must be either 'at_least_once' or 'at_most_once'",
         ),
         (
-            NewSubscription { conditions: true, ..good.clone() },
-            "filter conditions are not available yet: send filter_config.filter empty or leave it out",
+            NewSubscription { conditions: on_body(&json!({"amount": {"$gt": "x"}})), ..good.clone() },
+            "filter_config.filter.body: amount: $gt needs a number",
         ),
         (
             NewSubscription { function: "x".to_owned(), ..good.clone() },
@@ -81,6 +86,27 @@ async fn refusals_have_convoys_words() {
     control.create_subscription(setting.project, good.clone()).await.expect("created");
     let fault = control.create_subscription(setting.project, good).await.expect_err("taken");
     assert_eq!(fault.to_string(), "a subscription for this endpoint already exists");
+}
+
+#[tokio::test]
+async fn an_update_replaces_conditions_only_when_it_has_some() {
+    let setting = Setting::new().await;
+    let control = &setting.fixture.control;
+    let written = on_body(&json!({"amount": {"$gte": 1000}}));
+    let new = NewSubscription { conditions: written.clone(), ..setting.new_subscription(&["a"]) };
+    let made = control.create_subscription(setting.project, new).await.expect("created");
+    assert_eq!(made.conditions, written);
+    let update = async |conditions: Option<Conditions>| {
+        let event_types = vec!["b".to_owned()];
+        let update = SubscriptionUpdate { event_types, conditions, ..SubscriptionUpdate::default() };
+        control.update_subscription(setting.project, made.id, update).await
+    };
+    assert_eq!(update(None).await.expect("types only").conditions, written);
+    let refused = update(Some(on_body(&json!({"a": {"$like": 1}})))).await.expect_err("no operator");
+    assert!(matches!(refused, SubscriptionError::Filter(_)), "{refused}");
+    assert!(setting.fixture.view(setting.project).matcher_of(made.id).is_some());
+    assert!(update(Some(Conditions::default())).await.expect("none").conditions.is_empty());
+    assert!(setting.fixture.view(setting.project).matcher_of(made.id).is_none());
 }
 
 #[tokio::test]

@@ -104,17 +104,14 @@ impl<'a> Object<'a> {
 
     /// An array of strings; a `null` in it is the empty string.
     pub fn string_list(&self, name: &str) -> Result<Option<Vec<String>>, BodyError> {
-        self.typed(name, |text| {
-            let items = text.starts_with('[').then(|| serde_json::from_str::<Vec<&RawValue>>(text).ok())??;
-            items.into_iter().map(|item| string_or_null(item.get())).collect()
-        })
+        self.typed(name, |text| items(text)?.into_iter().map(|item| string_or_null(item.get())).collect())
     }
 
     /// An object of strings in the order sent; of duplicates (exact names) the last is kept; a `null`
     /// in it is the empty string. A wrong type inside names the outer field.
     pub fn string_map(&self, name: &str) -> Result<Option<Vec<(String, String)>>, BodyError> {
         self.typed(name, |text| {
-            let Fields(fields) = fields(text)?;
+            let fields = fields(text)?;
             let mut seen = HashSet::new();
             let last_of_each: Vec<_> = fields.iter().rev().filter(|(key, _)| seen.insert(key.as_ref())).collect();
             let pairs = last_of_each.into_iter().rev();
@@ -125,7 +122,7 @@ impl<'a> Object<'a> {
     /// A nested object; errors of its getters name the path (`authentication.type`).
     pub fn object(&self, name: &str) -> Result<Option<Object<'a>>, BodyError> {
         let fields = self.typed(name, fields)?;
-        Ok(fields.map(|fields| Object { fields, path: format!("{}{name}.", self.path) }))
+        Ok(fields.map(|fields| Object { fields: Fields(fields), path: format!("{}{name}.", self.path) }))
     }
 
     /// `None` from `read` means: of the wrong type.
@@ -169,8 +166,15 @@ fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<T> {
     T::deserialize(&mut serde_json::Deserializer::from_slice(body))
 }
 
-fn fields(text: &str) -> Option<Fields<'_>> {
-    text.starts_with('{').then(|| serde_json::from_str(text).ok())?
+/// The fields of an object in the order sent, duplicates included; `None` when `text` is none.
+pub(crate) fn fields(text: &str) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
+    let Fields(fields) = text.starts_with('{').then(|| serde_json::from_str(text).ok())??;
+    Some(fields)
+}
+
+/// The items of an array; `None` when `text` is none.
+pub(crate) fn items(text: &str) -> Option<Vec<&RawValue>> {
+    text.starts_with('[').then(|| serde_json::from_str(text).ok())?
 }
 
 /// `null` elements and values leave Go's zero value.
@@ -182,7 +186,7 @@ fn string_or_null(text: &str) -> Option<String> {
 }
 
 /// The meaning of a JSON string; `None` when `text`, a valid JSON value, is none.
-fn string(text: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
     if !inner.contains('\\') {
         return Some(Cow::Borrowed(inner));

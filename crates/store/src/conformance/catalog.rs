@@ -7,6 +7,7 @@ use crate::roles::{Catalog, Contents, EditLock, NewEvent, NewReplay};
 use dacapo_model::catalog::Change;
 use dacapo_model::endpoint::{ContentType, Endpoint};
 use dacapo_model::event_type::EventType;
+use dacapo_model::filter::scopes::Conditions;
 use dacapo_model::id::SystemEntropy;
 use dacapo_model::key::{self, ApiKey};
 use dacapo_model::organisation::{Organisation, User};
@@ -61,6 +62,12 @@ pub fn endpoint(id: Id, name: &str) -> Change {
     }))
 }
 
+/// Some in one scope, none in the others.
+fn conditions() -> Conditions {
+    let body = [("amount".to_owned(), serde_json::json!({"$gte": 1000}))];
+    Conditions { body: body.into_iter().collect(), ..Conditions::default() }
+}
+
 fn subscription(id: Id) -> Change {
     Change::Subscription(Arc::new(Subscription {
         id,
@@ -69,6 +76,7 @@ fn subscription(id: Id) -> Change {
         endpoint_id: ENDPOINT,
         source_id: None,
         event_types: vec!["*".to_owned()],
+        conditions: conditions(),
         delivery_mode: Mode::AtLeastOnce,
         retry_config: None,
         rate_limit_config: None,

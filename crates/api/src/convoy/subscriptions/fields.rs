@@ -1,5 +1,7 @@
 //! Fields that create and update read alike.
 
+use crate::convoy::error::Error;
+use dacapo_model::filter::scopes::{Conditions, Written};
 use dacapo_model::json::decode::{BodyError, Object};
 use dacapo_model::subscription::{AlertConfig, RateLimitConfig};
 
@@ -7,8 +9,8 @@ use dacapo_model::subscription::{AlertConfig, RateLimitConfig};
 #[derive(Default)]
 pub struct FilterConfig {
     pub event_types: Vec<String>,
-    /// Whether any scope has a condition.
-    pub conditions: bool,
+    /// `None`: `filter` was not given.
+    pub conditions: Option<Conditions>,
 }
 
 /// An absent text is an empty one.
@@ -16,26 +18,30 @@ pub fn text(body: &Object<'_>, name: &str) -> Result<String, BodyError> {
     Ok(body.string(name)?.map(Into::into).unwrap_or_default())
 }
 
-pub fn filter_config(body: &Object<'_>) -> Result<FilterConfig, BodyError> {
+pub fn filter_config(body: &Object<'_>) -> Result<FilterConfig, Error> {
     let Some(given) = body.object("filter_config")? else {
         return Ok(FilterConfig::default());
     };
     let event_types = given.string_list("event_types")?.unwrap_or_default();
     let Some(filter) = given.object("filter")? else {
-        return Ok(FilterConfig { event_types, conditions: false });
+        return Ok(FilterConfig { event_types, conditions: None });
     };
-    let mut conditions = false;
-    for scope in ["body", "headers", "query", "path"] {
-        // Reading it as an object refuses what is none; its text says whether it is empty.
-        filter.object(scope)?;
-        conditions |= filter.raw(scope).is_some_and(|raw| !is_empty_object(raw.get()));
-    }
-    Ok(FilterConfig { event_types, conditions })
+    let conditions = Conditions {
+        headers: written(&filter, "headers")?,
+        body: written(&filter, "body")?,
+        query: written(&filter, "query")?,
+        path: written(&filter, "path")?,
+    };
+    Ok(FilterConfig { event_types, conditions: Some(conditions) })
 }
 
-fn is_empty_object(text: &str) -> bool {
-    let inside = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    inside.is_some_and(|inside| inside.trim().is_empty())
+/// The filter of one scope; an absent one is empty.
+pub fn written(around: &Object<'_>, scope: &'static str) -> Result<Written, Error> {
+    if around.object(scope)?.is_none() {
+        return Ok(Written::new());
+    }
+    let text = around.raw(scope).map_or("{}", |raw| raw.get());
+    serde_json::from_str(text).map_err(|cause| Error::bad(format!("the {scope} filter cannot be read: {cause}")))
 }
 
 pub fn rate_limit_config(body: &Object<'_>) -> Result<Option<RateLimitConfig>, BodyError> {
@@ -58,22 +64,27 @@ pub fn alert_config(body: &Object<'_>) -> Result<Option<AlertConfig>, BodyError>
 mod tests {
     use super::*;
 
-    fn read(body: &str) -> Result<FilterConfig, BodyError> {
+    fn read(body: &str) -> Result<FilterConfig, Error> {
         filter_config(&Object::read(body.as_bytes())?)
     }
 
     #[test]
-    fn empty_scopes_are_no_conditions() {
-        for body in [
-            "{}",
-            r#"{"filter_config":null}"#,
-            r#"{"filter_config":{"filter":{"is_flattened":true,"headers":{},"body":{ },"query":null,"path":{}}}}"#,
-        ] {
-            assert!(!read(body).expect("read").conditions, "{body}");
-        }
+    fn what_is_not_given_is_told_from_what_is_empty() {
+        assert!(read(r#"{"filter_config":{"event_types":["a"]}}"#).expect("read").conditions.is_none());
+        let filter = r#"{"is_flattened":true,"headers":{},"body":{ },"query":null}"#;
+        let empty = read(&format!(r#"{{"filter_config":{{"filter":{filter}}}}}"#)).expect("read");
+        assert!(empty.conditions.expect("given").is_empty());
         let given = read(r#"{"filter_config":{"event_types":["a"],"filter":{"body":{"x":1}}}}"#).expect("read");
-        assert!(given.conditions);
+        assert_eq!(given.conditions.expect("given").body["x"], 1);
         assert_eq!(given.event_types, ["a"]);
-        assert!(read(r#"{"filter_config":{"filter":{"body":[]}}}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(1_000), "]".repeat(1_000));
+        for scope in ["[]", "1", r#""{}""#, &deep] {
+            let refused = read(&format!(r#"{{"filter_config":{{"filter":{{"path":{scope}}}}}}}"#));
+            assert!(matches!(refused, Err(Error::BadRequest(_))), "{scope}");
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! A subscription (contracts/convoy.md §4.1, App. A).
 
 use super::endpoint::EndpointView;
-use super::zero::Empty;
 use dacapo_model::catalog::ProjectView;
+use dacapo_model::filter::scopes;
 use dacapo_model::subscription::{AlertConfig, RateLimitConfig, RetryConfig, Subscription};
 use dacapo_model::{Id, Timestamp};
 use serde::Serialize;
@@ -34,17 +34,17 @@ pub struct SubscriptionView<'a> {
 #[derive(Serialize)]
 struct FilterView<'a> {
     event_types: &'a [String],
-    filter: Conditions,
+    filter: Conditions<'a>,
 }
 
-/// Always objects: the generated Python client cannot read `null` here (§11.1).
+/// As written, all four. Always objects: the generated Python client cannot read `null` here (§11.1).
 #[derive(Serialize)]
-struct Conditions {
+struct Conditions<'a> {
     is_flattened: bool,
-    headers: Empty,
-    body: Empty,
-    query: Empty,
-    path: Empty,
+    headers: &'a scopes::Written,
+    body: &'a scopes::Written,
+    query: &'a scopes::Written,
+    path: &'a scopes::Written,
 }
 
 /// The Go SDK reads `duration` as text: it is left out when it is 0 (§11).
@@ -73,8 +73,8 @@ impl<'a> SubscriptionView<'a> {
     }
 
     fn new(subscription: &'a Subscription, endpoint: Option<EndpointView<'a>>, is_flattened: bool) -> Self {
-        let conditions =
-            Conditions { is_flattened, headers: Empty {}, body: Empty {}, query: Empty {}, path: Empty {} };
+        let scopes::Conditions { headers, body, query, path } = &subscription.conditions;
+        let conditions = Conditions { is_flattened, headers, body, query, path };
         Self {
             uid: subscription.id,
             name: &subscription.name,
@@ -117,6 +117,7 @@ mod tests {
             endpoint_id: Id::from_u128(3),
             source_id: None,
             event_types: vec!["*".to_owned()],
+            conditions: scopes::Conditions::default(),
             delivery_mode: Mode::AtLeastOnce,
             retry_config: None,
             rate_limit_config: None,
@@ -139,5 +140,9 @@ mod tests {
         subscription.retry_config = Some(RetryConfig { kind, duration: 0, retry_count: 3 });
         let text = serde_json::to_string(&SubscriptionView::created(&subscription)).expect("JSON");
         assert!(text.contains(r#""retry_config":{"type":"linear","retry_count":3}"#), "{text}");
+        let body = [("b.c".to_owned(), serde_json::json!({"$gte": 1.5})), ("a".to_owned(), serde_json::json!("x"))];
+        subscription.conditions.body = body.into_iter().collect();
+        let text = serde_json::to_string(&SubscriptionView::created(&subscription)).expect("JSON");
+        assert!(text.contains(r#""headers":{},"body":{"b.c":{"$gte":1.5},"a":"x"},"query":{},"path":{}"#), "{text}");
     }
 }
