@@ -59,6 +59,6 @@ impl Control {
 }
 
 /// The project as it is under this edit; `None` when it is unknown or deleted.
-fn live_project<'a>(edit: &'a Edit, project: Id) -> Option<&'a Arc<ProjectView>> {
+fn live_project(edit: &Edit, project: Id) -> Option<&Arc<ProjectView>> {
     edit.snapshot().project(project).filter(|view| view.project.deleted_at.is_none())
 }

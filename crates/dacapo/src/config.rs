@@ -25,6 +25,11 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub listen: SocketAddr,
     pub public_url: Option<String>,
+    /// `None`: the embedded store.
+    pub database_url: Option<String>,
+    pub database_read_url: Option<String>,
+    pub database_direct_url: Option<String>,
+    pub database_prepared: bool,
     pub allow_networks: Vec<IpNet>,
     /// `None` keeps everything.
     pub retention: Option<Duration>,
@@ -85,6 +90,10 @@ impl Config {
             data_dir: PathBuf::new(),
             listen: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
             public_url: None,
+            database_url: None,
+            database_read_url: None,
+            database_direct_url: None,
+            database_prepared: false,
             allow_networks: Vec::new(),
             retention: None,
             drain_timeout: Duration::ZERO,

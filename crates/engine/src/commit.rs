@@ -9,6 +9,9 @@
 //! - Failure: the whole batch is refused when the store cannot commit; an item that collides with
 //!   another fails alone.
 
+#[cfg(test)]
+mod tests;
+
 use crate::accept::{Accepted, RETRY_AFTER, Refusal};
 use crate::dispatch::{Dispatcher, Placing};
 use crate::health::{Health, Readiness};

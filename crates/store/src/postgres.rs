@@ -3,7 +3,7 @@
 //! ```text
 //!  commit, record, … ──► work: a few connections, a transaction a batch, several side by side
 //!  due, backlog ───────► reads: never wait behind a batch
-//!  lists ──────────────► history: never in the way of either; a replica if one is named
+//!  look-ups, lists ────► history: never in the way of either; lists from a replica if one is named
 //!  heartbeat, edits ───► upkeep: never wait behind anything
 //!  other nodes' word ──► listen: one connection of its own, straight to the server
 //! ```
@@ -86,6 +86,8 @@ struct Inner {
     work: Sessions,
     reads: Sessions,
     history: Sessions,
+    /// Lists only: what was written a moment ago may not be there yet.
+    replica: Option<Sessions>,
     upkeep: Sessions,
     lease: lease::Tenure,
     arrivals: listen::Announcer,
@@ -96,14 +98,15 @@ impl PostgresStore {
     /// Connects, migrates, and listens. Owns nothing yet: see [`crate::roles::Lease::hold`].
     pub async fn open(options: &Options) -> Result<Self> {
         let address = Address::parse(&options.url)?;
-        let read = options.read_url.as_deref().map_or_else(|| Ok(address.clone()), Address::parse)?;
+        let read = options.read_url.as_deref().map(Address::parse).transpose()?;
         let direct = options.direct_url.as_deref().map_or_else(|| Ok(address.clone()), Address::parse)?;
         let sessions = |address: &Address, most| Sessions::new(address, most, options.prepared);
         let node = IdSource::new(SystemEntropy).mint(SystemClock.now()).0;
         let inner = Arc::new(Inner {
             work: sessions(&address, WORK_CONNECTIONS)?,
             reads: sessions(&address, READ_CONNECTIONS)?,
-            history: sessions(&read, HISTORY_CONNECTIONS)?,
+            history: sessions(&address, HISTORY_CONNECTIONS)?,
+            replica: read.map(|read| sessions(&read, HISTORY_CONNECTIONS)).transpose()?,
             upkeep: sessions(&address, UPKEEP_CONNECTIONS)?,
             lease: lease::Tenure::new(node, options.label.clone()),
             arrivals: listen::Announcer::default(),
@@ -130,7 +133,8 @@ impl PostgresStore {
 
     fn close(&self) {
         let inner = &self.inner;
-        for sessions in [&inner.work, &inner.reads, &inner.history, &inner.upkeep] {
+        let always = [&inner.work, &inner.reads, &inner.history, &inner.upkeep];
+        for sessions in always.into_iter().chain(&inner.replica) {
             sessions.close();
         }
         self.end_tasks();

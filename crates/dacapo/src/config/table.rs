@@ -2,7 +2,7 @@
 //! this table.
 
 use super::Config;
-use super::values::{bytes, count, duration, networks, one, period, public_url};
+use super::values::{bytes, count, duration, networks, one, period, postgres_url, public_url};
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -81,10 +81,52 @@ pub const ROWS: &[Row] = &[
         key: "database_url",
         placeholder: "URL",
         default: "sqlite:",
-        about: "The store: sqlite: is the embedded one in the data directory",
-        allowed: "sqlite: (PostgreSQL is not available in this version)",
+        about: "The store: sqlite: is the embedded one in the data directory, postgres:// is shared by all nodes",
+        allowed: "sqlite: or postgres://user:password@host:port/database, also with ?sslmode=verify-full&sslrootcert=FILE",
         repeated: false,
-        set: |given, _| matches!(one(given)?, "" | "sqlite:" | "sqlite://").then_some(()),
+        set: |given, config| {
+            config.database_url = match one(given)? {
+                "" | "sqlite:" | "sqlite://" => None,
+                url => Some(postgres_url(url)?),
+            };
+            Some(())
+        },
+    },
+    Row {
+        key: "database_read_url",
+        placeholder: "URL",
+        default: "",
+        about: "A PostgreSQL replica for lists; it may lag behind",
+        allowed: "a postgres:// URL",
+        repeated: false,
+        set: |given, config| {
+            config.database_read_url = Some(postgres_url(one(given)?)?);
+            Some(())
+        },
+    },
+    Row {
+        key: "database_direct_url",
+        placeholder: "URL",
+        default: "",
+        about: "Straight to PostgreSQL, for LISTEN, when database_url leads to a pooler in transaction mode",
+        allowed: "a postgres:// URL",
+        repeated: false,
+        set: |given, config| {
+            config.database_direct_url = Some(postgres_url(one(given)?)?);
+            Some(())
+        },
+    },
+    Row {
+        key: "database_prepared",
+        placeholder: "BOOL",
+        default: "true",
+        about: "Keep prepared statements; false behind PgBouncer before 1.21 in transaction mode",
+        allowed: "true or false",
+        repeated: false,
+        set: |given, config| {
+            config.database_prepared = one(given)?.parse().ok()?;
+            Some(())
+        },
     },
     Row {
         key: "allow_network",

@@ -22,8 +22,8 @@ pub trait Place: Send + Sync {
     /// has the store open goes on beside it and is dropped by the caller.
     async fn crash(&mut self);
 
-    /// Makes the store that is open now one whose lease has expired, without its knowledge. Only for
-    /// engines that several processes share.
+    /// Takes every other shard from the store that is open now, without its knowledge. Only for engines
+    /// that several processes share.
     async fn depose(&mut self) {
         unreachable!("this engine has one owner")
     }

@@ -21,6 +21,12 @@ pub fn from_postgres(error: &Error) -> StoreError {
         let is_ours = std::error::Error::source(error).is_none() && !error.is_closed();
         return if is_ours { StoreError::Refused(words(error)) } else { StoreError::Unavailable(words(error)) };
     };
+    if [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT].contains(code) {
+        return StoreError::Refused(format!(
+            "{}: a pooler in between loses prepared statements; turn them off",
+            words(error)
+        ));
+    }
     let passes = PASSING.contains(&&code.code()[..2])
         || [SqlState::READ_ONLY_SQL_TRANSACTION, SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT].contains(code);
     if passes { StoreError::Unavailable(words(error)) } else { StoreError::Refused(words(error)) }

@@ -181,11 +181,11 @@ impl Tenure {
         }
         drop(self.commits.write().await);
         let (node, fence) = (uuid(self.node), self.fence.load(Ordering::Acquire));
-        let mut steps =
-            vec![Step::Known(&FENCE_ALONE, vec![&FENCES, &fence]), Step::Known(&LET_GO, vec![&node, &freed])];
-        if shards.is_none() {
-            steps.push(Step::Known(&LEAVE, vec![&node]));
-        }
+        // The row before the fence, as a taker goes: two orders would be a deadlock.
+        let leave = shards.is_none().then(|| Step::Known(&LEAVE, vec![&node]));
+        let mut steps: Vec<Step<'_>> = leave.into_iter().collect();
+        steps.push(Step::Known(&FENCE_ALONE, vec![&FENCES, &fence]));
+        steps.push(Step::Known(&LET_GO, vec![&node, &freed]));
         steps.push(Step::Known(&TELL, Vec::new()));
         sessions.transaction(Purpose::Work).await?.commit(steps).await.map(drop)
     }
@@ -248,6 +248,8 @@ impl Lease for PostgresStore {
                 Joined::Yes => return Ok(()),
                 Joined::NotYet => inner.lease.round(&inner.upkeep).await?,
             };
+            // The others need not find out by themselves that there is one more.
+            inner.upkeep.once(Purpose::Work, Step::Known(&TELL, Vec::new())).await?;
             *joined = Joined::Yes;
         }
         self.run(rounds::keep(Arc::clone(inner)));

@@ -30,35 +30,40 @@ pub static KEY: Sql =
 #[async_trait]
 impl Query for PostgresStore {
     async fn event(&self, project: Id, id: Id) -> Result<Option<Arc<Event>>> {
-        events::one(&mut self.list().await?, project, id).await
+        events::one(&mut self.one().await?, project, id).await
     }
 
     async fn events(&self, project: Id, filter: EventFilter, page: Page) -> Result<Vec<Arc<Event>>> {
-        in_time(events::list(&mut self.list().await?, project, &filter, page)).await
+        in_time(events::list(&mut self.many().await?, project, &filter, page)).await
     }
 
     async fn event_by_idempotency_key(&self, project: Id, key: &str) -> Result<Option<Id>> {
         let (project, key) = (super::codec::uuid(project), key.as_bytes());
-        let found = self.list().await?.commit(vec![Step::Known(&KEY, vec![&project, &key])]).await?;
+        let found = self.one().await?.commit(vec![Step::Known(&KEY, vec![&project, &key])]).await?;
         found[0].first().map(|row| id(row, 0)).transpose()
     }
 
     async fn delivery(&self, project: Id, id: Id) -> Result<Option<DeliveryView>> {
-        deliveries::one(&mut self.list().await?, project, id).await
+        deliveries::one(&mut self.one().await?, project, id).await
     }
 
     async fn deliveries(&self, project: Id, filter: DeliveryFilter, page: Page) -> Result<Vec<DeliveryView>> {
-        in_time(deliveries::list(&mut self.list().await?, project, &filter, page)).await
+        in_time(deliveries::list(&mut self.many().await?, project, &filter, page)).await
     }
 
     async fn attempts(&self, project: Id, delivery: Id, limit: usize) -> Result<Vec<Attempt>> {
-        attempts::list(&mut self.list().await?, project, delivery, limit).await
+        attempts::list(&mut self.one().await?, project, delivery, limit).await
     }
 }
 
 impl PostgresStore {
-    async fn list(&self) -> Result<Transaction> {
+    async fn one(&self) -> Result<Transaction> {
         self.inner.history.transaction(Purpose::List(LIST_TIME_MAX)).await
+    }
+
+    async fn many(&self) -> Result<Transaction> {
+        let inner = &self.inner;
+        inner.replica.as_ref().unwrap_or(&inner.history).transaction(Purpose::List(LIST_TIME_MAX)).await
     }
 }
 

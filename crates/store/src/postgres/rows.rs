@@ -147,7 +147,7 @@ impl WaitingRows {
             &self.attempts,
             &self.details,
         ];
-        (!self.ids.is_empty()).then(|| Step::Known(&INSERT_WAITING, values))
+        (!self.ids.is_empty()).then_some(Step::Known(&INSERT_WAITING, values))
     }
 
     pub fn postpone(&self) -> Step<'_> {
@@ -207,7 +207,7 @@ impl SettledRows {
             &self.inline,
             &self.details,
         ];
-        (!self.ids.is_empty()).then(|| Step::Known(&INSERT_SETTLED, values))
+        (!self.ids.is_empty()).then_some(Step::Known(&INSERT_SETTLED, values))
     }
 }
 
@@ -234,7 +234,7 @@ impl AttemptRows {
     /// Those that are known already are left as they are.
     pub fn insert(&self) -> Option<Step<'_>> {
         let values: Vec<super::session::Value<'_>> = vec![&self.deliveries, &self.numbers, &self.details];
-        (!self.deliveries.is_empty()).then(|| Step::Known(&INSERT_ATTEMPTS, values))
+        (!self.deliveries.is_empty()).then_some(Step::Known(&INSERT_ATTEMPTS, values))
     }
 }
 

@@ -47,7 +47,8 @@ pub enum Step<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Writes and short reads of the pipeline: always by index, whatever the statistics say of a
-    /// queue that was empty a minute ago.
+    /// queue that was empty a minute ago. (What cannot go by index counts as very dear then, which
+    /// would set the just-in-time compiler off: it is off.)
     Work,
     /// People's lists: any plan, one snapshot, for a bounded time; longer is `TooSlow`.
     List(Duration),
@@ -73,7 +74,7 @@ impl Purpose {
             format!("SET LOCAL statement_timeout = {time}; SET LOCAL idle_in_transaction_session_timeout = {silence}");
         match self {
             Self::Work => format!(
-                "BEGIN; {limits}; SET LOCAL synchronous_commit = {durability}; SET LOCAL enable_seqscan = off; \
+                "BEGIN; {limits}; SET LOCAL synchronous_commit = {durability}; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; \
                  SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
             ),
             Self::List(_) | Self::Walk(_) => format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {limits}"),

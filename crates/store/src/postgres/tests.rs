@@ -1,6 +1,7 @@
 //! The contract on this engine, run by a real server, and what only this engine can do wrong.
 
 mod durability;
+mod fence;
 mod plans;
 mod server;
 mod start;

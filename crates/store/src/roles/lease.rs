@@ -105,8 +105,9 @@ pub trait Lease: Send + Sync + 'static {
     /// the data directory from opening to closing.
     async fn hold(&self) -> Result<()>;
 
-    /// What this process owns, told with every change of it. A change may be a new epoch of the same
-    /// shard: what was read under the old one is to be read again.
+    /// What this process owns, told with every change of it. The backlog of a shard that was not in the
+    /// `Holding` before, or was there with another epoch, is to be read (again): word of what came
+    /// meanwhile went elsewhere. Of a shard that is gone nothing may be sent any more.
     fn holding(&self) -> watch::Receiver<Arc<Holding>>;
 
     /// Gives shards up that nothing is sent or recorded for any more. Those not held are left out.

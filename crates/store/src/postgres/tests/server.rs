@@ -85,11 +85,15 @@ impl Database {
 }
 
 /// A database that is made when it is first opened.
-struct Lazy(OnceCell<Database>);
+struct Lazy {
+    database: OnceCell<Database>,
+    /// Holds a lock that keeps deposed nodes' heartbeats waiting.
+    held_up: Option<tokio_postgres::Client>,
+}
 
 impl Lazy {
     async fn database(&self) -> &Database {
-        self.0.get_or_init(async || Server::shared().database().await).await
+        self.database.get_or_init(async || Server::shared().database().await).await
     }
 }
 
@@ -104,8 +108,12 @@ impl Place for Lazy {
     /// The node is gone and its lease has expired: its connections are cut, its rows taken away. (What
     /// a power failure of the server leaves is a test of its own.)
     async fn depose(&mut self) {
-        let expire = "UPDATE nodes SET heartbeat = now() - interval '1 minute'";
-        self.database().await.sql(expire).await;
+        let database = self.database().await;
+        let (client, connection) = tokio_postgres::connect(&database.options().url, NoTls).await.expect("connects");
+        tokio::spawn(connection);
+        client.batch_execute("BEGIN; SELECT FROM nodes FOR UPDATE").await.expect("locks");
+        database.sql("UPDATE shards SET owner = NULL WHERE shard % 2 = 0").await;
+        self.held_up = Some(client);
     }
 
     async fn crash(&mut self) {
@@ -121,5 +129,5 @@ impl Place for Lazy {
 }
 
 pub fn place() -> Box<dyn Place> {
-    Box::new(Lazy(OnceCell::new()))
+    Box::new(Lazy { database: OnceCell::new(), held_up: None })
 }

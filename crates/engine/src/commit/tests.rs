@@ -1,0 +1,183 @@
+//! A batch that was routed before somebody else changed the configuration.
+
+use super::*;
+use crate::settings::Settings;
+use async_trait::async_trait;
+use bytes::Bytes;
+use dacapo_model::attempt::HeaderLines;
+use dacapo_model::catalog::Change;
+use dacapo_model::clock::ManualClock;
+use dacapo_model::endpoint::{ContentType, Endpoint, Status};
+use dacapo_model::event::{Audience, ConnectFace};
+use dacapo_model::id::SystemEntropy;
+use dacapo_model::project::{Config, Kind, Project};
+use dacapo_model::{Id, Mode, Subscription};
+use dacapo_store::roles::{Catalog, Contents};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const PROJECT: Id = Id::from_u128(1);
+const ENDPOINT: Id = Id::from_u128(2);
+const AT: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+/// Another node adds an endpoint with a subscription before each of the first `changes` commits.
+struct Busy {
+    changes: u64,
+    version: AtomicU64,
+    stored: Mutex<Vec<Arc<Event>>>,
+}
+
+fn project() -> Change {
+    Change::Project(Arc::new(Project {
+        id: PROJECT,
+        organisation_id: Id::from_u128(9),
+        name: String::new(),
+        logo_url: String::new(),
+        kind: Kind::Outgoing,
+        config: Config::default(),
+        created_at: AT,
+        updated_at: AT,
+        deleted_at: None,
+    }))
+}
+
+fn listener() -> [Change; 2] {
+    let endpoint = Endpoint {
+        id: ENDPOINT,
+        project_id: PROJECT,
+        owner_id: String::new(),
+        url: "https://example.test/".to_owned(),
+        name: String::new(),
+        secrets: Vec::new(),
+        advanced_signatures: false,
+        description: String::new(),
+        slack_webhook_url: String::new(),
+        teams_webhook_url: String::new(),
+        support_email: String::new(),
+        status: Status::Active,
+        http_timeout: 0,
+        rate_limit: 0,
+        rate_limit_duration: 0,
+        content_type: ContentType::Json,
+        authentication: None,
+        version: 1,
+        created_at: AT,
+        updated_at: AT,
+        deleted_at: None,
+    };
+    let subscription = Subscription {
+        id: Id::from_u128(3),
+        project_id: PROJECT,
+        name: String::new(),
+        endpoint_id: ENDPOINT,
+        source_id: None,
+        event_types: vec!["*".to_owned()],
+        conditions: Default::default(),
+        delivery_mode: Mode::AtLeastOnce,
+        retry_config: None,
+        rate_limit_config: None,
+        alert_config: None,
+        created_at: AT,
+        updated_at: AT,
+        deleted_at: None,
+    };
+    [Change::Endpoint(Arc::new(endpoint)), Change::Subscription(Arc::new(subscription))]
+}
+
+#[async_trait]
+impl Catalog for Busy {
+    async fn load(&self) -> dacapo_store::Result<Contents> {
+        let version = self.version.load(Ordering::SeqCst);
+        let rows = if version > 1 { [project()].into_iter().chain(listener()).collect() } else { vec![project()] };
+        Ok(Contents { version, rows, newest_id: None })
+    }
+
+    async fn write(&self, _: Vec<Change>) -> dacapo_store::Result<u64> {
+        Err(StoreError::Unavailable("not here".to_owned()))
+    }
+}
+
+#[async_trait]
+impl Commit for Busy {
+    async fn commit(&self, batch: Vec<NewEvent>, routed_at: u64) -> dacapo_store::Result<Vec<Committed>> {
+        let mut current = self.version.load(Ordering::SeqCst);
+        if current <= self.changes {
+            current = self.version.fetch_add(1, Ordering::SeqCst) + 1;
+        }
+        if routed_at < current {
+            return Err(StoreError::StaleCatalog { current });
+        }
+        let committed = vec![Committed::Stored; batch.len()];
+        self.stored.lock().expect("whole").extend(batch.into_iter().map(|item| item.event));
+        Ok(committed)
+    }
+
+    async fn probe(&self) -> dacapo_store::Result<()> {
+        Ok(())
+    }
+}
+
+fn event() -> Event {
+    Event {
+        id: Id::MIN,
+        project_id: PROJECT,
+        event_type: "t".to_owned(),
+        data: Bytes::from_static(b"{}"),
+        headers: HeaderLines::new(),
+        source_id: None,
+        url_query: String::new(),
+        url_path: String::new(),
+        idempotency_key: String::new(),
+        is_duplicate: false,
+        audience: Audience::Project,
+        fan_out: FanOut::NoMatch,
+        targets: Vec::new(),
+        created_at: AT,
+        connect: ConnectFace::default(),
+    }
+}
+
+/// What two callers, who saw no endpoint, are answered; and what was stored.
+async fn send(changes: u64) -> (Vec<Result<Accepted, Refusal>>, Vec<Arc<Event>>) {
+    let store = Arc::new(Busy { changes, version: AtomicU64::new(1), stored: Mutex::default() });
+    let (catalog, _) = LiveCatalog::load(Arc::clone(&store) as _).await.expect("loads");
+    let catalog = Arc::new(catalog);
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(AT));
+    let (dispatcher, _refills) = Dispatcher::new(Arc::clone(&catalog), Arc::clone(&clock), Settings::default());
+    let committer = Committer {
+        store: Arc::clone(&store) as _,
+        catalog,
+        ids: Arc::new(IdSource::new(SystemEntropy)),
+        clock,
+        dispatcher: Arc::clone(&dispatcher),
+        readiness: Arc::default(),
+        metrics: Arc::default(),
+    };
+    let (intake, _running) = committer.start(CancellationToken::new());
+    let (a, b) = tokio::join!(intake.commit(event(), 1), intake.commit(event(), 1));
+    let stored = std::mem::take(&mut *store.stored.lock().expect("whole"));
+    let dispatched = std::iter::from_fn(|| dispatcher.take()).count();
+    assert_eq!(dispatched, stored.iter().map(|event| event.targets.len()).sum::<usize>());
+    (vec![a, b], stored)
+}
+
+#[tokio::test]
+async fn an_event_is_routed_as_things_are_when_it_is_stored() {
+    for changes in [1, 2, 4] {
+        let (answers, stored) = send(changes).await;
+        assert_eq!(stored.len(), 2, "each once");
+        for answer in answers {
+            let event = answer.expect("is stored").event;
+            assert_eq!((event.targets.len(), event.fan_out), (1, FanOut::Success));
+            assert_eq!(event.targets[0].endpoint_id, ENDPOINT);
+            assert!(stored.iter().any(|stored| stored.id == event.id), "the answer is what was stored");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_that_never_rests_is_a_refusal() {
+    let (answers, stored) = send(1_000).await;
+    assert!(stored.is_empty());
+    assert!(answers.iter().all(|answer| matches!(answer, Err(Refusal::Unavailable { .. }))));
+}
