@@ -14,10 +14,10 @@ help: ## List the targets
 	@printf 'Dacapo: a webhook gateway. Start with: make run\n\n'
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Build and start on 127.0.0.1:5005, with data in ./dacapo-data (ARGS="…" adds flags)
+run: ## Build and start on 127.0.0.1:5005, with data in ./dacapo-data (DATABASE_URL=postgres://… shares one; ARGS="…" adds flags)
 	cargo build --profile $(PROFILE) -p dacapo
 	@echo 'Deliveries to this machine are allowed here: --allow-network $(LOOPBACK)'
-	@exec $(TARGET_DIR)/$(PROFILE)/dacapo serve --allow-network $(LOOPBACK) $(ARGS)
+	@exec $(TARGET_DIR)/$(PROFILE)/dacapo serve --allow-network $(LOOPBACK) $(if $(DATABASE_URL),--database-url '$(DATABASE_URL)') $(ARGS)
 
 listen: ## Receive webhooks on 127.0.0.1:9000 and show them (ARGS="--secret … --port …")
 	@cargo build --profile $(PROFILE) -p dacapo --quiet

@@ -55,6 +55,7 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .route("/healthz", any(ops::health))
         .route("/health", any(ops::health))
         .route("/readyz", get(ops::ready))
+        .route("/nodes", get(ops::nodes))
         .route("/metrics", get(ops::metrics));
 
     convoy.merge(connect).merge(ops).fallback(unknown_path).with_state(shared)

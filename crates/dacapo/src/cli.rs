@@ -25,6 +25,10 @@ pub enum Verb {
     Serve(ServerOptions),
     /// Receive webhooks on this machine and show them, to try things out
     Listen(ListenOptions),
+    /// Bring the schema of a shared database up to date
+    Migrate(MigrateOptions),
+    /// Show the nodes that share a database, what each owns and how far behind it is
+    Nodes(NodesOptions),
     /// Show the configuration in force and where each value came from
     Config(ConfigOptions),
 }
@@ -34,6 +38,24 @@ pub struct ConfigOptions {
     /// Print the reference page (docs/configuration.md) instead
     #[arg(long)]
     pub markdown: bool,
+    #[command(flatten)]
+    pub server: ServerOptions,
+}
+
+#[derive(Args)]
+pub struct MigrateOptions {
+    /// Change nothing; exit with 1 when the schema is not up to date
+    #[arg(long)]
+    pub check: bool,
+    #[command(flatten)]
+    pub server: ServerOptions,
+}
+
+#[derive(Args)]
+pub struct NodesOptions {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub server: ServerOptions,
 }

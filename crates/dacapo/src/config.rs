@@ -109,7 +109,7 @@ impl Config {
 }
 
 fn refused(row: &Row, texts: &[String], origin: &str) -> String {
-    format!("{} = {:?} (from {origin}); allowed: {}", row.key, texts.join(", "), row.allowed)
+    format!("{} = {:?} (from {origin}); allowed: {}", row.key, values::without_password(&texts.join(", ")), row.allowed)
 }
 
 fn unknown((key, origin): &(String, String)) -> String {

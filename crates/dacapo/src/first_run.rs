@@ -3,6 +3,7 @@
 use crate::files;
 use anyhow::{Context, Result};
 use dacapo_control::Control;
+use dacapo_control::bootstrap::BootstrapError;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -39,7 +40,12 @@ pub async fn prepare(control: &Control, data_dir: &Path, url: &str) -> Result<St
     if !control.is_empty() {
         return follow(data_dir, url);
     }
-    let made = control.bootstrap(ORGANISATION, ADMIN_EMAIL).await.context("cannot set up the first project")?;
+    let made = match control.bootstrap(ORGANISATION, ADMIN_EMAIL).await {
+        Ok(made) => made,
+        // Another node was faster: the keys are with it.
+        Err(BootstrapError::NotEmpty) => return follow(data_dir, url),
+        Err(cause) => return Err(cause).context("cannot set up the first project"),
+    };
     let first_run = FirstRun {
         url: url.to_owned(),
         organisation_id: made.organisation_id.to_string(),

@@ -10,8 +10,9 @@ use dacapo_model::address::Guard;
 use dacapo_model::clock::SystemClock;
 use dacapo_model::id::SystemEntropy;
 use dacapo_model::{Clock, IdSource};
+use dacapo_store::postgres::{Options, PostgresStore};
 use dacapo_store::sqlite::SqliteStore;
-use dacapo_store::{LiveCatalog, Store};
+use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::Arc;
 
 pub struct Gateway {
@@ -20,8 +21,9 @@ pub struct Gateway {
     pub surfaces: Surfaces,
 }
 
-pub async fn build(config: &Config) -> Result<Gateway> {
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir).context("cannot open the store")?);
+/// `url`: where this node is reached.
+pub async fn build(config: &Config, url: &str) -> Result<Gateway> {
+    let store = open_store(config, url).await.context("cannot open the store")?;
     let (catalog, newest_id) = LiveCatalog::load(store.clone()).await.context("cannot read the catalog")?;
     let catalog = Arc::new(catalog);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -48,6 +50,24 @@ pub async fn build(config: &Config) -> Result<Gateway> {
         settings: dacapo_api::Settings { body_bytes_max: config.body_bytes_max },
     });
     Ok(Gateway { control, engine, surfaces })
+}
+
+async fn open_store(config: &Config, url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match database(config, url) {
+        None => Arc::new(SqliteStore::open(&config.data_dir)?),
+        Some(options) => Arc::new(PostgresStore::open(&options).await?),
+    })
+}
+
+/// How to reach the shared database; `None` with the embedded store.
+pub fn database(config: &Config, label: &str) -> Option<Options> {
+    Some(Options {
+        url: config.database_url.clone()?,
+        read_url: config.database_read_url.clone(),
+        direct_url: config.database_direct_url.clone(),
+        prepared: config.database_prepared,
+        label: label.to_owned(),
+    })
 }
 
 fn settings(config: &Config) -> Settings {

@@ -7,6 +7,8 @@ mod files;
 mod first_run;
 mod gateway;
 mod listen;
+mod migrate;
+mod nodes;
 mod serve;
 mod server;
 mod shutdown;
@@ -48,6 +50,14 @@ fn run(command: Verb) -> Result<()> {
             runtime()?.block_on(serve::run(config))
         }
         Verb::Listen(options) => runtime()?.block_on(listen::run(options)),
+        Verb::Migrate(options) => {
+            let config = Config::from_sources(&gather(&options.server)?)?;
+            runtime()?.block_on(migrate::run(&config, options.check))
+        }
+        Verb::Nodes(options) => {
+            let config = Config::from_sources(&gather(&options.server)?)?;
+            runtime()?.block_on(nodes::run(&config, options.json))
+        }
         Verb::Config(options) => show_config(&options),
     }
 }

@@ -28,7 +28,7 @@ pub async fn run(config: Config) -> Result<()> {
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
     let listener = server::bind(config.listen).await?;
     let url = config.public_url.clone().unwrap_or_else(|| reached_at(listener.local_addr().unwrap_or(config.listen)));
-    let Gateway { control, engine, surfaces } = gateway::build(&config).await?;
+    let Gateway { control, engine, surfaces } = gateway::build(&config, &url).await?;
     let start = first_run::prepare(&control, &config.data_dir, &url).await?;
 
     let announcement = Announcement {

@@ -14,7 +14,7 @@ use crate::upkeep::Upkeep;
 use crate::warden::Warden;
 use dacapo_model::id::Entropy;
 use dacapo_model::{Clock, Id, IdSource};
-use dacapo_store::roles::{Resend, ResendKind};
+use dacapo_store::roles::{NodeView, Resend, ResendKind};
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -156,6 +156,11 @@ impl Engine {
     /// One answer an id, in order. Deliveries whose endpoint takes none are for the caller to refuse first.
     pub async fn resend(&self, project: Id, deliveries: Vec<Id>, kind: ResendKind) -> Result<Vec<Resend>, StoreError> {
         self.0.replayer.resend(project, deliveries, kind).await
+    }
+
+    /// Who shares the store; none where nobody can.
+    pub async fn nodes(&self) -> Result<Vec<NodeView>, StoreError> {
+        self.0.store.nodes().await
     }
 
     pub fn health(&self) -> Health {

@@ -19,6 +19,7 @@ mod detail;
 mod error;
 mod lease;
 mod listen;
+mod nodes;
 mod partitions;
 mod query;
 mod queue;
@@ -73,6 +74,11 @@ impl Options {
     pub fn new(url: impl Into<String>, label: impl Into<String>) -> Self {
         Self { url: url.into(), read_url: None, direct_url: None, prepared: true, label: label.into() }
     }
+}
+
+/// Whether this is a URL that [`PostgresStore::open`] understands.
+pub fn check_url(url: &str) -> Result<()> {
+    Address::parse(url).map(drop)
 }
 
 /// One node's store. Dropping it without [`crate::roles::Lease::release`] is a crash: what it owned is

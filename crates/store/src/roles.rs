@@ -13,7 +13,7 @@ mod retention;
 
 pub use catalog::{Catalog, Contents, EditLock};
 pub use commit::{Commit, Committed, NewEvent};
-pub use lease::{Epoch, Holding, Lease};
+pub use lease::{Epoch, Holding, Lease, NodeView};
 pub use query::{DeliveryFilter, DeliveryView, EventFilter, Page, Query, Window};
 pub use queue::{ARRIVALS_QUEUED_MAX, Arrival, Arrivals, Backlog, Queue, Waiting};
 pub use record::{Record, Report};

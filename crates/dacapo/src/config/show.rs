@@ -2,15 +2,16 @@
 
 use super::sources::Sources;
 use super::table::ROWS;
+use super::values::without_password;
 use std::fmt::Write;
 
-/// One line an option: value and origin. Nothing here is secret.
+/// One line an option: value and origin, without secrets.
 pub fn effective(sources: &Sources) -> String {
     let mut out = String::new();
     for row in ROWS {
         let found = sources.find(row);
         let (value, origin) = match &found {
-            Some(found) => (found.texts.join(", "), found.origin.as_str()),
+            Some(found) => (without_password(&found.texts.join(", ")), found.origin.as_str()),
             None => (String::new(), "default"),
         };
         let value = if value.is_empty() { "(not set)" } else { &value };

@@ -77,12 +77,15 @@ fn all_problems_are_said_at_once() {
 }
 
 #[test]
-fn another_database_is_not_available() {
-    for accepted in ["sqlite:", "sqlite://", ""] {
-        assert!(load("", &[("DACAPO_DATABASE_URL", accepted)], &[]).is_ok());
+fn a_database_is_embedded_or_postgresql() {
+    for embedded in ["sqlite:", "sqlite://", ""] {
+        assert_eq!(load("", &[("DACAPO_DATABASE_URL", embedded)], &[]).unwrap().database_url, None);
     }
-    let text = problem("", &[("DACAPO_DATABASE_URL", "postgres://host/db")], &[]);
-    assert!(text.contains("PostgreSQL is not available in this version"), "{text}");
+    let url = "postgres://me:secret@a:1,b:2/db?target_session_attrs=read-write";
+    assert_eq!(load("", &[("DACAPO_DATABASE_URL", url)], &[]).unwrap().database_url.as_deref(), Some(url));
+    let text = problem("", &[("DACAPO_DATABASE_URL", "postgres://me:secret@host/db?sslmode=perhaps")], &[]);
+    assert!(text.contains("me:***@host") && text.contains("sslmode=verify-full"), "{text}");
+    assert!(!text.contains("secret"), "{text}");
 }
 
 #[test]

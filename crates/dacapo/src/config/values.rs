@@ -71,6 +71,22 @@ pub fn public_url(text: &str) -> Option<String> {
     (web && uri.host().is_some() && uri.query().is_none()).then(|| text.trim_end_matches('/').to_owned())
 }
 
+/// One that the store understands; several hosts are allowed, so it is not a URL to everybody.
+pub fn postgres_url(text: &str) -> Option<String> {
+    dacapo_store::postgres::check_url(text).ok().map(|()| text.to_owned())
+}
+
+/// `text` as it may be shown: without the password of a URL.
+pub fn without_password(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let Some((user, hosts)) = rest[..end].rsplit_once('@') else { return text.to_owned() };
+    match user.split_once(':') {
+        Some((name, _)) => format!("{scheme}://{name}:***@{hosts}{}", &rest[end..]),
+        None => text.to_owned(),
+    }
+}
+
 fn split(text: &str) -> (&str, &str) {
     let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     (&text[..end], text[end..].trim_start())
@@ -92,6 +108,15 @@ mod tests {
         assert_eq!((duration("30"), duration("-1s"), duration("d")), (None, None, None));
         assert_eq!((period("off"), period("59s")), (Some(None), None));
         assert_eq!((count("1"), count("0"), count("1000001")), (Some(1), None, None));
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let shown = without_password("postgres://me:p@ss:word@a:1,b:2/db?sslmode=require");
+        assert_eq!(shown, "postgres://me:***@a:1,b:2/db?sslmode=require");
+        for plain in ["sqlite:", "postgres://a/db", "postgres://me@a/db?x=a:b@c", "30d"] {
+            assert_eq!(without_password(plain), plain);
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod simulation;
 use super::schema::LOCK_SPACE;
 use super::session::{Purpose, Sessions, Sql, Step};
 use super::{PostgresStore, codec::uuid, error};
-use crate::roles::{Epoch, Holding, Lease, lease::Deadline};
+use crate::roles::{Epoch, Holding, Lease, NodeView, lease::Deadline};
 use crate::{Result, StoreError};
 use async_trait::async_trait;
 use dacapo_model::{Id, Shard};
@@ -259,6 +259,10 @@ impl Lease for PostgresStore {
 
     fn holding(&self) -> watch::Receiver<Arc<Holding>> {
         self.inner.lease.holding.subscribe()
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeView>> {
+        super::nodes::read(&self.inner.history).await
     }
 
     async fn let_go(&self, shards: &[Shard]) -> Result<()> {

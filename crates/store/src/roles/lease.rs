@@ -11,7 +11,7 @@
 
 use crate::Result;
 use async_trait::async_trait;
-use dacapo_model::Shard;
+use dacapo_model::{Id, Shard, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -98,6 +98,28 @@ impl Deadline {
     }
 }
 
+/// One node, as the store knows it.
+#[derive(Clone, Debug)]
+pub struct NodeView {
+    pub id: Id,
+    /// Where it is reached, by its own account.
+    pub label: String,
+    pub started_at: Timestamp,
+    /// Since its last heartbeat.
+    pub silent: Duration,
+    pub is_alive: bool,
+    /// About to end.
+    pub is_leaving: bool,
+    /// In order.
+    pub shards: Vec<u8>,
+    /// When the last of them came to it.
+    pub since: Option<Timestamp>,
+    /// Deliveries of its shards that are due and not settled.
+    pub due: u64,
+    /// For how long the oldest of them has been due.
+    pub lag: Duration,
+}
+
 #[async_trait]
 pub trait Lease: Send + Sync + 'static {
     /// Becomes a node and takes what is free. Fails with `InUse` when another process owns what this
@@ -109,6 +131,11 @@ pub trait Lease: Send + Sync + 'static {
     /// `Holding` before, or was there with another epoch, is to be read (again): word of what came
     /// meanwhile went elsewhere. Of a shard that is gone nothing may be sent any more.
     fn holding(&self) -> watch::Receiver<Arc<Holding>>;
+
+    /// All nodes that share the store, oldest first; none where it is not shared.
+    async fn nodes(&self) -> Result<Vec<NodeView>> {
+        Ok(Vec::new())
+    }
 
     /// Gives shards up that nothing is sent or recorded for any more. Those not held are left out.
     async fn let_go(&self, shards: &[Shard]) -> Result<()>;
