@@ -43,6 +43,12 @@ fn success(event: &Event) -> Report {
     Report { delivery, attempt: None }
 }
 
+pub async fn report_of_one_committed(store: &PostgresStore) -> Report {
+    let event = event(&IdSource::new(SystemEntropy));
+    commit(store, event.clone()).await.expect("commits");
+    success(&event)
+}
+
 pub async fn one_of_everything(store: &PostgresStore) {
     let ids = IdSource::new(SystemEntropy);
     let (sent, waits) = (event(&ids), event(&ids));

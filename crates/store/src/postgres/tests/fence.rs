@@ -1,9 +1,10 @@
 //! The fence between a record and a take-over: see lease.rs.
 
 use super::server::Server;
+use crate::StoreError;
 use crate::postgres::PostgresStore;
 use crate::postgres::lease::FENCES;
-use crate::roles::Lease;
+use crate::roles::{Lease, Record};
 use dacapo_model::Shard;
 use std::time::Duration;
 use tokio_postgres::NoTls;
@@ -36,4 +37,26 @@ async fn a_take_over_waits_for_records_under_way() {
     let mut holding = heir.holding();
     let some = holding.wait_for(|held| held.shards.len() > Shard::COUNT / 8);
     tokio::time::timeout(Duration::from_secs(10), some).await.expect("then it takes").expect("lives");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_waits_for_a_take_over_under_way() {
+    let database = Server::shared().database().await;
+    let store = PostgresStore::open(&database.options()).await.expect("opens");
+    store.hold().await.expect("joins");
+    let report = super::durability::report_of_one_committed(&store).await;
+    // A taker, between its update and its commit.
+    let (client, connection) = tokio_postgres::connect(&database.options().url, NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    let begin = format!(
+        "BEGIN; SELECT FROM nodes FOR UPDATE; SELECT pg_advisory_xact_lock({FENCES}, fence) FROM nodes; \
+         UPDATE shards SET owner = NULL, epoch = epoch + 1"
+    );
+    client.batch_execute(&begin).await.expect("takes");
+    let recording = tokio::spawn(async move { store.record([report].into()).await });
+    tokio::time::sleep(A_WHILE).await;
+    assert!(!recording.is_finished(), "it has looked before the shard was another's");
+    client.batch_execute("COMMIT").await.expect("is taken");
+    let refused = recording.await.expect("ends");
+    assert!(matches!(refused, Err(StoreError::Fenced { .. })), "{refused:?}");
 }
