@@ -324,7 +324,7 @@ impl State {
                 continue;
             }
             let full = self.window_bytes >= settings.window_bytes_max;
-            if self.lane(event.project_id, target.endpoint_id).place(full, settings) {
+            if self.lane(event.project_id, target.endpoint_id).place(event.id.child(index), full, settings) {
                 self.window_bytes += size(&event.data);
             } else {
                 placing.parked.push(index);
@@ -358,7 +358,7 @@ impl State {
                 lane.offer(Work { delivery, event: Arc::clone(event) });
                 self.list_offered(target.endpoint_id);
             } else {
-                lane.unplace();
+                lane.unplace(event.id.child(index));
                 self.window_bytes -= size(&event.data);
             }
         }
@@ -373,7 +373,7 @@ impl State {
             if placing.parked.contains(&index) {
                 lane.unpark();
             } else {
-                lane.unplace();
+                lane.unplace(event.id.child(index));
                 self.window_bytes -= size(&event.data);
             }
         }

@@ -28,7 +28,7 @@ pub struct Lane {
     /// Of the smooth weighted round robin between classes.
     credit: [i32; 3],
     in_exchange: usize,
-    /// All deliveries in memory: ready, in exchange, or not yet recorded.
+    /// All deliveries in memory: placed, ready, in exchange, or not yet recorded.
     held: HashSet<Id>,
     limiter: Gcra,
     /// Another node may have used up the allowance a moment ago: this one starts with none.
@@ -93,20 +93,23 @@ impl Lane {
     }
 
     /// Whether memory takes a live delivery that is about to be committed. While anything of the
-    /// class is in the store, new ones go behind it: order is kept.
-    pub fn place(&mut self, memory_full: bool, settings: &Settings) -> bool {
+    /// class is in the store, new ones go behind it: order is kept. What is taken is held from now on:
+    /// a read of the store may find it before it is offered.
+    pub fn place(&mut self, delivery: Id, memory_full: bool, settings: &Settings) -> bool {
         let queue = self.queue(Class::Live);
         let room = queue.ready.len() + queue.reserved < settings.lane_window_max;
         let behind = queue.stored_due.is_some() || queue.parking > 0 || queue.refill.is_some();
         if room && !behind && !memory_full {
             queue.reserved += 1;
+            self.held.insert(delivery);
             return true;
         }
         queue.parking += 1;
         false
     }
 
-    pub fn unplace(&mut self) {
+    pub fn unplace(&mut self, delivery: Id) {
+        self.held.remove(&delivery);
         self.queue(Class::Live).reserved -= 1;
     }
 
@@ -117,7 +120,6 @@ impl Lane {
 
     /// A placed delivery was committed.
     pub fn offer(&mut self, work: Work) {
-        self.held.insert(work.delivery.id);
         let queue = self.queue(Class::Live);
         queue.reserved -= 1;
         queue.ready.push_back(work);
@@ -287,7 +289,7 @@ impl Lane {
 
     /// Nothing is in exchange, unrecorded or being committed.
     pub fn is_quiet(&self) -> bool {
-        self.held.is_empty() && self.in_exchange == 0 && self.queues.iter().all(|queue| queue.reserved == 0)
+        self.held.is_empty() && self.in_exchange == 0
     }
 
     /// Nothing in memory, nothing known in the store, nothing under way.

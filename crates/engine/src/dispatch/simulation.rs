@@ -144,6 +144,11 @@ impl World {
                 }
             }
         }
+        // The store may be read between a commit and its offer.
+        self.begin_read();
+        if self.dice.roll(2) == 0 {
+            self.end_read();
+        }
         self.dispatcher.offer(&events, &placings, |index| index != refused);
     }
 
