@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod conformance;
+pub mod copy;
 mod document;
 pub mod error;
 pub mod live;

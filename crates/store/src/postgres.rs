@@ -15,6 +15,7 @@ mod address;
 mod catalog;
 mod codec;
 mod commit;
+pub(crate) mod copy;
 mod detail;
 mod error;
 mod lease;
@@ -31,7 +32,7 @@ mod schema;
 mod session;
 mod sql;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use schema::Migrated;
 
@@ -118,7 +119,9 @@ impl PostgresStore {
             arrivals: listen::Announcer::default(),
             newer: watch::channel(0).0,
         });
-        inner.look_at_server().await?;
+        let durability = look_at_server(&inner.upkeep).await?;
+        inner.work.set_durability(&durability);
+        inner.upkeep.set_durability(&durability);
         schema::migrate(&inner.upkeep, false).await?;
         schema::make_partitions(&inner.upkeep, SystemClock.now()).await?;
         let store = Self { inner: Arc::clone(&inner), tasks: Mutex::default() };
@@ -160,34 +163,6 @@ impl Drop for PostgresStore {
 }
 
 impl Inner {
-    /// Things that would go wrong later and less clearly.
-    async fn look_at_server(&self) -> Result<()> {
-        let look = "SELECT current_setting('server_version_num')::int4, current_setting('server_encoding'), \
-                    pg_is_in_recovery(), current_setting('synchronous_commit')";
-        let rows = self.upkeep.once(Purpose::List(session::LOOK_TIME_MAX), Step::Once(look, Vec::new())).await?;
-        let row = &rows[0];
-        let (version, encoding): (i32, String) = (row.try_get(0)?, row.try_get(1)?);
-        if version < OLDEST_SERVER {
-            return Err(StoreError::Refused(format!("PostgreSQL 15 or later is needed, this is {}", version / 10_000)));
-        }
-        if encoding != "UTF8" {
-            return Err(StoreError::Refused(format!(
-                "the database's encoding is {encoding}: make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
-            )));
-        }
-        if row.try_get(2)? {
-            return Err(StoreError::Unavailable(
-                "the server is a standby and cannot be written; name the primary, or several hosts with \
-                 target_session_attrs=read-write"
-                    .to_owned(),
-            ));
-        }
-        let durability: String = row.try_get(3)?;
-        self.work.set_durability(&durability);
-        self.upkeep.set_durability(&durability);
-        Ok(())
-    }
-
     fn check_open(&self) -> Result<()> {
         self.work.check_open()
     }
@@ -200,4 +175,29 @@ impl Inner {
             rises
         });
     }
+}
+
+/// Things that would go wrong later and less clearly. Gives what `synchronous_commit` is set to.
+async fn look_at_server(sessions: &Sessions) -> Result<String> {
+    let look = "SELECT current_setting('server_version_num')::int4, current_setting('server_encoding'), \
+                pg_is_in_recovery(), current_setting('synchronous_commit')";
+    let rows = sessions.once(Purpose::List(session::LOOK_TIME_MAX), Step::Once(look, Vec::new())).await?;
+    let row = &rows[0];
+    let (version, encoding): (i32, String) = (row.try_get(0)?, row.try_get(1)?);
+    if version < OLDEST_SERVER {
+        return Err(StoreError::Refused(format!("PostgreSQL 15 or later is needed, this is {}", version / 10_000)));
+    }
+    if encoding != "UTF8" {
+        return Err(StoreError::Refused(format!(
+            "the database's encoding is {encoding}: make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )));
+    }
+    if row.try_get(2)? {
+        return Err(StoreError::Unavailable(
+            "the server is a standby and cannot be written; name the primary, or several hosts with \
+             target_session_attrs=read-write"
+                .to_owned(),
+        ));
+    }
+    Ok(row.try_get(3)?)
 }

@@ -11,6 +11,7 @@ mod catalog;
 mod checkpoint;
 mod codec;
 mod commit;
+pub(crate) mod copy;
 mod detail;
 mod endpoint_log;
 mod error;
@@ -68,6 +69,7 @@ impl SqliteStore {
         schema::migrate(&mut connection)?;
         recover::park_fresh(&mut connection)?;
         endpoint_log::catch_up(&mut connection)?;
+        copy::forget(&connection)?;
         let fresh = Arc::new(fresh::Fresh::default());
         let lists = Arc::new(gate::Gate::default());
         let history = readers::Readers::open(&file, HISTORY_READERS, Some(LIST_TIME_MAX), Arc::clone(&lists))?;

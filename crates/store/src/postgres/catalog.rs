@@ -29,8 +29,8 @@ const NEWEST: &str = "(SELECT id FROM events ORDER BY id DESC LIMIT 1) UNION ALL
      (SELECT id FROM waiting ORDER BY id DESC LIMIT 1) UNION ALL \
      (SELECT id FROM settled ORDER BY id DESC LIMIT 1)";
 static LOCK: Sql = Sql { text: "SELECT pg_advisory_xact_lock($1, $2)", types: &[Type::INT4, Type::INT4] };
-static RAISE: Sql = Sql { text: "UPDATE catalog_version SET version = version + 1 RETURNING version", types: &[] };
-static WRITE: Sql = Sql {
+pub static RAISE: Sql = Sql { text: "UPDATE catalog_version SET version = version + 1 RETURNING version", types: &[] };
+pub static WRITE: Sql = Sql {
     text: "INSERT INTO catalog (kind, id, version, doc) SELECT i.kind, i.id, $4, i.doc FROM unnest($1, $2, $3) \
            i (kind, id, doc) ON CONFLICT (kind, id) DO UPDATE SET version = excluded.version, doc = excluded.doc",
     types: &[Type::INT2_ARRAY, Type::UUID_ARRAY, Type::TEXT_ARRAY, Type::INT8],

@@ -7,7 +7,6 @@ use super::session::{Purpose, Sessions, Sql, Step};
 use crate::Result;
 use dacapo_model::{Id, Timestamp};
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 use tokio_postgres::types::Type;
 
@@ -17,6 +16,11 @@ const DAY: Duration = Duration::from_secs(86_400);
 const AHEAD_DAYS: u64 = 7;
 /// Days before today: nodes' clocks differ.
 const BEHIND_DAYS: u64 = 1;
+/// Days of history that a copy brings along get partitions of their own back to this many; each is
+/// ten relations, and a statement over all of history locks them all.
+const HISTORY_DAYS_MAX: u64 = 400;
+/// Each relation that is made is a lock until the end of the transaction.
+const DAYS_PER_TRANSACTION_MAX: usize = 30;
 const TIME_MAX: Duration = Duration::from_secs(30);
 /// Partitioned alike: what an event's day drops is in the same day of the others.
 pub const TABLES: [&str; 3] = ["events", "settled", "attempts"];
@@ -47,15 +51,29 @@ pub fn start_of(day: u64) -> Id {
 
 pub async fn make_ahead(sessions: &Sessions, now: Timestamp) -> Result<()> {
     let today = day_of(now);
-    let wanted: RangeInclusive<u64> = today.saturating_sub(BEHIND_DAYS)..=today + AHEAD_DAYS;
-    if missing(&existing(sessions).await?, &wanted).is_empty() {
+    make(sessions, &(today.saturating_sub(BEHIND_DAYS)..=today + AHEAD_DAYS).collect()).await
+}
+
+/// As far as these days lie where history is expected; what is older or farther ahead stays in `_rest`.
+pub async fn make_for(sessions: &Sessions, now: Timestamp, days: BTreeSet<u64>) -> Result<()> {
+    let today = day_of(now);
+    let kept = today.saturating_sub(HISTORY_DAYS_MAX)..=today + AHEAD_DAYS;
+    let wanted: Vec<u64> = days.into_iter().filter(|day| kept.contains(day)).collect();
+    for some in wanted.chunks(DAYS_PER_TRANSACTION_MAX) {
+        make(sessions, &some.iter().copied().collect()).await?;
+    }
+    Ok(())
+}
+
+async fn make(sessions: &Sessions, wanted: &BTreeSet<u64>) -> Result<()> {
+    if missing(&existing(sessions).await?, wanted).is_empty() {
         return Ok(());
     }
     let mut transaction = sessions.transaction(Purpose::Upkeep(TIME_MAX)).await?;
     transaction.run(vec![Step::Known(&LOCK, vec![&LOCK_SPACE, &LOCK_MIGRATION])]).await?;
     // Once more under the lock: another node may have made them.
     let rows = transaction.run(vec![Step::Known(&DAYS, Vec::new())]).await?;
-    for day in missing(&days(&rows[0])?, &wanted) {
+    for day in missing(&days(&rows[0])?, wanted) {
         let (from, to) = (start_of(day).as_uuid(), start_of(day + 1).as_uuid());
         for table in TABLES {
             let make =
@@ -74,6 +92,6 @@ pub fn days(rows: &[tokio_postgres::Row]) -> Result<BTreeSet<u64>> {
     rows.iter().map(|row| Ok(row.try_get::<_, i64>(0)?.cast_unsigned())).collect()
 }
 
-fn missing(existing: &BTreeSet<u64>, wanted: &RangeInclusive<u64>) -> Vec<u64> {
-    wanted.clone().filter(|day| !existing.contains(day)).collect()
+fn missing(existing: &BTreeSet<u64>, wanted: &BTreeSet<u64>) -> Vec<u64> {
+    wanted.difference(existing).copied().collect()
 }

@@ -3,7 +3,7 @@
 mod durability;
 mod fence;
 mod plans;
-mod server;
+pub(crate) mod server;
 mod start;
 
 mod conformance {

@@ -82,6 +82,16 @@ impl Database {
     pub async fn sql(&self, text: &str) {
         self.server.sql(&self.name, text).await;
     }
+
+    /// The one number a statement gives.
+    pub async fn count(&self, text: &str) -> i64 {
+        let (client, connection) = tokio_postgres::connect(&self.options().url, NoTls).await.expect("connects");
+        let drive = tokio::spawn(connection);
+        let count = client.query_one(text, &[]).await.expect("counts").get(0);
+        drop(client);
+        let _ = drive.await;
+        count
+    }
 }
 
 /// A database that is made when it is first opened.
