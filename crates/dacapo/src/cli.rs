@@ -29,6 +29,8 @@ pub enum Verb {
     Migrate(MigrateOptions),
     /// Show the nodes that share a database, what each owns and how far behind it is
     Nodes(NodesOptions),
+    /// Copy an embedded store into an empty PostgreSQL database; goes on where it was when run again
+    Copy(CopyOptions),
     /// Show the configuration in force and where each value came from
     Config(ConfigOptions),
 }
@@ -58,6 +60,16 @@ pub struct NodesOptions {
     pub json: bool,
     #[command(flatten)]
     pub server: ServerOptions,
+}
+
+#[derive(Args)]
+pub struct CopyOptions {
+    /// The data directory of a store that nothing runs on
+    #[arg(long, value_name = "sqlite:DIR")]
+    pub from: String,
+    /// The database to fill: empty, or with a part of this copy [env: DACAPO_DATABASE_URL]
+    #[arg(long, value_name = "postgres://…")]
+    pub to: Option<String>,
 }
 
 #[derive(Args)]

@@ -3,6 +3,7 @@
 mod announce;
 mod cli;
 mod config;
+mod copy;
 mod files;
 mod first_run;
 mod gateway;
@@ -58,6 +59,7 @@ fn run(command: Verb) -> Result<()> {
             let config = Config::from_sources(&gather(&options.server)?)?;
             runtime()?.block_on(nodes::run(&config, options.json))
         }
+        Verb::Copy(options) => runtime()?.block_on(copy::run(options)),
         Verb::Config(options) => show_config(&options),
     }
 }
