@@ -8,6 +8,9 @@
 //! - Failure: while the store cannot be written the batch is kept and tried again, and the bounded
 //!   queue behind it holds the couriers back.
 
+#[cfg(test)]
+mod tests;
+
 use crate::dispatch::Dispatcher;
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
@@ -51,6 +54,7 @@ impl Recorder {
             let mut in_flight = FuturesUnordered::new();
             let mut is_busy = false;
             loop {
+                // What is under way goes on while nothing new comes: the last report of all included.
                 tokio::select! {
                     biased;
                     Some(()) = in_flight.next(), if !in_flight.is_empty() => continue,
