@@ -8,6 +8,9 @@
 //! - Failure: while the store cannot be written the batch is kept and tried again, and the bounded
 //!   queue behind it holds the couriers back.
 
+#[cfg(test)]
+mod tests;
+
 use crate::dispatch::Dispatcher;
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
@@ -50,15 +53,28 @@ impl Recorder {
             let mut arrived = Vec::with_capacity(BATCH_REPORTS_MAX);
             let mut in_flight = FuturesUnordered::new();
             let mut is_busy = false;
-            while reports.recv_many(&mut arrived, BATCH_REPORTS_MAX).await > 0 {
-                let gathered = tokio::time::sleep(if is_busy { GATHER_TIME } else { Duration::ZERO });
-                tokio::pin!(gathered);
-                loop {
-                    tokio::select! {
-                        biased;
-                        Some(()) = in_flight.next(), if !in_flight.is_empty() => {}
-                        () = &mut gathered, if in_flight.len() < BATCHES_IN_FLIGHT_MAX => break,
+            loop {
+                // What is under way goes on while nothing new comes: the last report of all included.
+                tokio::select! {
+                    biased;
+                    Some(()) = in_flight.next(), if !in_flight.is_empty() => continue,
+                    count = reports.recv_many(&mut arrived, BATCH_REPORTS_MAX) => if count == 0 {
+                        break;
                     }
+                }
+                if is_busy {
+                    let gathered = tokio::time::sleep(GATHER_TIME);
+                    tokio::pin!(gathered);
+                    loop {
+                        tokio::select! {
+                            biased;
+                            Some(()) = in_flight.next(), if !in_flight.is_empty() => {}
+                            () = &mut gathered => break,
+                        }
+                    }
+                }
+                while in_flight.len() >= BATCHES_IN_FLIGHT_MAX {
+                    in_flight.next().await;
                 }
                 while arrived.len() < BATCH_REPORTS_MAX
                     && let Ok(report) = reports.try_recv()

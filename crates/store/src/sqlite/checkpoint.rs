@@ -11,15 +11,19 @@ use super::writer::JoinOnDrop;
 use crate::{Result, StoreError};
 use rusqlite::Connection;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The log is moved when it holds more pages than this (16 MiB at 4 KiB a page).
-const LOG_PAGES: i32 = 4_096;
+/// The log is moved when it holds more pages than this (4 MiB at 4 KiB a page). Commits share the disk
+/// with what is moved and wait behind it: a large piece at once would hold them up for long.
+const LOG_PAGES: i32 = 1_024;
 /// When it holds more than this all the same, lists are held off.
-const LOG_PAGES_CROWDED: i32 = 2 * LOG_PAGES;
+const LOG_PAGES_CROWDED: i32 = 8 * LOG_PAGES;
+/// From here on (48 MiB) the writer waits for the thread: a disk that cannot keep up slows commits
+/// down instead of filling up.
+const LOG_PAGES_FULL: i32 = 12 * LOG_PAGES;
 /// For how long lists under way are waited for; the longest takes as long as a list may.
 const READERS_WAIT_MAX: Duration = super::LIST_TIME_MAX;
 /// For how long the writer's next commit is waited for; without one the log does not grow.
@@ -41,6 +45,8 @@ struct Shared {
     last_step_due: AtomicBool,
     /// After the writer's last commit.
     pages_in_log: AtomicI32,
+    /// Held by the thread while it moves pages.
+    moving: Mutex<()>,
 }
 
 impl Checkpointer {
@@ -83,6 +89,12 @@ impl Checkpointer {
             // Not taken when the thread is at work already: it comes round again.
             let _ = self.wake.try_send(());
         }
+        if self.shared.pages_in_log.load(Ordering::Relaxed) > LOG_PAGES_FULL {
+            let _moved = self.shared.move_alone();
+            if let Err(cause) = passive(connection) {
+                tracing::debug!(%cause, "checkpoint by the writer put off");
+            }
+        }
     }
 }
 
@@ -96,7 +108,7 @@ struct Round {
 
 impl Round {
     fn run(&self) -> rusqlite::Result<()> {
-        passive(&self.connection)?;
+        self.move_pages()?;
         let is_crowded = self.shared.pages_in_log.load(Ordering::Relaxed) > LOG_PAGES_CROWDED;
         if !is_crowded {
             self.shared.last_step_due.store(true, Ordering::Release);
@@ -104,11 +116,22 @@ impl Round {
         }
         let _nobody_reads = self.gate.close(READERS_WAIT_MAX);
         // What was out of reach behind a reader; so that the last step is short again.
-        passive(&self.connection)?;
+        self.move_pages()?;
         let _ = self.last_step.try_recv();
         self.shared.last_step_due.store(true, Ordering::Release);
         let _ = self.last_step.recv_timeout(LAST_STEP_WAIT_MAX);
         Ok(())
+    }
+
+    fn move_pages(&self) -> rusqlite::Result<()> {
+        let _alone = self.shared.move_alone();
+        passive(&self.connection)
+    }
+}
+
+impl Shared {
+    fn move_alone(&self) -> MutexGuard<'_, ()> {
+        self.moving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
