@@ -59,7 +59,8 @@ async fn what_cannot_be_reached_is_unavailable() {
 /// As behind a pooler that knows no named prepared statements.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statements_can_be_sent_whole() {
-    let options = Options { prepared: false, ..Server::shared().database().await.options() };
+    let database = Server::shared().database().await;
+    let options = Options { prepared: false, ..database.options() };
     let store = PostgresStore::open(&options).await.expect("opens");
     store.hold().await.expect("joins");
     super::durability::one_of_everything(&store).await;
