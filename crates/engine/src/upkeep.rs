@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// What `/readyz` says then.
+const LAPSED: &str = "the database has not been reached for longer than this node's lease lasts";
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
 /// Events one retention call removes: short enough not to hold the writer up.
@@ -37,12 +39,17 @@ impl Upkeep {
         }
     }
 
+    /// A node to which nobody sends finds out by its lease that the store is out of reach.
     async fn probe(self: Arc<Self>) {
         loop {
             tokio::time::sleep(PROBE_EVERY).await;
+            let lapsed = self.store.holding().borrow().has_lapsed();
+            if lapsed && self.readiness.get() == Health::Ready {
+                self.readiness.set(Health::Unready { reason: LAPSED.to_owned() });
+            }
             let unready = matches!(self.readiness.get(), Health::Unready { .. });
             self.metrics.ready.set(i64::from(!unready));
-            if unready && self.store.probe().await.is_ok() {
+            if unready && !lapsed && self.store.probe().await.is_ok() {
                 self.readiness.set(Health::Ready);
                 self.metrics.ready.set(1);
             }

@@ -104,6 +104,20 @@ impl Postgres {
         self.server = Some(child);
     }
 
+    /// What a statement answers, as `psql -At` prints it.
+    ///
+    /// # Errors
+    /// What `psql` says, or that there is none beside the server.
+    pub fn ask(&self, database: &str, statement: &str) -> std::io::Result<String> {
+        let mut psql = self.tool("psql");
+        psql.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-c", statement]).arg(self.url(database));
+        let answer = psql.stdin(Stdio::null()).output()?;
+        if !answer.status.success() {
+            return Err(std::io::Error::other(String::from_utf8_lossy(&answer.stderr).into_owned()));
+        }
+        Ok(String::from_utf8_lossy(&answer.stdout).trim_end().to_owned())
+    }
+
     /// What the log ends with.
     pub fn last_words(&self) -> String {
         let log = fs::read_to_string(self.log()).unwrap_or_default();

@@ -99,6 +99,15 @@ impl Product {
 
     /// On a directory of the caller's, which outlives the handle.
     pub async fn start(options: Options) -> Result<Self> {
+        Self::start_as(options, None).await
+    }
+
+    /// As one more node of a shared database: the keys are those of the node that set it up.
+    pub async fn join(options: Options, keys: FirstRun) -> Result<Self> {
+        Self::start_as(options, Some(keys)).await
+    }
+
+    async fn start_as(options: Options, keys: Option<FirstRun>) -> Result<Self> {
         let mut child = spawn(&options)?;
         let url = match ready(&options, &mut child).await {
             Ok(url) => url,
@@ -107,7 +116,10 @@ impl Product {
                 return Err(with_log(&error, &options));
             }
         };
-        let first_run = read_json(&options.data_dir.join("first-run.json"))?;
+        let first_run = match keys {
+            Some(keys) => keys,
+            None => read_json(&options.data_dir.join("first-run.json"))?,
+        };
         let client = Client::new(&url);
         Ok(Self { options, child: Some(child), url, first_run, client, _dir: None })
     }
@@ -153,10 +165,19 @@ impl Product {
         Ok(())
     }
 
+    /// SIGSTOP: it stands still, and does not know.
+    pub fn freeze(&self) -> Result<()> {
+        signal(self.pid()?, Signal::STOP)
+    }
+
+    /// SIGCONT: it goes on as if nothing had happened.
+    pub fn thaw(&self) -> Result<()> {
+        signal(self.pid()?, Signal::CONT)
+    }
+
     async fn terminate(&mut self) -> Result<ExitStatus> {
         let mut child = self.child.take().context("not running")?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("pid")?;
-        kill_process(pid, Signal::TERM).context("SIGTERM")?;
+        signal(child.id(), Signal::TERM)?;
         let exited = wait_until(STOP_WITHIN, "exit after SIGTERM", async || Ok(child.try_wait()?)).await;
         if exited.is_err() {
             end(&mut child);
@@ -187,6 +208,11 @@ impl Drop for Product {
             end(&mut child);
         }
     }
+}
+
+fn signal(pid: u32, signal: Signal) -> Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("pid")?;
+    kill_process(pid, signal).with_context(|| format!("{signal:?}"))
 }
 
 fn end(child: &mut Child) {

@@ -76,7 +76,7 @@ impl HttpTransport {
             match connection.send(request).await {
                 Ok(response) => break (connection, response),
                 // Each round uses up a kept connection, and then there is a new one.
-                Err(Unanswered::NotSent(unsent, _)) if !is_new => request = unsent,
+                Err(Unanswered::NotSent(unsent, _)) if !is_new => request = *unsent,
                 Err(Unanswered::NotSent(_, failure) | Unanswered::Failed(failure)) => return Err(failure),
             }
         };

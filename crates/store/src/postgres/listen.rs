@@ -13,6 +13,7 @@ use super::address::Address;
 use super::lease::Tenure;
 use super::session::{Sql, Step};
 use crate::roles::{ARRIVALS_QUEUED_MAX, Arrival, Arrivals};
+use crate::{Result, StoreError};
 use dacapo_model::{Id, Shard};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +27,9 @@ const NET_EVERY: Duration = Duration::from_secs(30);
 /// Between two tries to connect.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// A listening connection has nothing to say for hours; this often it is asked for a sign of life.
-const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(10);
+const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(5);
+/// One that comes later is none.
+const SIGN_OF_LIFE_WITHIN: Duration = Duration::from_secs(5);
 /// PostgreSQL takes payloads below 8,000 bytes; an id has 26 characters.
 const NAMED_MAX: usize = 300;
 const ID_CHARS: usize = 26;
@@ -84,13 +87,13 @@ impl Announcer {
 pub async fn keep(inner: Arc<Inner>, address: Address) {
     loop {
         if let Err(cause) = listen(&inner, &address).await {
-            tracing::warn!(cause = %super::error::from_postgres(&cause), "not listening to other nodes; trying again");
+            tracing::warn!(%cause, "not listening to other nodes; trying again");
         }
         tokio::time::sleep(AGAIN_AFTER).await;
     }
 }
 
-async fn listen(inner: &Inner, address: &Address) -> Result<(), tokio_postgres::Error> {
+async fn listen(inner: &Inner, address: &Address) -> Result<()> {
     let (client, mut connection) = address.config.connect(address.tls.clone()).await?;
     let (said, mut words) = mpsc::channel(ARRIVALS_QUEUED_MAX);
     // The connection must be driven while the client waits for an answer.
@@ -104,7 +107,7 @@ async fn listen(inner: &Inner, address: &Address) -> Result<(), tokio_postgres::
                     }
                 }
                 Some(Ok(_)) => {}
-                Some(Err(cause)) => return Err(cause),
+                Some(Err(cause)) => return Err(cause.into()),
                 None => return Ok(()),
             }
         }
@@ -124,8 +127,9 @@ async fn listen(inner: &Inner, address: &Address) -> Result<(), tokio_postgres::
                 _ = net.tick() => look_at_everything(inner),
                 _ = life.tick() => {
                     inner.arrivals.catch_up();
-                    let answered = tokio::time::timeout(SIGN_OF_LIFE_EVERY, client.batch_execute("")).await;
-                    answered.unwrap_or(Ok(()))?;
+                    let answered = tokio::time::timeout(SIGN_OF_LIFE_WITHIN, client.batch_execute("")).await;
+                    // A line that passes nothing on looks like one on which nobody speaks.
+                    answered.map_err(|_| StoreError::Unavailable("no sign of life came back".to_owned()))??;
                 }
             }
         }

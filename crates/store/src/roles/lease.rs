@@ -53,6 +53,11 @@ impl Holding {
         self.shards.contains_key(&shard) && !self.deadline.has_passed()
     }
 
+    /// Whether the lease was not renewed in time: nothing is owned, whatever `shards` says.
+    pub fn has_lapsed(&self) -> bool {
+        self.deadline.has_passed()
+    }
+
     /// Whether its deliveries are this process's to send now.
     pub fn dispatches(&self, shard: Shard) -> bool {
         self.owns(shard) && !self.leaving.contains(&shard)

@@ -3,7 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use dacapo_testkit::crash::{self, Options};
+use dacapo_testkit::nodes::kills;
 use dacapo_testkit::product;
+use dacapo_testkit::random::Random;
+use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +38,9 @@ struct Arguments {
     /// What may be in flight at one kill: sends under way and sends whose record is not on disk yet
     #[arg(long, default_value_t = 256)]
     in_flight_max: u64,
+    /// Nodes on one PostgreSQL: each round kills some of them, at random, and all but one at most
+    #[arg(long, default_value_t = 1)]
+    nodes: usize,
 }
 
 fn seconds_between(text: &str) -> Result<(Duration, Duration)> {
@@ -51,22 +57,37 @@ async fn main() -> Result<()> {
         Some(path) => path,
         None => product::sibling("dacapo")?,
     };
+    let seed = arguments.seed.unwrap_or_else(clock_seed);
+    eprintln!("seed {seed}");
+    if arguments.nodes > 1 {
+        let mut random = Random::seeded(seed);
+        let most = arguments.nodes as u64 - 1;
+        let rounds = (0..arguments.kills).map(|_| 1 + (random.draw() % most) as usize).collect();
+        let mut options = kills::Options::new(binary, arguments.nodes, rounds);
+        (options.per_second, options.between) = (arguments.rate.max(1), arguments.seconds_between);
+        (options.seed, options.progress) = (seed, true);
+        let count = kills::run(&options).await?;
+        return conclude(&count, count.verdict());
+    }
     let options = Options {
         kills: arguments.kills,
         between: arguments.seconds_between,
         fail_third: arguments.fail_third,
-        seed: arguments.seed.unwrap_or_else(clock_seed),
+        seed,
         connections: arguments.connections,
         rate: arguments.rate,
         in_flight_max: arguments.in_flight_max,
         progress: true,
         ..Options::new(binary)
     };
-    eprintln!("seed {}", options.seed);
     let count = crash::run(&options).await?;
+    conclude(&count, count.verdict())
+}
+
+fn conclude(count: &dyn Display, verdict: Result<()>) -> Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "{count}")?;
-    if let Err(violation) = count.verdict() {
+    if let Err(violation) = verdict {
         writeln!(out, "VIOLATED: {violation}")?;
         std::process::exit(1);
     }

@@ -34,7 +34,7 @@ pub(super) type Outbound = Request<Full<Bytes>>;
 /// Why a request got no answer.
 pub(super) enum Unanswered {
     /// The connection was closed before any of it was written: it may be sent on another one.
-    NotSent(Outbound, Failure),
+    NotSent(Box<Outbound>, Failure),
     Failed(Failure),
 }
 
@@ -42,7 +42,7 @@ impl From<TrySendError<Outbound>> for Unanswered {
     fn from(mut error: TrySendError<Outbound>) -> Self {
         let failure = Failure::Broken(chain(error.error()));
         match error.take_message() {
-            Some(request) => Self::NotSent(request, failure),
+            Some(request) => Self::NotSent(Box::new(request), failure),
             None => Self::Failed(failure),
         }
     }
@@ -117,7 +117,7 @@ impl Connection {
             }
             Self::Shared(shared) => match shared.sender.ready().await {
                 Ok(()) => shared.sender.try_send_request(request).await.map_err(Unanswered::from),
-                Err(closed) => Err(Unanswered::NotSent(request, Failure::Broken(chain(&closed)))),
+                Err(closed) => Err(Unanswered::NotSent(Box::new(request), Failure::Broken(chain(&closed)))),
             },
         }
     }

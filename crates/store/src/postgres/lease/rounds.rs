@@ -22,6 +22,8 @@ use tokio::time::Instant;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+/// A round that waited for a node to expire comes this much later, not to find it alive by a hair.
+const EXPIRY_GRACE: Duration = Duration::from_millis(20);
 /// How often a node looks whether its deadline has passed without a heartbeat.
 const DEADLINE_LOOK: Duration = Duration::from_millis(250);
 /// Partitions are made ahead this often.
@@ -33,7 +35,8 @@ static HEARTBEAT: Sql = Sql {
     types: &[Type::UUID, Type::TEXT],
 };
 static LIVING: Sql = Sql {
-    text: "SELECT id FROM nodes WHERE heartbeat > now() - $1 * interval '1 millisecond' AND NOT retiring",
+    text: "SELECT id, $1 - extract(epoch FROM now() - heartbeat)::float8 * 1000 FROM nodes \
+           WHERE heartbeat > now() - $1 * interval '1 millisecond' AND NOT retiring",
     types: &[Type::FLOAT8],
 };
 static SHARDS: Sql = Sql { text: "SELECT shard, owner, epoch FROM shards", types: &[] };
@@ -64,15 +67,22 @@ static WANTED: Sql = Sql {
 /// Until the process ends.
 pub async fn keep(inner: Arc<Inner>) {
     let mut partitions_due = Instant::now() + PARTITIONS_EVERY;
+    let mut pause = HEARTBEAT_EVERY;
     loop {
-        let _ = tokio::time::timeout(HEARTBEAT_EVERY, inner.lease.hurry.notified()).await;
+        let _ = tokio::time::timeout(pause, inner.lease.hurry.notified()).await;
         let joined = inner.lease.changing.lock().await;
         if *joined != super::Joined::Yes {
             return;
         }
         match inner.lease.round(&inner.upkeep).await {
-            Ok(catalog) => inner.tell_newer(catalog),
-            Err(cause) => tracing::warn!(%cause, "this node's lease could not be renewed; trying again"),
+            Ok(Told { catalog, next_expiry }) => {
+                inner.tell_newer(catalog);
+                pause = HEARTBEAT_EVERY.min(next_expiry + EXPIRY_GRACE);
+            }
+            Err(cause) => {
+                tracing::warn!(%cause, "this node's lease could not be renewed; trying again");
+                pause = HEARTBEAT_EVERY;
+            }
         }
         drop(joined);
         if Instant::now() > partitions_due {
@@ -99,14 +109,22 @@ pub async fn watch_deadline(inner: Arc<Inner>) {
 /// What the database shows.
 struct Sight {
     living: BTreeSet<Id>,
+    next_expiry: Duration,
     owners: BTreeMap<Shard, Option<Id>>,
     epochs: BTreeMap<Shard, Epoch>,
     catalog: u64,
 }
 
+/// What a round found on its way.
+pub struct Told {
+    /// The catalog's version.
+    catalog: u64,
+    /// When the first of the other living nodes will have expired, unless it is heard of before.
+    next_expiry: Duration,
+}
+
 impl Tenure {
-    /// Gives the catalog's version, which is read on the way.
-    pub(super) async fn round(&self, sessions: &Sessions) -> Result<u64> {
+    pub(super) async fn round(&self, sessions: &Sessions) -> Result<Told> {
         let sent = Instant::now();
         let node = uuid(self.node);
         let heartbeat = Step::Known(&HEARTBEAT, vec![&node, &self.label]);
@@ -136,7 +154,7 @@ impl Tenure {
         if leave.keys().ne(leaving.keys()) {
             self.say_wanted(sessions, &leave).await?;
         }
-        Ok(sight.catalog)
+        Ok(Told { catalog: sight.catalog, next_expiry: sight.next_expiry })
     }
 
     fn settle(&self, owned: BTreeMap<Shard, Epoch>, leaving: BTreeMap<Shard, Id>) {
@@ -194,7 +212,11 @@ async fn look(sessions: &Sessions) -> Result<Sight> {
     ];
     let answers = sessions.transaction(Purpose::Work).await?.commit(steps).await?;
     let living = answers[0].iter().map(|row| Ok(id_of(row.try_get(0)?))).collect::<Result<_>>()?;
-    let mut sight = Sight { living, owners: BTreeMap::new(), epochs: BTreeMap::new(), catalog: 0 };
+    let mut next_expiry = EXPIRY;
+    for row in &answers[0] {
+        next_expiry = next_expiry.min(Duration::from_secs_f64(row.try_get::<_, f64>(1)?.max(0.0) / 1_000.0));
+    }
+    let mut sight = Sight { living, next_expiry, owners: BTreeMap::new(), epochs: BTreeMap::new(), catalog: 0 };
     for row in &answers[1] {
         let shard = shard_of(row.try_get(0)?)?;
         sight.owners.insert(shard, row.try_get::<_, Option<Uuid>>(1)?.map(id_of));

@@ -1,0 +1,112 @@
+//! What is changed on one node counts on all: at once for what is sent after it, within a second for the owner of
+//! what is under way.
+
+use super::{SOON, turn};
+use anyhow::{Context, Result, ensure};
+use dacapo_testkit::clock;
+use dacapo_testkit::nodes::{Courses, Nodes, Stream, owner_of};
+use dacapo_testkit::product::{Product, text, wait_until};
+use dacapo_testkit::sink::{Keep, Plan, Sink};
+use http::Method;
+use serde_json::json;
+use std::time::Duration;
+
+const TIMES: usize = 100;
+const PER_SECOND: u32 = 200;
+/// From the answer to a change until the owner of the shard acts by it.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
+
+/// "Create an endpoint, then send" through a load balancer that never sends two calls to one node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_created_on_one_node_gets_what_is_sent_to_another_right_after() -> Result<()> {
+    let _turn = turn().await;
+    let nodes = Nodes::start(2).await?;
+    let sink = Sink::start(Plan::default(), Keep { markers: TIMES, requests: 0 }).await?;
+    for time in 0..TIMES {
+        let (here, there) = (&nodes.each[time % 2], &nodes.each[(time + 1) % 2]);
+        let kind = format!("order.created.{time}");
+        let endpoint = here.create_endpoint(&sink.url("/"), &json!({})).await?;
+        here.subscribe(&endpoint, &[&kind]).await?;
+        let event = json!({"type": kind, "data": {"n": time}});
+        let sent = there.connect(Method::POST, "/connect/v1/events", &[], Some(&event)).await?;
+        ensure!(sent.status < 300, "{} {}", sent.status, sent.text);
+    }
+    let record = sink.record();
+    let all = async || Ok((record.ledger().distinct() == TIMES as u64).then_some(()));
+    let arrived = wait_until(SOON, "all are delivered", all).await;
+    arrived.with_context(|| format!("{} of {TIMES} were routed", record.ledger().distinct()))?;
+    ensure!(record.ledger().total() == TIMES as u64, "some came twice");
+    Ok(())
+}
+
+/// A load on one endpoint, and a node that does not own its shard.
+struct Scene {
+    nodes: Nodes,
+    sink: Sink,
+    endpoint: String,
+    stream: Stream,
+    other: usize,
+}
+
+async fn scene() -> Result<Scene> {
+    let nodes = Nodes::start(2).await?;
+    let sink = Sink::start(Plan::default(), Keep { markers: 0, requests: 10_000 }).await?;
+    let endpoint = nodes.each[0].subscribed_endpoint(&sink.url("/old"), &json!({})).await?;
+    let keys = nodes.keys()?;
+    let courses = Courses {
+        nodes: nodes.each.iter().map(|node| node.url().to_owned()).collect(),
+        project_id: keys.project_id.clone(),
+        api_key: keys.api_key.clone(),
+        endpoints: vec![endpoint.clone()],
+    };
+    let stream = Stream::start(courses, PER_SECOND)?;
+    let flows = async || Ok((sink.record().delivered() > u64::from(PER_SECOND)).then_some(()));
+    wait_until(SOON, "events flow", flows).await?;
+    let owner = owner_of(&nodes.each[0].nodes().await?, &endpoint)?.context("no owner")?;
+    let other = nodes.each.iter().position(|node| node.url() != owner).context("one node owns everything")?;
+    Ok(Scene { nodes, sink, endpoint, stream, other })
+}
+
+impl Scene {
+    fn other(&self) -> &Product {
+        &self.nodes.each[self.other]
+    }
+
+    /// When the last request to this path came.
+    fn last_to(&self, path: &str) -> u64 {
+        self.sink.record().seen().iter().filter(|seen| seen.path == path).map(|seen| seen.at_us).max().unwrap_or(0)
+    }
+
+    /// How long after `at_us` requests to the old path still came; looks for twice the time they may.
+    async fn straggled(&self, at_us: u64) -> Duration {
+        tokio::time::sleep(HEARD_WITHIN * 2).await;
+        Duration::from_micros(self.last_to("/old").saturating_sub(at_us))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_on_one_node_is_heeded_by_the_owner_within_a_second() -> Result<()> {
+    let _turn = turn().await;
+    let scene = scene().await?;
+    let moved = json!({"name": "moved", "url": scene.sink.url("/new")});
+    scene.other().put(&format!("/endpoints/{}", scene.endpoint), &moved).await?.expect(202)?;
+    let straggled = scene.straggled(clock::micros()).await;
+    println!("a new URL: the last request to the old one came {straggled:?} after the change");
+    ensure!(straggled < HEARD_WITHIN, "the owner still sent to the old URL after {straggled:?}");
+    ensure!(scene.last_to("/new") > 0, "nothing came to the new URL");
+
+    let back = json!({"name": "moved back", "url": scene.sink.url("/old")});
+    scene.other().put(&format!("/endpoints/{}", scene.endpoint), &back).await?.expect(202)?;
+    let before = scene.sink.record().requests();
+    let flows = async || Ok((scene.sink.record().requests() > before + u64::from(PER_SECOND)).then_some(()));
+    wait_until(SOON, "events flow", flows).await?;
+    let paused = scene.other().put(&format!("/endpoints/{}/pause", scene.endpoint), &json!({})).await?.expect(202)?;
+    ensure!(text(paused.data(), "status") == "paused", "{}", paused.text);
+    let straggled = scene.straggled(clock::micros()).await;
+    println!("a pause: the last request came {straggled:?} after it");
+    ensure!(straggled < HEARD_WITHIN, "sent {straggled:?} after the pause");
+    let seen = scene.sink.record().requests();
+    scene.stream.stop(SOON).await?;
+    ensure!(scene.sink.record().requests() == seen, "a paused endpoint was sent to");
+    Ok(())
+}
