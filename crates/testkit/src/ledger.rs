@@ -49,6 +49,11 @@ impl Ledger {
         self.counts.iter().map(|count| u64::from(count.load(Ordering::Relaxed))).sum()
     }
 
+    /// What was counted beyond the first of each marker; right also while the counting goes on.
+    pub fn repeated(&self) -> u64 {
+        self.counts.iter().map(|count| u64::from(count.load(Ordering::Relaxed).saturating_sub(1))).sum()
+    }
+
     /// Markers counted here and not in `other`, lowest first, at most `limit`; and how many there are in all.
     pub fn missing_from(&self, other: &Ledger, limit: usize) -> (u64, Vec<u64>) {
         let mut missing = 0;
@@ -116,5 +121,6 @@ mod tests {
         }
         assert_eq!(acknowledged.missing_from(&delivered, 5), (1, vec![2]));
         assert_eq!((delivered.total(), delivered.distinct(), acknowledged.strays()), (4, 3, 1));
+        assert_eq!((delivered.repeated(), acknowledged.repeated()), (1, 0));
     }
 }

@@ -205,7 +205,6 @@ impl Field {
 
     /// What came twice or more.
     pub fn duplicates(&self) -> u64 {
-        let ledger = self.sink.record().ledger();
-        ledger.total() - ledger.distinct()
+        self.sink.record().ledger().repeated()
     }
 }

@@ -16,8 +16,9 @@ const PER_SECOND: u32 = 300;
 const CUT_FOR: Duration = Duration::from_secs(15);
 /// A closed connection is noticed by the next commit.
 const UNREADY_WITHIN_CUT: Duration = Duration::from_secs(3);
-/// Of a silent one a node knows by its lease, which it does not rely on for longer than nine seconds.
-const UNREADY_WITHIN_SILENT: Duration = Duration::from_secs(10);
+/// Of a silent one a node knows by its lease, which it does not rely on for longer than nine seconds; it looks
+/// every second.
+const UNREADY_WITHIN_SILENT: Duration = Duration::from_secs(11);
 /// From an open line to ready: connections that hang are given up, and the store is tried every second.
 const READY_AGAIN_WITHIN: Duration = Duration::from_secs(10);
 
