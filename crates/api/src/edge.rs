@@ -87,9 +87,16 @@ impl Surfaces {
     async fn convoy(&self, request: Request) -> Response {
         match self.convoy_caller(&request) {
             Ok(caller) if is_new_event(&request) => {
-                events::create(&self.shared, &caller, request.into_body()).await.into_response()
+                events::create(&self.shared, caller, request.into_body()).await.into_response()
             }
-            Ok(caller) => self.route_for(caller, request).await,
+            Ok(_) => {
+                // What another node has answered is known here too.
+                self.shared.control.catalog.catch_up().await;
+                match self.convoy_caller(&request) {
+                    Ok(caller) => self.route_for(caller, request).await,
+                    Err(error) => error.into_response(),
+                }
+            }
             Err(error) => error.into_response(),
         }
     }
@@ -106,6 +113,13 @@ impl Surfaces {
         let Some(key) = connect::auth::key(request.headers()) else {
             return connect::error::Error::NoKey.answer(id);
         };
+        if self.shared.control.authenticate(Surface::Connect, key).is_err() {
+            return connect::error::Error::InvalidKey.answer(id);
+        }
+        // A new event is routed anew when it was routed by an older configuration.
+        if request.method() != Method::POST || request.uri().path() != "/connect/v1/events" {
+            self.shared.control.catalog.catch_up().await;
+        }
         let Ok(caller) = self.shared.control.authenticate(Surface::Connect, key) else {
             return connect::error::Error::InvalidKey.answer(id);
         };

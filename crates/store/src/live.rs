@@ -52,6 +52,18 @@ impl LiveCatalog {
         self.0.refresh().await
     }
 
+    /// As [`Self::refresh`] where other processes write too, so that what one of them has answered is
+    /// known here; elsewhere the snapshot is always the newest. A store that cannot be read now leaves
+    /// it as it is.
+    pub async fn catch_up(&self) {
+        if !self.0.store.is_shared() {
+            return;
+        }
+        if let Err(cause) = self.0.refresh().await {
+            tracing::debug!(%cause, "the catalog could not be looked at; going on with the known one");
+        }
+    }
+
     /// Holds off other writers, here and in other processes, so that "look, then write" is one step.
     /// Readers are not held off.
     pub async fn edit(&self) -> Result<Edit> {

@@ -65,6 +65,10 @@ impl Catalog for PostgresStore {
         Ok(Some(Box::new(self.take_lock().await?)))
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn newer(&self) -> watch::Receiver<u64> {
         self.inner.newer.subscribe()
     }

@@ -34,6 +34,11 @@ pub trait Catalog: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Whether other processes may write it too.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// The newest version another process is known to have written. Closed where there are none.
     fn newer(&self) -> watch::Receiver<u64> {
         watch::channel(0).1

@@ -39,6 +39,26 @@ async fn an_endpoint_created_on_one_node_gets_what_is_sent_to_another_right_afte
     Ok(())
 }
 
+/// The same where the event names the endpoint, and where it is only looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_node_answered_every_node_knows() -> Result<()> {
+    let _turn = turn().await;
+    let nodes = Nodes::start(2).await?;
+    let sink = Sink::start(Plan::default(), Keep { markers: TIMES, requests: 0 }).await?;
+    for time in 0..TIMES {
+        let (here, there) = (&nodes.each[time % 2], &nodes.each[(time + 1) % 2]);
+        let endpoint = here.create_endpoint(&sink.url("/"), &json!({})).await?;
+        there.send(&endpoint, "order.created", &json!({"n": time})).await?.expect(201)?;
+        let endpoint = here.create_endpoint(&sink.url("/"), &json!({})).await?;
+        there.get(&format!("/endpoints/{endpoint}")).await?.expect(200)?;
+        there.delete(&format!("/endpoints/{endpoint}")).await?.expect(200)?;
+        here.get(&format!("/endpoints/{endpoint}")).await?.expect(404)?;
+    }
+    let record = sink.record();
+    let all = async || Ok((record.ledger().distinct() == TIMES as u64).then_some(()));
+    wait_until(SOON, "all are delivered", all).await
+}
+
 /// A load on one endpoint, and a node that does not own its shard.
 struct Scene {
     nodes: Nodes,

@@ -23,13 +23,21 @@ use std::sync::Arc;
 
 pub async fn create(
     State(shared): Api,
-    Extension(caller): Extension<Caller>,
+    Extension(mut caller): Extension<Caller>,
     headers: HeaderMap,
     Payload(body): Payload,
 ) -> Outcome {
     let key = idempotency_key::optional(&headers)?.unwrap_or_default();
     let new = NewEvent::decode(&body)?;
-    let audience = new.audience(&caller.project)?;
+    let audience = match new.audience(&caller.project) {
+        Err(unknown) => {
+            // Another node may have made the endpoint a moment ago.
+            shared.control.catalog.catch_up().await;
+            caller.project = shared.control.snapshot().project(caller.project_id()).ok_or(unknown)?.clone();
+            new.audience(&caller.project)?
+        }
+        Ok(audience) => audience,
+    };
     if let Some(original) = original(&shared, &caller, key).await? {
         return repeated(&original, &new);
     }

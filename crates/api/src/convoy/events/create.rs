@@ -26,14 +26,22 @@ const X_EVENT_ID: HeaderName = HeaderName::from_static("x-event-id");
 /// Go's decoder, and so Convoy and many receivers, reads no further.
 const NESTING_MAX: usize = 10_000;
 
-pub async fn create(shared: &Shared, caller: &Caller, body: Body) -> Outcome {
+pub async fn create(shared: &Shared, mut caller: Caller, body: Body) -> Outcome {
     let body = body::read(body, shared.settings.body_bytes_max).await?;
     let new = NewEvent::decode(&body)?;
-    let endpoints = new.endpoints(&caller.project)?;
+    let endpoints = match new.endpoints(&caller.project) {
+        Err(unknown) => {
+            // Another node may have made it a moment ago.
+            shared.control.catalog.catch_up().await;
+            caller.project = shared.control.snapshot().project(caller.project_id()).ok_or(unknown)?.clone();
+            new.endpoints(&caller.project)?
+        }
+        Ok(found) => found,
+    };
     for endpoint in &endpoints {
         subscribe_if_bare(&shared.control, &caller.project, endpoint).await?;
     }
-    let accepted = shared.engine.accept(new.submission(caller, &endpoints)).await?;
+    let accepted = shared.engine.accept(new.submission(&caller, &endpoints)).await?;
     let mut response = envelope::fixed(StatusCode::CREATED, QUEUED);
     response.headers_mut().insert(X_EVENT_ID, id_header(accepted.event.id));
     Ok(response)
