@@ -177,6 +177,7 @@ impl Dispatcher {
         }
         while let Some(endpoint) = state.fair.pop() {
             if !state.may_send(endpoint, now) {
+                self.timer_set.notify_one();
                 continue;
             }
             let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };

@@ -91,13 +91,16 @@ impl Follower {
 }
 
 impl Dispatcher {
-    /// `true` when something was gained: what waits in it is to be read.
+    /// `true` when something was gained or is to stay after all: what waits in it is to be read.
     pub(super) fn adopt(&self, held: Arc<Holding>) -> bool {
         let now = self.clock.now();
         let mut state = self.lock();
         let before = std::mem::replace(&mut state.holding, Arc::clone(&held));
         let is_same = |shard: &Shard| before.shards.get(shard) == held.shards.get(shard);
         let gained: Vec<Shard> = held.shards.keys().copied().filter(|shard| !is_same(shard)).collect();
+        // Asked for, and not wanted any more: what was abandoned for that is to be read again.
+        let is_back = |shard: &Shard| held.shards.contains_key(shard) && !held.leaving.contains(shard);
+        let stays = before.leaving.iter().any(is_back);
         state.gained.retain(|shard, _| held.shards.contains_key(shard));
         state.gained.extend(gained.iter().map(|shard| (*shard, now)));
         let mut freed = 0;
@@ -109,7 +112,7 @@ impl Dispatcher {
         }
         state.window_bytes -= freed;
         state.lanes.retain(|endpoint, lane| held.shards.contains_key(&Shard::of(*endpoint)) || !lane.is_idle());
-        !gained.is_empty()
+        stays || !gained.is_empty()
     }
 
     /// Another node put something into these endpoints' lanes.

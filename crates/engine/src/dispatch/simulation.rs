@@ -68,6 +68,7 @@ struct World {
     /// What the database says this node holds, and what this node was told last.
     held: BTreeMap<Shard, u64>,
     told: BTreeMap<Shard, u64>,
+    leaving: BTreeSet<Shard>,
     epoch: u64,
 }
 
@@ -82,6 +83,7 @@ impl World {
         Self {
             is_shared,
             told: held.clone(),
+            leaving: BTreeSet::new(),
             held,
             epoch: 1,
             dice: Dice(seed),
@@ -155,6 +157,7 @@ impl World {
     fn take(&mut self) {
         let Some(work) = self.dispatcher.take() else { return };
         let order = work.delivery.id.order();
+        assert!(!self.leaving.contains(&Shard::of(work.delivery.endpoint_id)), "handed out of a shard that is left");
         let knows_its_place = self.owns_as_told(work.delivery.endpoint_id);
         assert!(!knows_its_place || self.owed.contains(&order), "handed out after it settled");
         assert!(self.in_exchange.iter().all(|other| other.delivery.id != work.delivery.id), "handed out twice");
@@ -228,10 +231,12 @@ impl World {
         }
     }
 
-    /// This node hears of it, a little later.
-    fn tell(&mut self) {
+    /// This node hears of it, a little later; and of what it is to leave, which may be taken back.
+    fn tell(&mut self, leaving: u64) {
         self.told = self.held.clone();
-        let holding = Holding::new(self.held.clone(), BTreeSet::new(), Deadline::never());
+        let asked_for = |_: &&Shard| self.dice.roll(3) < leaving;
+        self.leaving = self.told.keys().filter(asked_for).copied().collect();
+        let holding = Holding::new(self.held.clone(), self.leaving.clone(), Deadline::never());
         if self.dispatcher.adopt(Arc::new(holding)) {
             let backlog = |work: &Work| Backlog {
                 project_id: work.delivery.project_id,
@@ -303,7 +308,8 @@ impl World {
         if self.is_shared && self.dice.roll(5) == 0 {
             match self.dice.roll(4) {
                 0 => self.shift(),
-                1 | 2 => self.tell(),
+                1 => self.tell(0),
+                2 => self.tell(1),
                 _ => self.work_elsewhere(),
             }
         }
@@ -359,7 +365,7 @@ async fn walk(seed: u64, is_shared: bool) {
         world.step();
     }
     if is_shared {
-        world.tell();
+        world.tell(0);
     }
     for _ in 0..SETTLING_STEPS {
         if world.owed.is_empty() {
