@@ -63,6 +63,17 @@ impl Control {
     }
 }
 
+impl Control {
+    /// Brings the caller's project up to date where other processes change it too: what one of them has
+    /// answered a moment ago is known here.
+    pub async fn catch_up(&self, caller: &mut Caller) {
+        self.catalog.catch_up().await;
+        if let Some(project) = self.snapshot().project(caller.project_id()) {
+            caller.project = project.clone();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,6 @@ use crate::{gateway, terminal};
 use anyhow::{Context, Result, bail};
 use dacapo_store::postgres::PostgresStore;
 use dacapo_store::roles::NodeView;
-use serde::Serialize;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -17,41 +16,8 @@ pub async fn run(config: &Config, json: bool) -> Result<()> {
         bail!("the embedded store has one node; name the shared database with --database-url postgres://…");
     };
     let nodes = PostgresStore::look_at_nodes(&options).await.context("cannot look at the nodes")?;
-    terminal::print(&if json { as_json(&nodes)? } else { as_table(&nodes) });
+    terminal::print(&if json { format!("{}\n", serde_json::to_string_pretty(&nodes)?) } else { as_table(&nodes) });
     Ok(())
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    id: String,
-    label: &'a str,
-    started_at: String,
-    silent_ms: u128,
-    alive: bool,
-    leaving: bool,
-    shards: &'a [u8],
-    since: Option<String>,
-    due: u64,
-    lag_ms: u128,
-}
-
-fn as_json(nodes: &[NodeView]) -> Result<String> {
-    let lines: Vec<Line<'_>> = nodes
-        .iter()
-        .map(|node| Line {
-            id: node.id.to_string(),
-            label: &node.label,
-            started_at: node.started_at.to_string(),
-            silent_ms: node.silent.as_millis(),
-            alive: node.is_alive,
-            leaving: node.is_leaving,
-            shards: &node.shards,
-            since: node.since.map(|at| at.to_string()),
-            due: node.due,
-            lag_ms: node.lag.as_millis(),
-        })
-        .collect();
-    Ok(format!("{}\n", serde_json::to_string_pretty(&lines)?))
 }
 
 fn as_table(nodes: &[NodeView]) -> String {

@@ -310,7 +310,7 @@ const WORK_OVERHEAD_BYTES: usize = 512;
 
 impl State {
     fn lane(&mut self, project: Id, endpoint: Id) -> &mut Lane {
-        let starts_spent = || ownership::is_recent_gain(&self.gained, endpoint);
+        let starts_spent = || ownership::predates_hold(&self.gained, endpoint);
         self.lanes.entry(endpoint).or_insert_with(|| Lane::new(project, starts_spent()))
     }
 

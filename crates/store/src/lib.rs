@@ -9,6 +9,7 @@ pub mod copy;
 mod document;
 pub mod error;
 pub mod live;
+mod packed;
 pub mod postgres;
 pub mod roles;
 pub mod sqlite;

@@ -204,14 +204,14 @@ impl Lane {
             return None;
         }
         self.resume_at = None;
-        if let Some(limit) = limit.filter(|_| std::mem::take(&mut self.starts_spent)) {
-            self.limiter.use_up(limit, now);
-        }
-        if let Some(limit) = limit
-            && let Err(at) = self.limiter.take(limit, now)
-        {
-            self.resume_at = Some(at);
-            return None;
+        if let Some(limit) = limit {
+            if std::mem::take(&mut self.starts_spent) {
+                self.limiter.use_up(limit, now);
+            }
+            if let Err(at) = self.limiter.take(limit, now) {
+                self.resume_at = Some(at);
+                return None;
+            }
         }
         let work = self.pick()?;
         self.in_exchange += 1;

@@ -119,21 +119,24 @@ impl Dispatcher {
     fn arrived(&self, endpoints: &[Id]) {
         let now = self.clock.now();
         let snapshot = self.catalog.snapshot();
+        // Looked up before the lock is taken: there may be many projects.
+        let project_of = |endpoint: &Id| {
+            let mut projects = snapshot.projects().map(|view| view.project.id);
+            projects.find(|project| snapshot.endpoint(*project, *endpoint).is_some())
+        };
+        let lanes: Vec<(Id, Id)> =
+            endpoints.iter().filter_map(|endpoint| Some((project_of(endpoint)?, *endpoint))).collect();
         let mut state = self.lock();
-        for endpoint in endpoints {
+        for (project, endpoint) in &lanes {
             if !state.dispatches(*endpoint) {
                 continue;
             }
-            let known = state.lanes.get(endpoint).map(|lane| lane.project_id);
-            let of_catalog = || snapshot.projects().map(|view| view.project.id);
-            let holds = |project: &Id| snapshot.endpoint(*project, *endpoint).is_some();
-            let Some(project) = known.or_else(|| of_catalog().find(holds)) else { continue };
-            let lane = state.lane(project, *endpoint);
+            let lane = state.lane(*project, *endpoint);
             for class in Class::ALL {
                 lane.stored_until(class, now);
             }
         }
-        self.refill_hungry(&mut state, endpoints.iter().copied());
+        self.refill_hungry(&mut state, lanes.iter().map(|(_, endpoint)| *endpoint));
     }
 
     fn is_leaving(&self) -> bool {
@@ -180,6 +183,6 @@ impl State {
 
 /// Whether the endpoint is older than this node's hold on its shard: then another node may have sent
 /// for it until a moment ago.
-pub(super) fn is_recent_gain(gained: &HashMap<Shard, Timestamp>, endpoint: Id) -> bool {
+pub(super) fn predates_hold(gained: &HashMap<Shard, Timestamp>, endpoint: Id) -> bool {
     gained.get(&Shard::of(endpoint)).is_some_and(|at| endpoint.time() < *at)
 }

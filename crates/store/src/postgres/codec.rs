@@ -1,6 +1,7 @@
 //! How rows read: the only file, beside detail.rs, that knows what lies in which column.
 
-use super::detail::{self, DeliveryColumns, Facts, Made};
+use super::detail::{self, DeliveryColumns, Facts};
+use crate::packed::Made;
 use crate::{Result, StoreError};
 use bytes::Bytes;
 use dacapo_model::attempt::HeaderLines;

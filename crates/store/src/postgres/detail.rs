@@ -1,24 +1,17 @@
 //! The columns named `detail`: everything no index and no join looks at, as one value. An array of
 //! values costs per column, far more than for the bytes in it.
 //!
-//! A byte that names the layout, then postcard's encoding of a struct of this file. Fields are known
-//! by their place: another order, type or field is another layout. Ids lie in it as they are, so a
-//! condition may look for an id's bytes anywhere in it and leave the rest to who decodes.
+//! How they are written: [`crate::packed`]. Ids lie in it as they are, so a condition may look for an
+//! id's bytes anywhere in it and leave the rest to who decodes.
 
 use super::codec::inconsistent;
-use crate::{Result, StoreError};
-use bytes::Bytes;
-use dacapo_model::attempt::HeaderLines;
+use crate::Result;
+use crate::packed::{self, IdBytes, Made};
 use dacapo_model::delivery::Reason;
 use dacapo_model::event::Target;
 use dacapo_model::retry::{Kind, Policy};
 use dacapo_model::{Attempt, Delivery, Id, Mode, Status, Timestamp, Trigger};
-use serde::{Deserialize, Serialize, Serializer};
-use std::net::IpAddr;
-
-const LAYOUT: u8 = 1;
-
-type IdBytes = [u8; 16];
+use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
 pub struct Event<'a> {
@@ -99,28 +92,6 @@ pub struct Facts<'a> {
     first: Option<Made<'a>>,
 }
 
-/// An attempt, without what its place says of it: the delivery and its number.
-#[derive(Serialize, Deserialize)]
-pub struct Made<'a> {
-    id: IdBytes,
-    url: &'a str,
-    ip: Option<IpAddr>,
-    request: &'a str,
-    status: Option<u16>,
-    response: &'a str,
-    #[serde(serialize_with = "in_one_piece")]
-    body: &'a [u8],
-    error: Option<&'a str>,
-    succeeded: bool,
-    at: i64,
-    us: u64,
-}
-
-/// Not byte for byte, as slices serialize by themselves; they read the same.
-fn in_one_piece<S: Serializer>(bytes: &[u8], serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_bytes(bytes)
-}
-
 impl<'a> Facts<'a> {
     pub fn of(delivery: &Delivery, first: Option<&'a Attempt>) -> Self {
         Self {
@@ -173,60 +144,18 @@ impl<'a> Facts<'a> {
     }
 }
 
-impl<'a> Made<'a> {
-    pub fn of(attempt: &'a Attempt) -> Self {
-        Self {
-            id: attempt.id.to_bytes(),
-            url: &attempt.url,
-            ip: attempt.ip,
-            request: attempt.request_headers.as_text(),
-            status: attempt.status,
-            response: attempt.response_headers.as_text(),
-            body: &attempt.response_body,
-            error: attempt.error.as_deref(),
-            succeeded: attempt.succeeded,
-            at: attempt.requested_at.micros(),
-            us: attempt.duration_us,
-        }
-    }
-
-    pub fn attempt(&self, delivery_id: Id, number: u32) -> Attempt {
-        Attempt {
-            id: Id::from_bytes(self.id),
-            delivery_id,
-            number,
-            url: self.url.to_owned(),
-            ip: self.ip,
-            request_headers: HeaderLines::from_text(self.request.to_owned()),
-            status: self.status,
-            response_headers: HeaderLines::from_text(self.response.to_owned()),
-            response_body: Bytes::copy_from_slice(self.body),
-            error: self.error.map(str::to_owned),
-            succeeded: self.succeeded,
-            requested_at: Timestamp::from_micros(self.at),
-            duration_us: self.us,
-        }
-    }
-}
-
 /// Outer `None`: an unknown code.
 fn reason(code: Option<u8>) -> Option<Option<Reason>> {
     code.map_or(Some(None), |code| Reason::from_code(code).map(Some))
 }
 
 pub fn encode(detail: &impl Serialize) -> Result<Vec<u8>> {
-    postcard::to_extend(detail, vec![LAYOUT]).map_err(|cause| StoreError::Refused(cause.to_string()))
+    let mut bytes = Vec::new();
+    packed::encode(detail, &mut bytes)?;
+    Ok(bytes)
 }
 
 /// `table` and `row` are for the error.
 pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8], table: &'static str, row: Id) -> Result<T> {
-    let bad = |why: &str| inconsistent(table, "detail", row, why);
-    let Some((&LAYOUT, encoded)) = bytes.split_first() else {
-        return Err(bad("unknown layout"));
-    };
-    match postcard::take_from_bytes(encoded) {
-        Ok((detail, [])) => Ok(detail),
-        Ok(_) => Err(bad("more than was written")),
-        Err(cause) => Err(bad(&cause.to_string())),
-    }
+    packed::decode(bytes).map_err(|why| inconsistent(table, "detail", row, &why))
 }

@@ -10,7 +10,7 @@ use crate::Result;
 use crate::roles::{Idempotency, NewReplay, ReplayWritten, Requeue, Resend, ResendKind};
 use async_trait::async_trait;
 use dacapo_model::event::FanOut;
-use dacapo_model::{Attempt, Delivery, Event, Id, Status, Timestamp, Trigger};
+use dacapo_model::{Attempt, Delivery, Event, Id, Timestamp, Trigger};
 use std::collections::HashMap;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -198,23 +198,14 @@ impl Moved {
         let Some((delivery, first)) = found.get_mut(&id) else {
             return Ok(Resend::Unknown);
         };
-        let allowed = match kind {
-            ResendKind::Failed => matches!(delivery.status, Status::Failure | Status::Discarded),
-            ResendKind::Succeeded => delivery.status == Status::Success,
-        };
-        if !allowed {
+        let Some(again) = kind.again(delivery, at) else {
             return Ok(Resend::WrongState(delivery.clone()));
-        }
+        };
         self.ids.push(uuid(id));
         if let Some(attempt) = first.take() {
             self.attempts.push(&attempt)?;
         }
-        delivery.status = Status::Scheduled;
-        delivery.reason = None;
-        delivery.manual = true;
-        delivery.latency_us = 0;
-        delivery.due_at = at;
-        delivery.updated_at = at;
+        *delivery = again;
         self.waiting.push(delivery)?;
         Ok(Resend::Scheduled(delivery.clone()))
     }

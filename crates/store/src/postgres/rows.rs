@@ -1,9 +1,10 @@
 //! Rows on their way into the tables, a column an array: one statement writes any number of them.
 
 use super::codec::{event_flags, uuid};
-use super::detail::{self, Facts, Made, TargetPart};
+use super::detail::{self, Facts, TargetPart};
 use super::session::{Sql, Step};
 use crate::Result;
+use crate::packed::Made;
 use dacapo_model::event::{Audience, FanOut};
 use dacapo_model::{Attempt, Delivery, Event, Id, Shard};
 use tokio_postgres::types::Type;

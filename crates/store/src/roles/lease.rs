@@ -12,6 +12,7 @@
 use crate::Result;
 use async_trait::async_trait;
 use dacapo_model::{Id, Shard, Timestamp};
+use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -103,17 +104,20 @@ impl Deadline {
     }
 }
 
-/// One node, as the store knows it.
-#[derive(Clone, Debug)]
+/// One node, as the store knows it; serialized as `GET /nodes` and `dacapo nodes --json` show it.
+#[derive(Clone, Debug, Serialize)]
 pub struct NodeView {
     pub id: Id,
     /// Where it is reached, by its own account.
     pub label: String,
     pub started_at: Timestamp,
     /// Since its last heartbeat.
+    #[serde(rename = "silent_ms", serialize_with = "as_millis")]
     pub silent: Duration,
+    #[serde(rename = "alive")]
     pub is_alive: bool,
     /// About to end.
+    #[serde(rename = "leaving")]
     pub is_leaving: bool,
     /// In order.
     pub shards: Vec<u8>,
@@ -122,7 +126,12 @@ pub struct NodeView {
     /// Deliveries of its shards that are due and not settled.
     pub due: u64,
     /// For how long the oldest of them has been due.
+    #[serde(rename = "lag_ms", serialize_with = "as_millis")]
     pub lag: Duration,
+}
+
+fn as_millis<S: Serializer>(time: &Duration, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[async_trait]

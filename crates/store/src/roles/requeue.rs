@@ -3,7 +3,7 @@
 use crate::Result;
 use async_trait::async_trait;
 use dacapo_model::event::Target;
-use dacapo_model::{Delivery, Id, Timestamp};
+use dacapo_model::{Delivery, Id, Status, Timestamp};
 
 /// New deliveries of a stored event.
 #[derive(Clone, Debug)]
@@ -47,6 +47,25 @@ pub enum ResendKind {
     Failed,
     /// From `Success` only.
     Succeeded,
+}
+
+impl ResendKind {
+    /// A settled delivery as it waits again from `at` on; `None` when the kind does not allow its state.
+    pub fn again(self, settled: &Delivery, at: Timestamp) -> Option<Delivery> {
+        let allowed = match self {
+            Self::Failed => matches!(settled.status, Status::Failure | Status::Discarded),
+            Self::Succeeded => settled.status == Status::Success,
+        };
+        allowed.then(|| Delivery {
+            status: Status::Scheduled,
+            reason: None,
+            manual: true,
+            latency_us: 0,
+            due_at: at,
+            updated_at: at,
+            ..settled.clone()
+        })
+    }
 }
 
 /// What became of one id.

@@ -2,6 +2,7 @@
 //! `detail` columns apart (see detail.rs).
 
 use super::detail;
+use crate::packed;
 use crate::{Result, StoreError};
 use bytes::Bytes;
 use dacapo_model::attempt::HeaderLines;
@@ -232,7 +233,7 @@ pub fn first_attempt(row: &Row<'_>, from: usize) -> Result<Option<Attempt>> {
 
 fn settled_detail<'r>(row: &'r Row<'_>, from: usize) -> Result<detail::Settled<'r>> {
     let ord: i64 = row.get(from)?;
-    detail::decode(blob(row, from + 6)?).map_err(|cause| inconsistent("settled", "detail", ord, &cause))
+    packed::decode(blob(row, from + 6)?).map_err(|cause| inconsistent("settled", "detail", ord, &cause))
 }
 
 // ---- attempts ----------------------------------------------------------------------------------
@@ -242,7 +243,7 @@ pub const ATTEMPT_COLUMNS: &str = "number, detail";
 
 pub fn attempt(row: &Row<'_>, delivery_id: Id) -> Result<Attempt> {
     let number: u32 = row.get(0)?;
-    let made: detail::Made<'_> = detail::decode(blob(row, 1)?)
+    let made: packed::Made<'_> = packed::decode(blob(row, 1)?)
         .map_err(|cause| inconsistent("attempts", "detail", format!("{delivery_id}, {number}"), &cause))?;
     Ok(made.attempt(delivery_id, number))
 }

@@ -7,6 +7,7 @@ use super::detail;
 use super::fresh::Fresh;
 use super::writer::{Effects, Session};
 use crate::Result;
+use crate::packed;
 use crate::roles::{Record, Report};
 use async_trait::async_trait;
 use dacapo_model::{Attempt, Delivery};
@@ -126,7 +127,7 @@ impl<'c> RecordStatements<'c> {
     }
 
     pub fn write_attempt(&mut self, attempt: &Attempt) -> Result<()> {
-        detail::encode(&detail::Made::of(attempt), &mut self.detail)?;
+        packed::encode(&packed::Made::of(attempt), &mut self.detail)?;
         self.attempt.execute(params![ord(attempt.delivery_id), attempt.number, self.detail.as_slice()])?;
         Ok(())
     }
@@ -150,7 +151,7 @@ impl<'c> SettleStatement<'c> {
 
     /// `false` when it was settled already.
     pub fn run(&mut self, delivery: &Delivery, attempt: Option<&Attempt>) -> Result<bool> {
-        detail::encode(&detail::Settled::of(delivery, attempt), &mut self.detail)?;
+        packed::encode(&detail::Settled::of(delivery, attempt), &mut self.detail)?;
         let written = self.insert.execute(params![
             ord(delivery.id),
             delivery.project_id.to_bytes(),

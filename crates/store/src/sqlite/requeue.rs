@@ -8,7 +8,7 @@ use crate::roles::{Idempotency, NewReplay, ReplayWritten, Requeue, Resend, Resen
 use crate::{Result, StoreError};
 use async_trait::async_trait;
 use dacapo_model::event::FanOut;
-use dacapo_model::{Attempt, Delivery, Event, Id, Status, Timestamp, Trigger};
+use dacapo_model::{Attempt, Delivery, Event, Id, Timestamp, Trigger};
 use rusqlite::{Connection, OptionalExtension, params};
 
 #[async_trait]
@@ -103,7 +103,7 @@ fn event_with_flags(connection: &Connection, project: Id, id: Id) -> Result<Opti
 }
 
 fn resend_one(session: &mut Session<'_>, project: Id, id: Id, kind: ResendKind, at: Timestamp) -> Result<Resend> {
-    let Some((mut delivery, inline)) = settled(session.connection, id)? else {
+    let Some((delivery, inline)) = settled(session.connection, id)? else {
         return Ok(match super::query::deliveries::unsettled(session.connection, session.fresh, project, id)? {
             Some(delivery) => Resend::WrongState(delivery),
             None => Resend::Unknown,
@@ -112,25 +112,15 @@ fn resend_one(session: &mut Session<'_>, project: Id, id: Id, kind: ResendKind, 
     if delivery.id != id || delivery.project_id != project {
         return Ok(Resend::Unknown);
     }
-    let allowed = match kind {
-        ResendKind::Failed => matches!(delivery.status, Status::Failure | Status::Discarded),
-        ResendKind::Succeeded => delivery.status == Status::Success,
-    };
-    if !allowed {
+    let Some(waiting) = kind.again(&delivery, at) else {
         return Ok(Resend::WrongState(delivery));
-    }
+    };
     if let Some(attempt) = inline {
         session.record.write_attempt(&attempt)?;
     }
     session.connection.prepare_cached("DELETE FROM settled WHERE ord = ?1")?.execute([ord(id)])?;
-    delivery.status = Status::Scheduled;
-    delivery.reason = None;
-    delivery.manual = true;
-    delivery.latency_us = 0;
-    delivery.due_at = at;
-    delivery.updated_at = at;
-    session.commit.park.run(&delivery)?;
-    Ok(Resend::Scheduled(delivery))
+    session.commit.park.run(&waiting)?;
+    Ok(Resend::Scheduled(waiting))
 }
 
 /// The settled delivery in this row, with the attempt kept in it.

@@ -30,10 +30,9 @@ pub async fn create(
     let key = idempotency_key::optional(&headers)?.unwrap_or_default();
     let new = NewEvent::decode(&body)?;
     let audience = match new.audience(&caller.project) {
-        Err(unknown) => {
+        Err(_) => {
             // Another node may have made the endpoint a moment ago.
-            shared.control.catalog.catch_up().await;
-            caller.project = shared.control.snapshot().project(caller.project_id()).ok_or(unknown)?.clone();
+            shared.control.catch_up(&mut caller).await;
             new.audience(&caller.project)?
         }
         Ok(audience) => audience,

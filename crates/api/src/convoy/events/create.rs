@@ -30,10 +30,9 @@ pub async fn create(shared: &Shared, mut caller: Caller, body: Body) -> Outcome 
     let body = body::read(body, shared.settings.body_bytes_max).await?;
     let new = NewEvent::decode(&body)?;
     let endpoints = match new.endpoints(&caller.project) {
-        Err(unknown) => {
+        Err(_) => {
             // Another node may have made it a moment ago.
-            shared.control.catalog.catch_up().await;
-            caller.project = shared.control.snapshot().project(caller.project_id()).ok_or(unknown)?.clone();
+            shared.control.catch_up(&mut caller).await;
             new.endpoints(&caller.project)?
         }
         Ok(found) => found,
