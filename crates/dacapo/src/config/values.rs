@@ -76,15 +76,18 @@ pub fn postgres_url(text: &str) -> Option<String> {
     dacapo_store::postgres::check_url(text).ok().map(|()| text.to_owned())
 }
 
-/// `text` as it may be shown: without the password of a URL.
+/// `text` as it may be shown: without the password of a URL, also of one that is none because of a
+/// character in its password. Rather too much is left out than too little.
 pub fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let Some((user, hosts)) = rest[..end].rsplit_once('@') else { return text.to_owned() };
-    match user.split_once(':') {
-        Some((name, _)) => format!("{scheme}://{name}:***@{hosts}{}", &rest[end..]),
+    let (base, query) = rest.split_once('?').map_or((rest, ""), |(base, query)| (base, query));
+    let at = base.rfind('@').or_else(|| rest.rfind('@'));
+    let shown = match at.and_then(|at| Some((rest[..at].split_once(':')?.0, at))) {
+        Some((name, at)) => format!("{scheme}://{name}:***{}", &rest[at..]),
         None => text.to_owned(),
-    }
+    };
+    let named = |pair: &&str| pair.starts_with("password=");
+    query.split('&').filter(named).fold(shown, |shown, pair| shown.replace(pair, "password=***"))
 }
 
 fn split(text: &str) -> (&str, &str) {
@@ -114,6 +117,13 @@ mod tests {
     fn passwords_are_not_shown() {
         let shown = without_password("postgres://me:p@ss:word@a:1,b:2/db?sslmode=require");
         assert_eq!(shown, "postgres://me:***@a:1,b:2/db?sslmode=require");
+        for (given, shown) in [
+            ("postgres://me:a/b@h/db", "postgres://me:***@h/db"),
+            ("postgres://me:a?b@h/db", "postgres://me:***@h/db"),
+            ("postgres://h/db?user=me&password=word&x=1", "postgres://h/db?user=me&password=***&x=1"),
+        ] {
+            assert_eq!(without_password(given), shown);
+        }
         for plain in ["sqlite:", "postgres://a/db", "postgres://me@a/db?x=a:b@c", "30d"] {
             assert_eq!(without_password(plain), plain);
         }
