@@ -22,5 +22,8 @@ pub use accept::{Accepted, Refusal, Submission};
 pub use engine::{Engine, Parts};
 pub use health::Health;
 pub use metrics::Metrics;
+pub use deliver::Rendered;
+pub use replay::desk::{Desk, Refused, Steered, Wish};
+pub use replay::plan::Plan;
 pub use replay::{ReplayRefusal, ReplayRequest, Replayed};
 pub use settings::Settings;
