@@ -71,7 +71,7 @@ impl Courier {
         if endpoint.status == endpoint::Status::Inactive {
             return Ok(Course::Discard(Reason::EndpointInactive));
         }
-        if !options.include_succeeded && self.replays.has_reached(delivery.event_id, delivery.endpoint_id).await? {
+        if !options.include_succeeded && self.replays.has_reached(Arc::clone(&taken.work.event), delivery.endpoint_id).await? {
             return Ok(Course::Discard(Reason::AlreadyDelivered));
         }
         if options.as_of.is_current() {

@@ -212,7 +212,7 @@ impl State {
                     Gate::Open => {
                         lane.blocked = true;
                         run.blocked.push_back(endpoint);
-                        self.set_timer(now.plus(BLOCKED_LOOK), endpoint);
+                        self.timers.insert((now.plus(BLOCKED_LOOK), endpoint));
                         return Front::Free;
                     }
                     Gate::GivenUp => {
@@ -225,7 +225,7 @@ impl State {
                 // Forgotten since it was read: it is read again, and looked up then.
                 None => {
                     lane.stored_until(Class::Replay, now);
-                    self.set_timer(now, endpoint);
+                    self.timers.insert((now, endpoint));
                 }
             }
             if let Some(work) = lane.set_front_replay_aside() {

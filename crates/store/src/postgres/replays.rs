@@ -13,10 +13,11 @@ use crate::roles::{
 use crate::{Result, StoreError, document};
 use async_trait::async_trait;
 use dacapo_model::replay::{Control, Counts};
-use dacapo_model::{Endpoint, Id, Replay, Timestamp};
+use dacapo_model::{Endpoint, Event, Id, Replay, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
+use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -195,8 +196,8 @@ impl Replays for PostgresStore {
         items::release(&self.inner, replay, heads, everything, at, limit).await
     }
 
-    async fn has_reached(&self, event: Id, endpoint: Id) -> Result<bool> {
-        items::has_reached(&self.inner, event, endpoint).await
+    async fn has_reached(&self, event: Arc<Event>, endpoint: Id) -> Result<bool> {
+        items::has_reached(&self.inner, &event, endpoint).await
     }
 
     async fn endpoint_as_of(&self, endpoint: Id, at: Timestamp) -> Result<Option<Endpoint>> {

@@ -4,11 +4,12 @@
 //! An item is a delivery (`trigger` Replay, `replay_id` the replay's): once a (replay, event, endpoint),
 //! because a page of items and the moved cursor are one transaction that names the page it follows.
 
+use super::Page;
 use crate::Result;
 use async_trait::async_trait;
 use dacapo_model::replay::{Control, Definition, Progress};
-use dacapo_model::{Delivery, Endpoint, Id, Replay, Timestamp};
-use super::Page;
+use dacapo_model::{Delivery, Endpoint, Event, Id, Replay, Timestamp};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// When an item is due that nobody is to send for now: a time that does not come.
@@ -128,8 +129,8 @@ pub trait Replays: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Released>;
 
-    /// Whether any delivery of this event to this endpoint ever succeeded.
-    async fn has_reached(&self, event: Id, endpoint: Id) -> Result<bool>;
+    /// Whether any delivery of this event to this endpoint has succeeded.
+    async fn has_reached(&self, event: Arc<Event>, endpoint: Id) -> Result<bool>;
 
     /// The endpoint as it was at a moment; `None` when it did not exist then.
     async fn endpoint_as_of(&self, endpoint: Id, at: Timestamp) -> Result<Option<Endpoint>>;

@@ -11,10 +11,11 @@ use crate::roles::{
 use crate::{Result, StoreError};
 use async_trait::async_trait;
 use dacapo_model::replay::{Control, Counts};
-use dacapo_model::{Endpoint, Id, Replay, Timestamp};
+use dacapo_model::{Endpoint, Event, Id, Replay, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 const COLUMNS: &str = "r.id, r.project, r.revision, r.page, r.definition, r.control, r.progress";
@@ -72,8 +73,8 @@ impl Replays for SqliteStore {
         self.writer.run(move |session| items::release(session.connection, replay, heads, everything, at, limit)).await
     }
 
-    async fn has_reached(&self, event: Id, endpoint: Id) -> Result<bool> {
-        self.work.read(move |connection| items::has_reached(connection, event, endpoint)).await
+    async fn has_reached(&self, event: Arc<Event>, endpoint: Id) -> Result<bool> {
+        self.work.read(move |connection| items::has_reached(connection, &event, endpoint)).await
     }
 
     async fn endpoint_as_of(&self, endpoint: Id, at: Timestamp) -> Result<Option<Endpoint>> {

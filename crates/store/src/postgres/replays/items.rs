@@ -2,14 +2,14 @@
 
 use super::json;
 use crate::Result;
-use crate::postgres::codec::{FLAG_FAN_OUT, column, id, uuid, uuids, with_fan_out};
+use crate::postgres::codec::{column, fan_out, id, uuid, uuids, with_fan_out};
 use crate::postgres::rows::{SettledRows, WaitingRows, endpoints_of};
 use crate::postgres::session::{Purpose, Sql, Step};
 use crate::postgres::{Inner, listen, retention};
 use crate::roles::{HELD_UNTIL, ItemPage, OpenItems, Released, Scheduled};
 use dacapo_model::event::FanOut;
 use dacapo_model::replay::State;
-use dacapo_model::{Delivery, Id, Status, Timestamp};
+use dacapo_model::{Delivery, Event, Id, Status, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -65,9 +65,9 @@ static RELEASE_HELD: Sql = Sql {
     types: &[Type::BYTEA, Type::INT8, Type::INT8, Type::INT8],
 };
 static HAS_REACHED: Sql = Sql {
-    text: "SELECT EXISTS (SELECT FROM settled WHERE id > $1 AND id <= $2 AND event = $1 AND endpoint = $3 AND status = $4) \
-           OR EXISTS (SELECT FROM settled WHERE trigger = 1 AND event = $1 AND endpoint = $3 AND status = $4)",
-    types: &[Type::UUID, Type::UUID, Type::UUID, Type::INT2],
+    text: "SELECT EXISTS (SELECT FROM settled WHERE id = ANY ($1) AND status = $4) \
+           OR EXISTS (SELECT FROM settled WHERE trigger = 1 AND event = $2 AND endpoint = $3 AND status = $4)",
+    types: &[Type::UUID_ARRAY, Type::UUID, Type::UUID, Type::INT2],
 };
 
 pub async fn schedule(inner: &Inner, page: ItemPage) -> Result<Scheduled> {
@@ -90,7 +90,7 @@ pub async fn schedule(inner: &Inner, page: ItemPage) -> Result<Scheduled> {
         let event = id(row, 0)?;
         there.insert(event);
         let before: i16 = column(row, 1)?;
-        if before & FLAG_FAN_OUT == with_fan_out(before, FanOut::NoMatch) & FLAG_FAN_OUT {
+        if fan_out(before) == Some(FanOut::NoMatch) {
             matched.push(uuid(event));
             flags.push(with_fan_out(before, FanOut::Success));
         }
@@ -168,11 +168,11 @@ pub async fn release(
     Ok(Released { items: rows[0].len() as u64, endpoints: endpoints.into_iter().collect() })
 }
 
-/// Those the event was born with lie within what retention takes for near it; its replays anywhere.
-pub async fn has_reached(inner: &Inner, event: Id, endpoint: Id) -> Result<bool> {
-    let (from, to) = (uuid(event), uuid(retention::born_before(event)));
-    let (endpoint, success) = (uuid(endpoint), i16::from(Status::Success.code()));
-    let look = Step::Known(&HAS_REACHED, vec![&from, &to, &endpoint, &success]);
+/// Those the event was born with have ids that follow from its own; its replays lie anywhere.
+pub async fn has_reached(inner: &Inner, event: &Event, endpoint: Id) -> Result<bool> {
+    let born = uuids(event.born_for(endpoint));
+    let (event, endpoint, success) = (uuid(event.id), uuid(endpoint), i16::from(Status::Success.code()));
+    let look = Step::Known(&HAS_REACHED, vec![&born, &event, &endpoint, &success]);
     let rows = inner.reads.once(Purpose::Work, look).await?;
     column(&rows[0], 0)
 }

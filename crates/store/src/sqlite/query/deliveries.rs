@@ -100,8 +100,8 @@ enum Walk {
     /// The deliveries an event was born with are neighbours.
     Born(RangeInclusive<u64>),
     ReplaysOf(Id),
-    /// The items of a replay.
-    Items(Id),
+    /// The items of the filter's replay.
+    Items,
 }
 
 struct Table {
@@ -174,8 +174,8 @@ fn with_event(way: &str) -> String {
 impl Ask<'_> {
     fn walks(&self) -> Result<Vec<Walk>> {
         let Some(event) = self.filter.event else {
-            if let Some(replay) = self.filter.replay {
-                return Ok(vec![Walk::Items(replay)]);
+            if self.filter.replay.is_some() {
+                return Ok(vec![Walk::Items]);
             }
             let [endpoint] = self.filter.endpoints.as_slice() else {
                 return Ok(vec![Walk::Project, Walk::ProjectReplays]);
@@ -231,7 +231,7 @@ impl Ask<'_> {
                 conditions.equals("d.event_ord", ord(*event));
                 with_event(table.by_event)
             }
-            (Walk::Items(_), _) => {
+            (Walk::Items, _) => {
                 // Which replay is among the conditions anyway; these let the index be used.
                 conditions.literal("d.trigger = 1");
                 with_event(table.by_replay)
@@ -310,7 +310,7 @@ impl Ask<'_> {
         for order in orders {
             let on_the_way = match walk {
                 Walk::Born(born) => born.contains(order),
-                Walk::ReplaysOf(_) | Walk::Items(_) | Walk::SinceLogged(_) | Walk::ProjectReplays => false,
+                Walk::ReplaysOf(_) | Walk::Items | Walk::SinceLogged(_) | Walk::ProjectReplays => false,
                 Walk::Project | Walk::Endpoint(_) => true,
             };
             if !on_the_way {

@@ -9,7 +9,7 @@ use crate::sqlite::endpoint_log;
 use crate::sqlite::writer::Session;
 use dacapo_model::event::FanOut;
 use dacapo_model::replay::State;
-use dacapo_model::{Id, Status, Timestamp};
+use dacapo_model::{Event, Id, Status, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeSet;
 
@@ -108,17 +108,16 @@ pub fn release(
     Ok(Released { items, endpoints: endpoints.into_iter().collect() })
 }
 
-/// Those the event was born with lie right behind it; its replays anywhere.
-pub fn has_reached(connection: &Connection, event: Id, endpoint: Id) -> Result<bool> {
-    let sql = format!(
-        "SELECT EXISTS (SELECT 1 FROM events e CROSS JOIN settled d NOT INDEXED \
-           ON d.ord BETWEEN e.ord + 1 AND e.ord + length(e.targets) / {} \
-           WHERE e.ord = ?1 AND d.event_ord = ?1 AND d.endpoint = ?2 AND d.status = ?3) \
-         OR EXISTS (SELECT 1 FROM settled d INDEXED BY settled_by_event \
-           WHERE d.trigger = 1 AND d.event_ord = ?1 AND d.endpoint = ?2 AND d.status = ?3)",
-        codec::TARGET_BYTES
-    );
-    let values = params![ord(event), endpoint.to_bytes(), Status::Success.code()];
-    Ok(connection.prepare_cached(&sql)?.query_row(values, |row| row.get(0))?)
+/// Those the event was born with have ids that follow from its own; its replays lie anywhere.
+pub fn has_reached(connection: &Connection, event: &Event, endpoint: Id) -> Result<bool> {
+    let mut born = connection.prepare_cached("SELECT 1 FROM settled WHERE ord = ?1 AND status = ?2")?;
+    for delivery in event.born_for(endpoint) {
+        if born.exists(params![ord(delivery), Status::Success.code()])? {
+            return Ok(true);
+        }
+    }
+    let sql = "SELECT 1 FROM settled INDEXED BY settled_by_event \
+               WHERE trigger = 1 AND event_ord = ?1 AND endpoint = ?2 AND status = ?3";
+    let values = params![ord(event.id), endpoint.to_bytes(), Status::Success.code()];
+    Ok(connection.prepare_cached(sql)?.exists(values)?)
 }
-
