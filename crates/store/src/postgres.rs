@@ -28,6 +28,7 @@ mod record;
 mod requeue;
 mod retention;
 mod rows;
+mod scan;
 mod schema;
 mod session;
 mod sql;

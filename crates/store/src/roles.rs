@@ -10,6 +10,7 @@ mod queue;
 mod record;
 mod requeue;
 mod retention;
+mod scan;
 
 pub use catalog::{Catalog, Contents, EditLock};
 pub use commit::{Commit, Committed, NewEvent};
@@ -19,8 +20,9 @@ pub use queue::{ARRIVALS_QUEUED_MAX, Arrival, Arrivals, Backlog, Queue, Waiting}
 pub use record::{Record, Report};
 pub use requeue::{Idempotency, NewReplay, ReplayWritten, Requeue, Resend, ResendKind};
 pub use retention::{Dropped, Retention};
+pub use scan::{Load, Scan, ScanItem, ScanPage, ScanRequest};
 
 /// All roles of one engine, for the wiring; stages take the single roles.
-pub trait Store: Commit + Queue + Record + Requeue + Catalog + Query + Lease + Retention {}
+pub trait Store: Commit + Queue + Record + Requeue + Catalog + Query + Scan + Lease + Retention {}
 
-impl<T: Commit + Queue + Record + Requeue + Catalog + Query + Lease + Retention> Store for T {}
+impl<T: Commit + Queue + Record + Requeue + Catalog + Query + Scan + Lease + Retention> Store for T {}

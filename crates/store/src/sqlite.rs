@@ -26,6 +26,7 @@ mod record;
 mod recover;
 mod requeue;
 mod retention;
+mod scan;
 mod schema;
 mod sql;
 #[cfg(test)]
