@@ -29,6 +29,7 @@ mod replays;
 mod requeue;
 mod retention;
 mod rows;
+mod scan;
 mod schema;
 mod session;
 mod sql;

@@ -11,6 +11,7 @@ mod record;
 mod replays;
 mod requeue;
 mod retention;
+mod scan;
 
 pub use catalog::{Catalog, Contents, EditLock};
 pub use commit::{Commit, Committed, NewEvent};
@@ -23,8 +24,9 @@ pub use replays::{
 };
 pub use requeue::{Idempotency, NewReplay, ReplayWritten, Requeue, Resend, ResendKind};
 pub use retention::{Dropped, Retention};
+pub use scan::{Load, Scan, ScanItem, ScanPage, ScanRequest};
 
 /// All roles of one engine, for the wiring; stages take the single roles.
-pub trait Store: Commit + Queue + Record + Requeue + Catalog + Query + Lease + Retention + Replays {}
+pub trait Store: Commit + Queue + Record + Requeue + Catalog + Query + Scan + Lease + Retention + Replays {}
 
-impl<T: Commit + Queue + Record + Requeue + Catalog + Query + Lease + Retention + Replays> Store for T {}
+impl<T: Commit + Queue + Record + Requeue + Catalog + Query + Scan + Lease + Retention + Replays> Store for T {}

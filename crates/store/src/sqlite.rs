@@ -27,6 +27,7 @@ mod recover;
 mod replays;
 mod requeue;
 mod retention;
+mod scan;
 mod schema;
 mod sql;
 #[cfg(test)]
