@@ -1,5 +1,9 @@
 //! Replays as resources, through the real binary, one file per promise.
 
+#[path = "replays/crash.rs"]
+mod crash;
+#[path = "replays/nodes.rs"]
+mod nodes;
 #[path = "replays/options.rs"]
 mod options;
 #[path = "replays/run.rs"]

@@ -17,8 +17,10 @@ async fn with_missing(delay: Duration) -> Result<(Product, Sink)> {
     let product = Product::fresh().await?;
     let sink = sink(Plan::always(Answer::status(200).after(delay))).await?;
     let endpoint = product.create_endpoint(&sink.url("/"), &json!({})).await?;
+    let subscription = product.subscribe(&endpoint, &["something.else"]).await?;
     product.send_numbered(&endpoint, 0..EVENTS).await?;
-    product.subscribe(&endpoint, &["*"]).await?;
+    let wanted = json!({"filter_config": {"event_types": ["*"]}});
+    product.put(&format!("/subscriptions/{subscription}"), &wanted).await?.expect(202)?;
     Ok((product, sink))
 }
 
