@@ -184,9 +184,11 @@ impl From<Refused> for Error {
             Refused::Unknown => Self::NotFound(super::replays::UNKNOWN),
             Refused::UnknownProject => Self::bad("project not found"),
             Refused::Store(error) => error.into(),
-            said @ (Refused::Selector(_) | Refused::Unbounded | Refused::UnknownTarget(_) | Refused::NotCounted { .. }) => {
-                Self::bad(said.to_string())
-            }
+            said @ (Refused::Selector(_)
+            | Refused::Unbounded
+            | Refused::UnknownTarget(_)
+            | Refused::RefusedTarget(_)
+            | Refused::NotCounted { .. }) => Self::bad(said.to_string()),
             said @ (Refused::Moved { .. }
             | Refused::KeyConflict
             | Refused::TooMany { .. }
