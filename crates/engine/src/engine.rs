@@ -78,11 +78,8 @@ impl Engine {
         let follower = Follower { store: Arc::clone(&store), dispatcher: Arc::clone(&dispatcher) };
         follower.adopt();
         let (changed, changes) = watch::channel(0);
-        let replays = ReplayFollower {
-            store: Arc::clone(&store),
-            dispatcher: Arc::clone(&dispatcher),
-            changed: changed.clone(),
-        };
+        let replays =
+            ReplayFollower { store: Arc::clone(&store), dispatcher: Arc::clone(&dispatcher), changed: changed.clone() };
         // A replay that was stopped while nobody was here stays stopped.
         let seen = replays.adopt().await?;
         dispatcher.take_up(&store.backlog().await?);

@@ -19,10 +19,10 @@ mod upkeep;
 mod warden;
 
 pub use accept::{Accepted, Refusal, Submission};
+pub use deliver::Rendered;
 pub use engine::{Engine, Parts};
 pub use health::Health;
 pub use metrics::Metrics;
-pub use deliver::Rendered;
 pub use replay::desk::{Desk, Refused, Steered, Wish};
 pub use replay::plan::Plan;
 pub use replay::{ReplayRefusal, ReplayRequest, Replayed};

@@ -408,7 +408,10 @@ mod tests {
         let paused = running.to(State::Paused, at(2), &SOMEBODY).expect("an arrow");
         let again = paused.to(State::Running, at(3), &SOMEBODY).expect("an arrow");
         assert_eq!(again.started_at, Some(at(1)));
-        assert_eq!(again.steps.iter().map(|step| step.what.as_str()).collect::<Vec<_>>(), ["running", "paused", "running"]);
+        assert_eq!(
+            again.steps.iter().map(|step| step.what.as_str()).collect::<Vec<_>>(),
+            ["running", "paused", "running"]
+        );
         assert_eq!(again.to(State::Planned, at(4), &SOMEBODY), None);
         let cancelled = again.to(State::Cancelled, at(5), &SOMEBODY).expect("an arrow");
         assert_eq!((cancelled.finished_at, cancelled.to(State::Cancelled, at(6), &SOMEBODY)), (Some(at(5)), None));

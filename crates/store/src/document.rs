@@ -1,8 +1,8 @@
 //! Configuration rows as both engines keep them: a kind, an id, a JSON document.
 
 use crate::{Result, StoreError};
-use dacapo_model::{Endpoint, Id, Timestamp};
 use dacapo_model::catalog::Change;
+use dacapo_model::{Endpoint, Id, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;

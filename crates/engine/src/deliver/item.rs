@@ -5,16 +5,16 @@
 //!   the whole history at the moment of sending.
 //! - Failure: a look-up that fails leaves the item for a little later; it is never sent unchecked.
 
-use super::template::Template;
 use super::Courier;
+use super::template::Template;
 use crate::dispatch::{Exchanged, Taken, Terms};
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::delivery::Reason;
 use dacapo_model::endpoint::{self, Secret};
 use dacapo_model::replay::{AsOf, Elsewhere, Version};
 use dacapo_model::{Endpoint, Id, Status, Timestamp};
-use dacapo_store::roles::Report;
 use dacapo_store::StoreError;
+use dacapo_store::roles::Report;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,7 +71,9 @@ impl Courier {
         if endpoint.status == endpoint::Status::Inactive {
             return Ok(Course::Discard(Reason::EndpointInactive));
         }
-        if !options.include_succeeded && self.replays.has_reached(Arc::clone(&taken.work.event), delivery.endpoint_id).await? {
+        if !options.include_succeeded
+            && self.replays.has_reached(Arc::clone(&taken.work.event), delivery.endpoint_id).await?
+        {
             return Ok(Course::Discard(Reason::AlreadyDelivered));
         }
         if options.as_of.is_current() {

@@ -34,7 +34,8 @@ impl Template {
     pub(super) fn new(
         view: &Arc<ProjectView>,
         endpoint: &Arc<Endpoint>,
-        settings: &Settings) -> Result<Self, Unsendable> {
+        settings: &Settings,
+    ) -> Result<Self, Unsendable> {
         let config = &view.project.config;
         let mut headers = HeaderMap::with_capacity(OWN_HEADERS);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(endpoint.content_type.as_str()));

@@ -57,9 +57,13 @@ pub enum Refused {
     UnknownProject,
     #[error("selector.{0}")]
     Selector(#[from] SelectorError),
-    #[error("selector: it has no start and means everything back to the oldest event kept; add \"from\", or \"confirm_unbounded\": true if that is meant")]
+    #[error(
+        "selector: it has no start and means everything back to the oldest event kept; add \"from\", or \"confirm_unbounded\": true if that is meant"
+    )]
     Unbounded,
-    #[error("expected_count: the set holds {found} item(s) now, not {expected}; plan again (\"dry_run\": true) and look at what changed")]
+    #[error(
+        "expected_count: the set holds {found} item(s) now, not {expected}; plan again (\"dry_run\": true) and look at what changed"
+    )]
     Moved { expected: u64, found: u64 },
     #[error("expected_count: the set could not be counted within {} seconds ({counted} item(s) by then); narrow the selector, or leave expected_count out", PLAN_TIME_MAX.as_secs())]
     NotCounted { counted: u64 },
@@ -69,7 +73,9 @@ pub enum Refused {
     RefusedTarget(String),
     #[error("idempotency_key: it was used for another replay")]
     KeyConflict,
-    #[error("{open} replays of this project are open, and no more than {OPEN_REPLAYS_MAX} may be: wait for one, or cancel one")]
+    #[error(
+        "{open} replays of this project are open, and no more than {OPEN_REPLAYS_MAX} may be: wait for one, or cancel one"
+    )]
     TooMany { open: u64 },
     #[error("the replay is {}: {advice}", .state.as_str())]
     WrongState { state: State, advice: &'static str },
@@ -297,7 +303,9 @@ fn wrong(state: State, advice: &'static str) -> Refused {
 const fn advice(state: State, next: State) -> &'static str {
     match (state, next) {
         (State::Completed, _) => "it is done; start another one for what failed",
-        (State::Cancelled, State::Running) => "what is cancelled cannot go on; start another one with the same selector",
+        (State::Cancelled, State::Running) => {
+            "what is cancelled cannot go on; start another one with the same selector"
+        }
         (State::Cancelled, _) => "there is nothing left to stop",
         (State::Failed, _) => "it ended by itself, see \"failure\"; start another one",
         (State::Paused, _) => "it is paused already; resume or cancel it",

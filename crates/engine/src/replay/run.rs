@@ -61,7 +61,9 @@ impl Runner {
         let mut changed = self.changed.clone();
         while !stop.is_cancelled() {
             match self.store.open_replays().await {
-                Ok(open) => open.iter().filter(|replay| self.is_ours(replay.id)).for_each(|replay| self.drive(replay.id, &stop)),
+                Ok(open) => {
+                    open.iter().filter(|replay| self.is_ours(replay.id)).for_each(|replay| self.drive(replay.id, &stop))
+                }
                 Err(cause) => tracing::warn!(%cause, "open replays could not be read; trying again"),
             }
             tokio::select! {

@@ -294,9 +294,7 @@ pub async fn an_event_has_reached_whom_it_succeeded_at(subject: Subject) {
         ])
         .await;
     let event = Arc::new(event);
-    let reached = async |endpoint| {
-        subject.store().has_reached(Arc::clone(&event), endpoint).await.expect("reads")
-    };
+    let reached = async |endpoint| subject.store().has_reached(Arc::clone(&event), endpoint).await.expect("reads");
     assert_eq!((reached(ENDPOINT).await, reached(ENDPOINT_2).await, reached(ENDPOINT_3).await), (true, false, false));
     let item = item_for(&subject, id, &event, &target(ENDPOINT_2));
     schedule(&subject, page(id, 0, vec![item.clone()])).await;
@@ -397,9 +395,15 @@ pub async fn an_endpoint_is_as_it_was(mut subject: Subject) {
         let found = subject.store().endpoint_as_of(ENDPOINT, at(seconds)).await.expect("reads");
         found.map(|endpoint| endpoint.name)
     };
-    for (seconds, expected) in
-        [(0, None), (1, Some("first")), (9, Some("first")), (10, Some("second")), (19, Some("second")), (20, Some("third")), (99, Some("third"))]
-    {
+    for (seconds, expected) in [
+        (0, None),
+        (1, Some("first")),
+        (9, Some("first")),
+        (10, Some("second")),
+        (19, Some("second")),
+        (20, Some("third")),
+        (99, Some("third")),
+    ] {
         assert_eq!(name(seconds).await.as_deref(), expected, "at {seconds}");
     }
     assert_eq!(subject.store().endpoint_as_of(ENDPOINT_2, at(5)).await.expect("reads"), None);

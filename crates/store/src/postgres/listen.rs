@@ -113,7 +113,9 @@ async fn listen(inner: &Inner, address: &Address) -> Result<()> {
         }
     };
     let hear = async {
-        client.batch_execute("LISTEN dacapo_arrivals; LISTEN dacapo_catalog; LISTEN dacapo_shards; LISTEN dacapo_replays").await?;
+        client
+            .batch_execute("LISTEN dacapo_arrivals; LISTEN dacapo_catalog; LISTEN dacapo_shards; LISTEN dacapo_replays")
+            .await?;
         look_at_everything(inner);
         let mut net = tokio::time::interval(NET_EVERY);
         let mut life = tokio::time::interval(SIGN_OF_LIFE_EVERY);

@@ -61,21 +61,11 @@ static BY_KEY: Sql = Sql {
 };
 static OPEN_OF: Sql = Sql { text: "SELECT count(*) FROM replays WHERE project = $1 AND open", types: &[Type::UUID] };
 /// Also one caller at a time: the count of open ones and the key are looked at under it.
-static RAISE: Sql =
-    Sql { text: "UPDATE replay_revision SET revision = revision + 1 RETURNING revision", types: &[] };
+static RAISE: Sql = Sql { text: "UPDATE replay_revision SET revision = revision + 1 RETURNING revision", types: &[] };
 static CREATE: Sql = Sql {
     text: "INSERT INTO replays (id, project, state, open, revision, page, key, fingerprint, definition, control, progress) \
            VALUES ($1, $2, $3, true, $4, 0, $5, $6, $7, $8, '{}')",
-    types: &[
-        Type::UUID,
-        Type::UUID,
-        Type::INT2,
-        Type::INT8,
-        Type::BYTEA,
-        Type::BYTEA,
-        Type::TEXT,
-        Type::TEXT,
-    ],
+    types: &[Type::UUID, Type::UUID, Type::INT2, Type::INT8, Type::BYTEA, Type::BYTEA, Type::TEXT, Type::TEXT],
 };
 static STEER: Sql = Sql {
     text: "UPDATE replays SET control = $3, state = $4, open = $5, revision = $6 WHERE id = $1 AND revision = $2 \

@@ -216,7 +216,8 @@ fn read(row: &Row<'_>) -> Result<Replay> {
 }
 
 fn counts(connection: &Connection, id: Id) -> Result<Counts> {
-    let mut statement = connection.prepare_cached("SELECT status, reason, count FROM replay_counts WHERE replay = ?1")?;
+    let mut statement =
+        connection.prepare_cached("SELECT status, reason, count FROM replay_counts WHERE replay = ?1")?;
     let mut rows = statement.query([id.to_bytes()])?;
     let mut counts = Counts::default();
     while let Some(row) = rows.next()? {

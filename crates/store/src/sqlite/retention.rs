@@ -53,7 +53,9 @@ fn drop_before(session: &mut Session<'_>, cutoff: Timestamp, limit: usize) -> Re
 fn forget_replays(connection: &Connection, cutoff: Timestamp) -> Result<()> {
     let first = Id::floor_of(cutoff).to_bytes();
     connection
-        .prepare_cached("DELETE FROM replay_counts WHERE replay IN (SELECT id FROM replays WHERE id < ?1 AND open = 0)")?
+        .prepare_cached(
+            "DELETE FROM replay_counts WHERE replay IN (SELECT id FROM replays WHERE id < ?1 AND open = 0)",
+        )?
         .execute([first])?;
     connection.prepare_cached("DELETE FROM replays WHERE id < ?1 AND open = 0")?.execute([first])?;
     connection.prepare_cached("DELETE FROM endpoint_versions WHERE until < ?1")?.execute([cutoff.micros()])?;

@@ -42,7 +42,10 @@ async fn an_edited_url_and_a_rotated_secret_are_as_they_are_or_as_they_were() ->
 
     let original = failed_with(json!({"as_of": {"url": "original", "secret": "original"}}));
     let (done, seen) = replayed(&product, &sink, &original).await?;
-    ensure!(done["options"]["as_of"]["secret"] == "original" && done["options"]["as_of"]["headers"] == "current", "{done}");
+    ensure!(
+        done["options"]["as_of"]["secret"] == "original" && done["options"]["as_of"]["headers"] == "current",
+        "{done}"
+    );
     ensure!(seen.len() as u64 == EVENTS && seen.iter().all(|seen| seen.path == "/old"), "{seen:?}");
     ensure!(seen.iter().all(|seen| signed_by("before", seen)), "not signed as it was");
 
@@ -94,7 +97,9 @@ async fn another_endpoint_or_nobodys_address_gets_each_once_with_its_own_secret(
     let sink = answering(500).await?;
     let (product, _) = with_failures(&sink, &json!({})).await?;
     let elsewhere = answering(200).await?;
-    let other = product.create_endpoint(&elsewhere.url("/other"), &json!({"secret": "theirs", "advanced_signatures": false})).await?;
+    let other = product
+        .create_endpoint(&elsewhere.url("/other"), &json!({"secret": "theirs", "advanced_signatures": false}))
+        .await?;
 
     let (done, seen) = replayed(&product, &elsewhere, &failed_with(json!({"target": {"endpoint_id": other}}))).await?;
     ensure!(done["counts"]["success"] == EVENTS && seen.len() as u64 == EVENTS, "{done}");

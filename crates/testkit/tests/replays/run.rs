@@ -103,7 +103,8 @@ async fn what_was_delivered_meanwhile_is_not_sent_again() -> Result<()> {
     product.replay_in(&second, "completed", SOON).await?;
     product.change_replay(&first, &json!({"rate": null})).await?.expect(200)?;
     let done = product.replay_in(&first, "completed", SOON).await?;
-    let (sent, skipped) = (done["counts"]["success"].as_u64(), done["counts"]["by_reason"]["already_delivered"].as_u64());
+    let (sent, skipped) =
+        (done["counts"]["success"].as_u64(), done["counts"]["by_reason"]["already_delivered"].as_u64());
     ensure!(sent.unwrap_or(0) + skipped.unwrap_or(0) == 40, "{done}");
     ensure!(sink.record().delivered() == 40, "{} delivered: some twice", sink.record().delivered());
     Ok(())

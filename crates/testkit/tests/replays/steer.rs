@@ -102,7 +102,8 @@ async fn a_pause_holds_over_a_crash_and_resume_delivers_the_rest_once() -> Resul
     let done = product.replay_in(&id, "completed", SOON).await?;
     ensure!(done["counts"]["success"] == EVENTS, "{done}");
     ensure!((0..EVENTS).all(|n| sink.record().ledger().count(n) == 1), "not each once");
-    let steps: Vec<&str> = done["steps"].as_array().into_iter().flatten().filter_map(|step| step["what"].as_str()).collect();
+    let steps: Vec<&str> =
+        done["steps"].as_array().into_iter().flatten().filter_map(|step| step["what"].as_str()).collect();
     ensure!(steps == ["running", "paused", "running", "completed"], "{steps:?}");
     Ok(())
 }
@@ -120,7 +121,11 @@ async fn a_rate_is_kept_and_changed_on_the_way() -> Result<()> {
     let replay = product.replay(&id).await?;
     ensure!(replay["eta_seconds"].as_u64().is_some_and(|eta| eta >= 5), "{replay}");
     let changed = product.change_replay(&id, &json!({"rate": null, "concurrency": 2})).await?.expect(200)?;
-    ensure!(changed.data()["options"]["rate"].is_null() && changed.data()["options"]["concurrency"] == 2, "{}", changed.text);
+    ensure!(
+        changed.data()["options"]["rate"].is_null() && changed.data()["options"]["concurrency"] == 2,
+        "{}",
+        changed.text
+    );
     product.replay_in(&id, "completed", SOON).await?;
     Ok(())
 }

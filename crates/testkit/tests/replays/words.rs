@@ -20,8 +20,16 @@ async fn every_refusal_names_the_field_and_the_fix() -> Result<()> {
         (json!({"selector": {"to": "now"}}), 400, "\"confirm_unbounded\": true"),
         (json!({"selector": {"from": "2999-01-01T00:00:00Z"}}), 400, "selector.from: "),
         (json!({"selector": {"form": "-1h"}}), 400, "selector.form: "),
-        (json!({"selector": {"from": "-1h", "endpoint_ids": ["01H0JA5MEES38RRK3HTEJC647K"]}}), 400, "selector.endpoint_ids: "),
-        (json!({"selector": {"from": "-1h", "delivery_status": ["Success"]}, "mode": "failed"}), 400, "selector.delivery_status: "),
+        (
+            json!({"selector": {"from": "-1h", "endpoint_ids": ["01H0JA5MEES38RRK3HTEJC647K"]}}),
+            400,
+            "selector.endpoint_ids: ",
+        ),
+        (
+            json!({"selector": {"from": "-1h", "delivery_status": ["Success"]}, "mode": "failed"}),
+            400,
+            "selector.delivery_status: ",
+        ),
         (with("mode", json!("everything")), 400, "mode: it needs to be failed, missing, all or discarded"),
         (with("dryrun", json!(true)), 400, "dryrun: there is no such field"),
         (with("dry_run", json!("yes")), 400, "dry_run: it needs true or false"),
@@ -34,12 +42,28 @@ async fn every_refusal_names_the_field_and_the_fix() -> Result<()> {
         (with("options", json!({"concurrency": 0})), 400, "options.concurrency: it needs a whole number from 1"),
         (with("options", json!({"order": "newest"})), 400, "options.order: it needs to be unordered or per_endpoint"),
         (with("options", json!({"as_of": {"function": "original"}})), 400, "functions are not available yet"),
-        (with("options", json!({"as_of": {"url": "then"}})), 400, "options.as_of.url: it needs to be original or current"),
+        (
+            with("options", json!({"as_of": {"url": "then"}})),
+            400,
+            "options.as_of.url: it needs to be original or current",
+        ),
         (with("options", json!({"target": {}})), 400, "options.target: say where"),
         (with("options", json!({"target": {"url": "ftp://x"}})), 400, "options.target.url: "),
-        (with("options", json!({"target": {"endpoint_id": "x"}})), 400, "options.target.endpoint_id: x is no endpoint's id"),
-        (with("options", json!({"target": {"endpoint_id": "01H0JA5MEES38RRK3HTEJC647K"}})), 400, "options.target.endpoint_id: the project has no endpoint"),
-        (with("options", json!({"target": {"url": "http://10.0.0.1/"}})), 400, "options.target.url: destination 10.0.0.1 is a private address"),
+        (
+            with("options", json!({"target": {"endpoint_id": "x"}})),
+            400,
+            "options.target.endpoint_id: x is no endpoint's id",
+        ),
+        (
+            with("options", json!({"target": {"endpoint_id": "01H0JA5MEES38RRK3HTEJC647K"}})),
+            400,
+            "options.target.endpoint_id: the project has no endpoint",
+        ),
+        (
+            with("options", json!({"target": {"url": "http://10.0.0.1/"}})),
+            400,
+            "options.target.url: destination 10.0.0.1 is a private address",
+        ),
         (with("options", json!({"speed": 3})), 400, "options.speed: there is no such field"),
     ] {
         let reply = product.post("/replays", &body).await?;

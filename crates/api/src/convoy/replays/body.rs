@@ -52,7 +52,12 @@ pub fn read(body: &[u8], https_only: bool) -> Result<Written, Error> {
             "expected_count" => written.expected = optional(value, |value| count(field, value))?,
             "confirm_unbounded" => written.confirm_unbounded = flag(field, value)?,
             "idempotency_key" => written.key = Some(key(field, value)?),
-            _ => return Err(unknown(field, "name, reason, selector, mode, options, dry_run, expected_count, confirm_unbounded and idempotency_key")),
+            _ => {
+                return Err(unknown(
+                    field,
+                    "name, reason, selector, mode, options, dry_run, expected_count, confirm_unbounded and idempotency_key",
+                ));
+            }
         }
     }
     if written.given.is_null() {
@@ -195,7 +200,8 @@ fn count(field: &str, value: &Value) -> Result<u64, Error> {
 }
 
 fn within(field: &str, value: &Value, most: u32) -> Result<u32, Error> {
-    let number = value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|number| (1..=most).contains(number));
+    let number =
+        value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|number| (1..=most).contains(number));
     let hint = if field.ends_with("rate") { "; to stop for a while, pause the replay" } else { "" };
     number.ok_or_else(|| Error::bad(format!("{field}: it needs a whole number from 1 to {most}{hint}")))
 }

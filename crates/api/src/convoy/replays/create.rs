@@ -12,11 +12,7 @@ use axum::extract::State;
 use dacapo_control::Caller;
 use dacapo_engine::Wish;
 
-pub async fn create(
-    State(shared): Api,
-    Extension(caller): Extension<Caller>,
-    Payload(bytes): Payload,
-) -> Outcome {
+pub async fn create(State(shared): Api, Extension(caller): Extension<Caller>, Payload(bytes): Payload) -> Outcome {
     let https_only = caller.project.project.config.ssl.enforce_secure_endpoints;
     let written = body::read(&bytes, https_only)?;
     let fingerprint = || {
@@ -42,5 +38,9 @@ pub async fn create(
     }
     let (replay, is_repeated) = desk.start(wish).await?;
     let view = ReplayView::new(&replay, shared.now());
-    Ok(if is_repeated { envelope::ok("Replay started before", view) } else { envelope::created("Replay started", view) })
+    Ok(if is_repeated {
+        envelope::ok("Replay started before", view)
+    } else {
+        envelope::created("Replay started", view)
+    })
 }

@@ -28,10 +28,8 @@ static MATCHED: Sql = Sql {
     text: "UPDATE events e SET flags = i.flags FROM unnest($1, $2) i (id, flags) WHERE e.id = i.id",
     types: &[Type::UUID_ARRAY, Type::INT2_ARRAY],
 };
-static MOVE_ON: Sql = Sql {
-    text: "UPDATE replays SET progress = $2, page = page + 1 WHERE id = $1",
-    types: &[Type::UUID, Type::TEXT],
-};
+static MOVE_ON: Sql =
+    Sql { text: "UPDATE replays SET progress = $2, page = page + 1 WHERE id = $1", types: &[Type::UUID, Type::TEXT] };
 static COUNT: Sql = Sql {
     text: "INSERT INTO replay_counts (replay, slot, status, reason, count) \
            SELECT i.replay, i.slot, i.status, i.reason, i.count FROM unnest($1, $2, $3, $4, $5) \
@@ -73,8 +71,7 @@ static HAS_REACHED: Sql = Sql {
 pub async fn schedule(inner: &Inner, page: ItemPage) -> Result<Scheduled> {
     let _under_way = inner.lease.commits.read().await;
     let mut transaction = inner.work.transaction(Purpose::Work).await?;
-    let (replay, after, running) =
-        (uuid(page.replay), page.after.cast_signed(), i16::from(State::Running.code()));
+    let (replay, after, running) = (uuid(page.replay), page.after.cast_signed(), i16::from(State::Running.code()));
     let events = uuids(page.items.iter().map(|item| item.event_id).collect::<BTreeSet<_>>().into_iter());
     let looks = vec![
         retention::stay(),

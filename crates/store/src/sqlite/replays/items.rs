@@ -63,9 +63,9 @@ pub fn open(connection: &Connection, replay: Id) -> Result<OpenItems> {
                FROM waiting INDEXED BY waiting_by_replay WHERE replay = ?1";
     let count = |row: &rusqlite::Row<'_>, at| row.get::<_, i64>(at).map(i64::cast_unsigned);
     let values = params![replay.to_bytes(), HELD_UNTIL.micros()];
-    Ok(connection.prepare_cached(sql)?.query_row(values, |row| {
-        Ok(OpenItems { all: count(row, 0)?, fresh: count(row, 1)?, held: count(row, 2)? })
-    })?)
+    Ok(connection
+        .prepare_cached(sql)?
+        .query_row(values, |row| Ok(OpenItems { all: count(row, 0)?, fresh: count(row, 1)?, held: count(row, 2)? }))?)
 }
 
 pub fn hold(connection: &Connection, replay: Id, now: Timestamp, limit: usize) -> Result<u64> {
@@ -86,7 +86,9 @@ pub fn release(
 ) -> Result<Released> {
     // The oldest of an endpoint that is not settled, whatever it waits for: what follows it waits too.
     let chosen = match (heads, everything) {
-        (true, _) => "SELECT min(ord) AS ord FROM waiting INDEXED BY waiting_by_replay WHERE replay = ?1 GROUP BY endpoint",
+        (true, _) => {
+            "SELECT min(ord) AS ord FROM waiting INDEXED BY waiting_by_replay WHERE replay = ?1 GROUP BY endpoint"
+        }
         (false, true) => "SELECT ord FROM waiting INDEXED BY waiting_by_replay WHERE replay = ?1 AND due_at > ?3",
         (false, false) => {
             "SELECT ord FROM waiting INDEXED BY waiting_by_replay WHERE replay = ?1 AND due_at >= ?2 ORDER BY ord"

@@ -37,8 +37,7 @@ pub fn counts(connection: &Connection, after: &[u8]) -> Result<Gathered<ReplayCo
     gather(connection, sql, params![replay, i16::from_be_bytes(status), i16::from_be_bytes(reason)], |row| {
         let count =
             ReplayCount { replay: id_column(row, 0)?, status: row.get(1)?, reason: row.get(2)?, count: row.get(3)? };
-        let key =
-            [&count.replay.to_bytes()[..], &count.status.to_be_bytes(), &count.reason.to_be_bytes()].concat();
+        let key = [&count.replay.to_bytes()[..], &count.status.to_be_bytes(), &count.reason.to_be_bytes()].concat();
         Ok((count, key, 0))
     })
 }
