@@ -25,6 +25,7 @@ pub use refill::Refiller;
 
 use crate::settings::Settings;
 use bytes::Bytes;
+use dacapo_model::id::IdMap;
 use dacapo_model::{Class, Clock, Delivery, Event, Id, Shard, Timestamp};
 use dacapo_store::LiveCatalog;
 use dacapo_store::roles::{Backlog, Holding, NewEvent, Report, Waiting};
@@ -69,7 +70,7 @@ pub struct Placing {
 }
 
 struct State {
-    lanes: HashMap<Id, Lane>,
+    lanes: IdMap<Lane>,
     holding: Arc<Holding>,
     /// When shards became this node's; empty where they all are for good.
     gained: HashMap<Shard, Timestamp>,
@@ -90,7 +91,7 @@ impl Dispatcher {
     ) -> (Arc<Self>, mpsc::Receiver<refill::Request>) {
         let (refills, requests) = mpsc::channel(refill::REQUESTS_QUEUED_MAX);
         let state = State {
-            lanes: HashMap::new(),
+            lanes: IdMap::default(),
             holding: Arc::new(Holding::everything()),
             gained: HashMap::new(),
             fair: Fair::default(),

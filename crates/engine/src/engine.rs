@@ -18,6 +18,7 @@ use dacapo_store::roles::{NodeView, Resend, ResendKind};
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,9 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     pub transport: Arc<dyn Transport>,
     pub settings: Settings,
+    /// Where deliveries are sent and recorded. A runtime of its own beside the one that takes events in:
+    /// neither side's threads wake or wait for the other's per event, only per batch.
+    pub delivery: Handle,
 }
 
 /// The running pipeline. Cheap to clone.
@@ -65,7 +69,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(5);
 impl Engine {
     /// Takes up what waits in the store and starts all stages.
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { store, catalog, clock, ids, entropy, transport, settings } = parts;
+        let Parts { store, catalog, clock, ids, entropy, transport, settings, delivery } = parts;
         store.hold().await?;
         let metrics = Arc::new(Metrics::default());
         let readiness = Arc::new(Readiness::default());
@@ -75,6 +79,7 @@ impl Engine {
         follower.adopt();
         dispatcher.take_up(&store.backlog().await?);
 
+        let sending = delivery.enter();
         let (reports, reported) = mpsc::channel(REPORTS_QUEUED_MAX);
         let recorder = Recorder {
             store: Arc::clone(&store) as _,
@@ -100,6 +105,7 @@ impl Engine {
         tokio::spawn(Arc::clone(&dispatcher).pace(stop_dispatching.clone()));
         Refiller { store: Arc::clone(&store) as _, dispatcher: Arc::clone(&dispatcher), clock: Arc::clone(&clock) }
             .start(refills, &stop_dispatching);
+        drop(sending);
         let (intake, committer) = Committer {
             store: Arc::clone(&store) as _,
             catalog: Arc::clone(&catalog),

@@ -4,7 +4,7 @@
 use crate::endpoint::Endpoint;
 use crate::event_type::EventType;
 use crate::filter::scopes::Matcher;
-use crate::id::Id;
+use crate::id::{Id, IdMap};
 use crate::key::ApiKey;
 use crate::organisation::{Organisation, User};
 use crate::project::Project;
@@ -32,9 +32,9 @@ pub struct Snapshot {
     pub version: u64,
     organisations: Arc<BTreeMap<Id, Arc<Organisation>>>,
     users: Arc<BTreeMap<Id, Arc<User>>>,
-    projects: Arc<HashMap<Id, Arc<ProjectView>>>,
+    projects: Arc<IdMap<Arc<ProjectView>>>,
     /// By mask.
-    keys: Arc<HashMap<String, Arc<ApiKey>>>,
+    keys: Arc<HashMap<String, Arc<ApiKey>, foldhash::fast::RandomState>>,
 }
 
 /// A project with what belongs to it.
@@ -46,9 +46,9 @@ pub struct ProjectView {
     /// Deleted ones too.
     pub subscriptions: BTreeMap<Id, Arc<Subscription>>,
     /// Live subscriptions by endpoint, oldest first.
-    by_endpoint: HashMap<Id, Vec<Arc<Subscription>>>,
+    by_endpoint: IdMap<Vec<Arc<Subscription>>>,
     /// Compiled, of the live subscriptions that have conditions.
-    matchers: HashMap<Id, Arc<Matcher>>,
+    matchers: IdMap<Arc<Matcher>>,
     pub event_types: BTreeMap<Id, Arc<EventType>>,
 }
 
@@ -141,8 +141,8 @@ impl ProjectView {
             project,
             endpoints: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
-            by_endpoint: HashMap::new(),
-            matchers: HashMap::new(),
+            by_endpoint: IdMap::default(),
+            matchers: IdMap::default(),
             event_types: BTreeMap::new(),
         }
     }

@@ -16,6 +16,7 @@
 
 use crate::clock::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Mutex;
@@ -23,6 +24,11 @@ use std::sync::Mutex;
 /// See the module's documentation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(u128);
+
+/// Keyed by ids, which are made here and half of them random: nobody outside can choose them so that
+/// they collide, and they are looked up several times an event.
+pub type IdMap<V> = HashMap<Id, V, foldhash::fast::RandomState>;
+pub type IdSet = HashSet<Id, foldhash::fast::RandomState>;
 
 /// Crockford's base 32: no I, L, O, U.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";

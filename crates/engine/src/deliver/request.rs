@@ -88,12 +88,12 @@ fn sign(
     now: Timestamp,
 ) -> Result<(), Unsendable> {
     let endpoint = &template.endpoint;
-    let secrets: Vec<&str> = endpoint.signing_secrets(now).map(|secret| secret.value.as_str()).collect();
+    let keys = template.signing_keys(now);
     let config = &project.config;
     let seconds = now.seconds();
     // For forms too the signature covers the JSON (contracts/convoy.md §6.2).
     let convoy = signature::convoy(
-        &secrets,
+        &keys,
         &config.signature.versions,
         endpoint.advanced_signatures,
         seconds,
@@ -102,9 +102,9 @@ fn sign(
     if !convoy.is_empty() {
         headers.insert(template.signature.clone(), value("the signature", &convoy)?);
     }
-    if config.standard_webhooks && !secrets.is_empty() {
+    if config.standard_webhooks && !keys.is_empty() {
         let id = event_id_text(work.event.id);
-        let signed = signature::standard_v1(&secrets, &id, seconds, body);
+        let signed = signature::standard_v1(&keys, &id, seconds, body);
         headers.insert(WEBHOOK_ID, value("webhook-id", &id)?);
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(seconds));
         headers.insert(WEBHOOK_SIGNATURE, value("webhook-signature", &signed)?);

@@ -5,8 +5,9 @@ use super::{Exchanged, Work};
 use crate::settings::Settings;
 use dacapo_model::endpoint::Status;
 use dacapo_model::gcra::{Gcra, Limit};
+use dacapo_model::id::IdSet;
 use dacapo_model::{Class, Endpoint, Id, Timestamp};
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Turns out of eleven when all classes have work.
@@ -29,7 +30,7 @@ pub struct Lane {
     credit: [i32; 3],
     in_exchange: usize,
     /// All deliveries in memory: placed, ready, in exchange, or not yet recorded.
-    held: HashSet<Id>,
+    held: IdSet,
     limiter: Gcra,
     /// Another node may have used up the allowance a moment ago: this one starts with none.
     starts_spent: bool,
@@ -57,7 +58,7 @@ struct ClassQueue {
 #[derive(Default)]
 struct Refill {
     /// Let go since it began: its snapshot may still show them.
-    let_go: HashSet<Id>,
+    let_go: IdSet,
     /// Was asked for under an older lease: its rows mean nothing.
     void: bool,
     /// Something was put into the store since it began, due at this moment: it may have missed it.
@@ -79,7 +80,7 @@ impl Lane {
             queues: Default::default(),
             credit: [0; 3],
             in_exchange: 0,
-            held: HashSet::new(),
+            held: IdSet::default(),
             limiter: Gcra::default(),
             resume_at: None,
             successes: 0,
