@@ -49,11 +49,8 @@ fn run(command: Verb) -> Result<()> {
             let config = Config::from_sources(&gather(&options)?)?;
             telemetry::start(&config);
             raise_open_files_limit();
-            // Both are cut off at the end: what had to finish has, by then.
-            let (intake, delivery) = (threads::intake()?, threads::delivery()?);
-            let ended = intake.block_on(serve::run(config, delivery.handle().clone()));
-            delivery.shutdown_background();
-            ended
+            let delivery = threads::delivery()?;
+            threads::intake()?.block_on(serve::run(config, delivery.handle.clone()))
         }
         Verb::Listen(options) => threads::intake()?.block_on(listen::run(options)),
         Verb::Migrate(options) => {

@@ -100,6 +100,16 @@ impl Id {
         EventText(self)
     }
 
+    /// As [`Self::as_event`], as the bytes of a header: made for every event and every attempt, so
+    /// without the formatting machinery.
+    pub fn event_text(self) -> [u8; EVENT_PREFIX.len() + TEXT_LEN] {
+        let mut text = [0; EVENT_PREFIX.len() + TEXT_LEN];
+        let (prefix, ulid) = text.split_at_mut(EVENT_PREFIX.len());
+        prefix.copy_from_slice(EVENT_PREFIX.as_bytes());
+        ulid.copy_from_slice(&self.encode());
+        text
+    }
+
     /// The same 128 bits as a UUID.
     pub fn as_uuid(self) -> UuidText {
         UuidText(self)
@@ -129,7 +139,8 @@ impl Id {
         Some(Self(value))
     }
 
-    fn encode(self) -> [u8; TEXT_LEN] {
+    /// Its text, in bytes.
+    pub fn encode(self) -> [u8; TEXT_LEN] {
         let mut text = [0u8; TEXT_LEN];
         let mut rest = self.0;
         for slot in text.iter_mut().rev() {
@@ -329,6 +340,7 @@ mod tests {
             let id = Id::from_u128(value);
             prop_assert_eq!(id.to_string().parse::<Id>(), Ok(id));
             prop_assert_eq!(Id::parse_event(&id.as_event().to_string()), Some(id));
+            prop_assert_eq!(&id.event_text()[..], id.as_event().to_string().as_bytes());
             prop_assert_eq!(Id::parse_uuid(&id.as_uuid().to_string()), Some(id));
             prop_assert_eq!(Id::from_bytes(id.to_bytes()), id);
         }

@@ -30,12 +30,7 @@ pub struct Key {
 impl Key {
     /// `secret`: in stored or, for Standard Webhooks, in shown form (see [`whsec`]).
     pub fn new(secret: &str) -> Self {
-        Self {
-            secret: secret.to_owned(),
-            sha256: OnceLock::new(),
-            sha512: OnceLock::new(),
-            standard: OnceLock::new(),
-        }
+        Self { secret: secret.to_owned(), sha256: OnceLock::new(), sha512: OnceLock::new(), standard: OnceLock::new() }
     }
 
     fn convoy(&self, hash: Hash) -> &hmac::Key {

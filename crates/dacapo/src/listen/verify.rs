@@ -138,7 +138,13 @@ mod tests {
     fn each_hash_and_encoding_verifies_and_another_secret_does_not() {
         for scheme in schemes() {
             for advanced in [false, true] {
-                let right = signature::convoy(&[&Key::new("old"), &Key::new(SECRET)], std::slice::from_ref(&scheme), advanced, AT, BODY);
+                let right = signature::convoy(
+                    &[&Key::new("old"), &Key::new(SECRET)],
+                    std::slice::from_ref(&scheme),
+                    advanced,
+                    AT,
+                    BODY,
+                );
                 assert!(matches!(convoy_verdict(&right, AT), Verdict::Verified(_)), "{right}");
                 let wrong = signature::convoy(&[&Key::new("other")], std::slice::from_ref(&scheme), advanced, AT, BODY);
                 assert!(matches!(convoy_verdict(&wrong, AT), Verdict::Wrong(_)), "{wrong}");

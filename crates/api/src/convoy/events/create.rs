@@ -147,7 +147,7 @@ fn payload(body: &Bytes, data: &str) -> Bytes {
 }
 
 fn id_header(id: Id) -> HeaderValue {
-    HeaderValue::try_from(id.to_string()).unwrap_or(HeaderValue::from_static(""))
+    HeaderValue::from_bytes(&id.encode()).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
