@@ -8,13 +8,14 @@ use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
 use crate::record::{REPORTS_QUEUED_MAX, Recorder};
 use crate::replay::{ReplayRefusal, ReplayRequest, Replayed, Replayer};
+use crate::search::Searcher;
 use crate::settings::Settings;
 use crate::transport::Transport;
 use crate::upkeep::Upkeep;
 use crate::warden::Warden;
 use dacapo_model::id::Entropy;
 use dacapo_model::{Clock, Id, IdSource};
-use dacapo_store::roles::{NodeView, Resend, ResendKind};
+use dacapo_store::roles::{NodeView, Resend, ResendKind, ScanPage, ScanRequest};
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,6 +41,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     acceptor: Acceptor,
     replayer: Replayer,
+    searcher: Searcher,
     dispatcher: Arc<Dispatcher>,
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
@@ -129,11 +131,13 @@ impl Engine {
             readiness: Arc::clone(&readiness),
             metrics: Arc::clone(&metrics),
         };
+        let searcher = Searcher { store: Arc::clone(&store), catalog: Arc::clone(&catalog), clock: Arc::clone(&clock) };
         let replayer = Replayer { store: Arc::clone(&store), catalog, ids, clock, dispatcher: Arc::clone(&dispatcher) };
         let tasks = Mutex::new(Some(Tasks { committer, recorder }));
         Ok(Self(Arc::new(Inner {
             acceptor,
             replayer,
+            searcher,
             dispatcher,
             readiness,
             metrics,
@@ -156,6 +160,15 @@ impl Engine {
     /// One answer an id, in order. Deliveries whose endpoint takes none are for the caller to refuse first.
     pub async fn resend(&self, project: Id, deliveries: Vec<Id>, kind: ResendKind) -> Result<Vec<Resend>, StoreError> {
         self.0.replayer.resend(project, deliveries, kind).await
+    }
+
+    pub(crate) async fn scan(&self, request: ScanRequest) -> Result<ScanPage, StoreError> {
+        self.0.store.scan(request).await
+    }
+
+    /// Looking without changing anything.
+    pub fn searcher(&self) -> &Searcher {
+        &self.0.searcher
     }
 
     /// Who shares the store; none where nobody can.

@@ -3,9 +3,11 @@
 //! out, what is promised and what happens on failure.
 
 pub mod accept;
+pub mod batch;
 pub mod health;
 pub mod metrics;
 pub mod replay;
+pub mod search;
 pub mod settings;
 pub mod transport;
 
