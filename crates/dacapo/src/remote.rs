@@ -106,7 +106,9 @@ impl Remote {
 /// Roots of the machine, read only when something is to be checked against them.
 fn connector(tls: bool) -> Result<HttpsConnector<HttpConnector>> {
     let config = if tls {
-        HttpsConnectorBuilder::new().with_native_roots().context("cannot read this machine's trusted roots")?
+        HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
+            .context("cannot read this machine's trusted roots")?
     } else {
         HttpsConnectorBuilder::new().with_tls_config(
             rustls::ClientConfig::builder()
