@@ -2,11 +2,14 @@
 
 use crate::accept::{Accepted, Acceptor, Refusal, Submission};
 use crate::commit::Committer;
-use crate::deliver::Courier;
+use crate::deliver::{Courier, Sampler};
 use crate::dispatch::{Dispatcher, Follower, Refiller};
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
 use crate::record::{REPORTS_QUEUED_MAX, Recorder};
+use crate::replay::desk::Desk;
+use crate::replay::follow::Follower as ReplayFollower;
+use crate::replay::run::Runner;
 use crate::replay::{ReplayRefusal, ReplayRequest, Replayed, Replayer};
 use crate::search::Searcher;
 use crate::settings::Settings;
@@ -15,11 +18,11 @@ use crate::upkeep::Upkeep;
 use crate::warden::Warden;
 use dacapo_model::id::Entropy;
 use dacapo_model::{Clock, Id, IdSource};
-use dacapo_store::roles::{NodeView, Resend, ResendKind, ScanPage, ScanRequest};
+use dacapo_store::roles::{NodeView, Resend, ResendKind};
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +45,7 @@ struct Inner {
     acceptor: Acceptor,
     replayer: Replayer,
     searcher: Searcher,
+    desk: Desk,
     dispatcher: Arc<Dispatcher>,
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
@@ -75,6 +79,11 @@ impl Engine {
         let (dispatcher, refills) = Dispatcher::new(Arc::clone(&catalog), Arc::clone(&clock), settings.clone());
         let follower = Follower { store: Arc::clone(&store), dispatcher: Arc::clone(&dispatcher) };
         follower.adopt();
+        let (changed, changes) = watch::channel(0);
+        let replays =
+            ReplayFollower { store: Arc::clone(&store), dispatcher: Arc::clone(&dispatcher), changed: changed.clone() };
+        // A replay that was stopped while nobody was here stays stopped.
+        let seen = replays.adopt().await?;
         dispatcher.take_up(&store.backlog().await?);
 
         let (reports, reported) = mpsc::channel(REPORTS_QUEUED_MAX);
@@ -93,6 +102,7 @@ impl Engine {
             entropy,
             transport,
             dispatcher: Arc::clone(&dispatcher),
+            replays: Arc::clone(&store) as _,
             reports,
             settings: settings.clone(),
             metrics: Arc::clone(&metrics),
@@ -100,8 +110,13 @@ impl Engine {
         };
         tokio::spawn(Arc::new(courier).staff(stop_dispatching.clone()));
         tokio::spawn(Arc::clone(&dispatcher).pace(stop_dispatching.clone()));
-        Refiller { store: Arc::clone(&store) as _, dispatcher: Arc::clone(&dispatcher), clock: Arc::clone(&clock) }
-            .start(refills, &stop_dispatching);
+        Refiller {
+            store: Arc::clone(&store) as _,
+            replays: Arc::clone(&store) as _,
+            dispatcher: Arc::clone(&dispatcher),
+            clock: Arc::clone(&clock),
+        }
+        .start(refills, &stop_dispatching);
         let (intake, committer) = Committer {
             store: Arc::clone(&store) as _,
             catalog: Arc::clone(&catalog),
@@ -117,12 +132,23 @@ impl Engine {
             dispatcher: Arc::clone(&dispatcher),
             readiness: Arc::clone(&readiness),
             clock: Arc::clone(&clock),
-            settings,
+            settings: settings.clone(),
             metrics: Arc::clone(&metrics),
         }
         .start(&stop_dispatching);
         let stop_following = CancellationToken::new();
         tokio::spawn(follower.follow(stop_following.clone()));
+        let runner = Runner {
+            store: Arc::clone(&store),
+            catalog: Arc::clone(&catalog),
+            ids: Arc::clone(&ids),
+            clock: Arc::clone(&clock),
+            dispatcher: Arc::clone(&dispatcher),
+            changed: changes,
+            driven: Mutex::default(),
+        };
+        tokio::spawn(Arc::new(runner).keep(stop_dispatching.clone()));
+        tokio::spawn(replays.follow(seen, stop_dispatching.clone()));
         metrics.ready.set(1);
 
         let acceptor = Acceptor {
@@ -132,12 +158,23 @@ impl Engine {
             metrics: Arc::clone(&metrics),
         };
         let searcher = Searcher { store: Arc::clone(&store), catalog: Arc::clone(&catalog), clock: Arc::clone(&clock) };
+        let desk = Desk {
+            store: Arc::clone(&store),
+            catalog: Arc::clone(&catalog),
+            ids: Arc::clone(&ids),
+            clock: Arc::clone(&clock),
+            dispatcher: Arc::clone(&dispatcher),
+            sampler: Sampler { clock: Arc::clone(&clock), settings },
+            changed,
+            is_shared: store.is_shared(),
+        };
         let replayer = Replayer { store: Arc::clone(&store), catalog, ids, clock, dispatcher: Arc::clone(&dispatcher) };
         let tasks = Mutex::new(Some(Tasks { committer, recorder }));
         Ok(Self(Arc::new(Inner {
             acceptor,
             replayer,
             searcher,
+            desk,
             dispatcher,
             readiness,
             metrics,
@@ -157,13 +194,14 @@ impl Engine {
         self.0.replayer.replay(request).await
     }
 
+    /// Replays as resources.
+    pub fn replays(&self) -> &Desk {
+        &self.0.desk
+    }
+
     /// One answer an id, in order. Deliveries whose endpoint takes none are for the caller to refuse first.
     pub async fn resend(&self, project: Id, deliveries: Vec<Id>, kind: ResendKind) -> Result<Vec<Resend>, StoreError> {
         self.0.replayer.resend(project, deliveries, kind).await
-    }
-
-    pub(crate) async fn scan(&self, request: ScanRequest) -> Result<ScanPage, StoreError> {
-        self.0.store.scan(request).await
     }
 
     /// Looking without changing anything.

@@ -3,7 +3,6 @@
 //! out, what is promised and what happens on failure.
 
 pub mod accept;
-pub mod batch;
 pub mod health;
 pub mod metrics;
 pub mod replay;
@@ -21,8 +20,11 @@ mod upkeep;
 mod warden;
 
 pub use accept::{Accepted, Refusal, Submission};
+pub use deliver::Rendered;
 pub use engine::{Engine, Parts};
 pub use health::Health;
 pub use metrics::Metrics;
+pub use replay::desk::{Desk, Refused, Steered, Wish};
+pub use replay::plan::Plan;
 pub use replay::{ReplayRefusal, ReplayRequest, Replayed};
 pub use settings::Settings;

@@ -24,6 +24,7 @@ mod queue;
 mod readers;
 mod record;
 mod recover;
+mod replays;
 mod requeue;
 mod retention;
 mod scan;

@@ -63,7 +63,10 @@ async fn what_goes_wrong_is_said_with_what_to_do() -> Result<()> {
         (vec!["events", "search", "--url", "shop.test", "--key", &key], "is no address: write it as http://"),
         (vec!["events", "search", "--url", "http://127.0.0.1:1", "--key", &key], "cannot reach http://127.0.0.1:1"),
         (vec!["events", "search", "--url", product.url(), "--key", "CO.x.y"], "the key was not accepted"),
-        (vec!["events", "search", "--url", product.url(), "--key", &key, "--from", "soon"], "from: \"soon\" is no time"),
+        (
+            vec!["events", "search", "--url", product.url(), "--key", &key, "--from", "soon"],
+            "from: \"soon\" is no time",
+        ),
         (
             vec!["events", "search", "--url", product.url(), "--key", &key, "--owner-id", "nobody"],
             "owner_ids: no endpoint of this project has the owner \"nobody\"",
