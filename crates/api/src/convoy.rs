@@ -2,6 +2,7 @@
 //! nothing of how things are done.
 
 pub mod auth;
+mod batch;
 pub mod dates;
 pub mod deliveries;
 pub mod endpoints;
@@ -13,6 +14,7 @@ mod go_duration;
 mod paging;
 mod payload;
 pub mod projects;
+pub mod replays;
 pub mod subscriptions;
 pub mod version;
 mod view;

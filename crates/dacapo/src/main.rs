@@ -4,12 +4,15 @@ mod announce;
 mod cli;
 mod config;
 mod copy;
+mod events;
 mod files;
 mod first_run;
 mod gateway;
 mod listen;
 mod migrate;
 mod nodes;
+mod remote;
+mod replay;
 mod serve;
 mod server;
 mod shutdown;
@@ -62,6 +65,8 @@ fn run(command: Verb) -> Result<()> {
             threads::intake()?.block_on(nodes::run(&config, options.json))
         }
         Verb::Copy(options) => threads::intake()?.block_on(copy::run(options)),
+        Verb::Replay(options) => threads::intake()?.block_on(replay::run(options)),
+        Verb::Events(options) => threads::intake()?.block_on(events::run(options)),
         Verb::Config(options) => show_config(&options),
     }
 }

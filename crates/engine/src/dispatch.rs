@@ -17,11 +17,13 @@ mod lane;
 mod ownership;
 mod pacer;
 mod refill;
+mod runs;
 #[cfg(test)]
 mod simulation;
 
 pub use ownership::Follower;
 pub use refill::Refiller;
+pub use runs::Terms;
 
 use crate::settings::Settings;
 use bytes::Bytes;
@@ -31,12 +33,22 @@ use dacapo_store::LiveCatalog;
 use dacapo_store::roles::{Backlog, Holding, NewEvent, Report, Waiting};
 use fair::Fair;
 use lane::Lane;
+use runs::{Front, Runs};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// A delivery with what is needed to send it.
 pub type Work = Waiting;
+
+/// What a courier is handed.
+pub struct Taken {
+    pub work: Work,
+    /// When it is an item of a replay that is a resource.
+    pub terms: Option<Arc<Terms>>,
+    /// Not to be sent: its replay is over.
+    pub is_given_up: bool,
+}
 
 /// How a courier's exchange went, as far as dispatch cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +70,8 @@ pub struct Dispatcher {
     timer_set: Notify,
     /// Told when there is work and room for another courier.
     work: Notify,
+    /// Told when items of replays were settled.
+    replay_progress: watch::Sender<()>,
 }
 
 /// Where the deliveries of an event go that its caller does not send at once.
@@ -75,6 +89,7 @@ struct State {
     /// When shards became this node's; empty where they all are for good.
     gained: HashMap<Shard, Timestamp>,
     fair: Fair,
+    runs: Runs,
     timers: BTreeSet<(Timestamp, Id)>,
     in_exchange: usize,
     /// Bytes of payload in all windows.
@@ -95,6 +110,7 @@ impl Dispatcher {
             holding: Arc::new(Holding::everything()),
             gained: HashMap::new(),
             fair: Fair::default(),
+            runs: Runs::default(),
             timers: BTreeSet::new(),
             in_exchange: 0,
             window_bytes: 0,
@@ -108,6 +124,7 @@ impl Dispatcher {
             refills,
             timer_set: Notify::new(),
             work: Notify::new(),
+            replay_progress: watch::channel(()).0,
         };
         (Arc::new(dispatcher), requests)
     }
@@ -169,7 +186,7 @@ impl Dispatcher {
     }
 
     /// The next delivery to send; the caller says [`Self::finished`] afterwards.
-    pub fn take(&self) -> Option<Work> {
+    pub fn take(&self) -> Option<Taken> {
         let now = self.clock.now();
         let snapshot = self.catalog.snapshot();
         let mut state = self.lock();
@@ -177,14 +194,24 @@ impl Dispatcher {
             return None;
         }
         while let Some(endpoint) = state.fair.pop() {
+            let timers = state.timers.len();
             if !state.may_send(endpoint, now) {
                 self.timer_set.notify_one();
                 continue;
             }
+            if let Some(lane) = state.lanes.get_mut(&endpoint) {
+                lane.listed = false;
+            }
+            let front = state.clear_front(endpoint, now);
+            if state.timers.len() > timers {
+                self.timer_set.notify_one();
+            }
             let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };
-            lane.listed = false;
             let limit = snapshot.endpoint(lane.project_id, endpoint).and_then(|endpoint| lane::limit_of(endpoint));
-            let taken = lane.take(limit, now, &self.settings);
+            let (taken, is_given_up) = match front {
+                Front::GivenUp(work) => (Some(work), true),
+                Front::Free => (lane.take(limit, now, &self.settings), false),
+            };
             if let Some(resume_at) = lane.resume_at {
                 state.set_timer(resume_at, endpoint);
                 self.timer_set.notify_one();
@@ -193,17 +220,29 @@ impl Dispatcher {
             let Some(work) = taken else { continue };
             state.window_bytes -= size(&work.event.data);
             state.in_exchange += 1;
+            let replay = work.delivery.replay_id;
+            if !is_given_up {
+                state.runs.began(replay);
+            }
+            let terms = state.runs.terms(replay);
             self.refill_hungry(&mut state, [endpoint].into_iter());
-            return Some(work);
+            return Some(Taken { work, terms, is_given_up });
         }
         None
     }
 
     /// An exchange is over: its place is free. The delivery itself stays held until it is recorded.
-    pub fn finished(&self, endpoint: Id, exchanged: Exchanged) {
+    /// `replay`: whose place becomes free, too; none for what was given up.
+    pub fn finished(&self, endpoint: Id, replay: Option<Id>, exchanged: Exchanged) {
         let now = self.clock.now();
         let mut state = self.lock();
         state.in_exchange -= 1;
+        for blocked in state.runs.ended(replay) {
+            if let Some(lane) = state.lanes.get_mut(&blocked) {
+                lane.blocked = false;
+            }
+            state.list(blocked, now, &self.settings);
+        }
         if let Some(lane) = state.lanes.get_mut(&endpoint) {
             lane.finished(exchanged, now);
             if let Some(resume_at) = lane.resume_at {
@@ -217,15 +256,19 @@ impl Dispatcher {
     /// Reports are in the store: what was held is let go, retries wait for their time.
     pub fn recorded(&self, reports: &[Report]) {
         let mut state = self.lock();
-        let mut earlier = false;
+        let (mut earlier, mut progress) = (false, false);
         for report in reports {
             let delivery = &report.delivery;
+            progress |= delivery.replay_id.is_some() && delivery.status.is_settled();
             let waits_here = !delivery.status.is_settled() && state.dispatches(delivery.endpoint_id);
             earlier |= state.recorded(delivery, waits_here.then_some((delivery.class(), delivery.due_at)));
         }
         drop(state);
         if earlier {
             self.timer_set.notify_one();
+        }
+        if progress {
+            self.replay_progress.send_replace(());
         }
     }
 

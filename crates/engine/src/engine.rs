@@ -2,12 +2,16 @@
 
 use crate::accept::{Accepted, Acceptor, Refusal, Submission};
 use crate::commit::Committer;
-use crate::deliver::Courier;
+use crate::deliver::{Courier, Sampler};
 use crate::dispatch::{Dispatcher, Follower, Refiller};
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
 use crate::record::{REPORTS_QUEUED_MAX, Recorder};
+use crate::replay::desk::Desk;
+use crate::replay::follow::Follower as ReplayFollower;
+use crate::replay::run::Runner;
 use crate::replay::{ReplayRefusal, ReplayRequest, Replayed, Replayer};
+use crate::search::Searcher;
 use crate::settings::Settings;
 use crate::transport::Transport;
 use crate::upkeep::Upkeep;
@@ -19,7 +23,7 @@ use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +48,8 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     acceptor: Acceptor,
     replayer: Replayer,
+    searcher: Searcher,
+    desk: Desk,
     dispatcher: Arc<Dispatcher>,
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
@@ -77,6 +83,11 @@ impl Engine {
         let (dispatcher, refills) = Dispatcher::new(Arc::clone(&catalog), Arc::clone(&clock), settings.clone());
         let follower = Follower { store: Arc::clone(&store), dispatcher: Arc::clone(&dispatcher) };
         follower.adopt();
+        let (changed, changes) = watch::channel(0);
+        let replays =
+            ReplayFollower { store: Arc::clone(&store), dispatcher: Arc::clone(&dispatcher), changed: changed.clone() };
+        // A replay that was stopped while nobody was here stays stopped.
+        let seen = replays.adopt().await?;
         dispatcher.take_up(&store.backlog().await?);
 
         let sending = delivery.enter();
@@ -96,6 +107,7 @@ impl Engine {
             entropy,
             transport,
             dispatcher: Arc::clone(&dispatcher),
+            replays: Arc::clone(&store) as _,
             reports,
             settings: settings.clone(),
             metrics: Arc::clone(&metrics),
@@ -103,8 +115,13 @@ impl Engine {
         };
         tokio::spawn(Arc::new(courier).staff(stop_dispatching.clone()));
         tokio::spawn(Arc::clone(&dispatcher).pace(stop_dispatching.clone()));
-        Refiller { store: Arc::clone(&store) as _, dispatcher: Arc::clone(&dispatcher), clock: Arc::clone(&clock) }
-            .start(refills, &stop_dispatching);
+        Refiller {
+            store: Arc::clone(&store) as _,
+            replays: Arc::clone(&store) as _,
+            dispatcher: Arc::clone(&dispatcher),
+            clock: Arc::clone(&clock),
+        }
+        .start(refills, &stop_dispatching);
         drop(sending);
         let (intake, committer) = Committer {
             store: Arc::clone(&store) as _,
@@ -121,12 +138,23 @@ impl Engine {
             dispatcher: Arc::clone(&dispatcher),
             readiness: Arc::clone(&readiness),
             clock: Arc::clone(&clock),
-            settings,
+            settings: settings.clone(),
             metrics: Arc::clone(&metrics),
         }
         .start(&stop_dispatching);
         let stop_following = CancellationToken::new();
         tokio::spawn(follower.follow(stop_following.clone()));
+        let runner = Runner {
+            store: Arc::clone(&store),
+            catalog: Arc::clone(&catalog),
+            ids: Arc::clone(&ids),
+            clock: Arc::clone(&clock),
+            dispatcher: Arc::clone(&dispatcher),
+            changed: changes,
+            driven: Mutex::default(),
+        };
+        tokio::spawn(Arc::new(runner).keep(stop_dispatching.clone()));
+        tokio::spawn(replays.follow(seen, stop_dispatching.clone()));
         metrics.ready.set(1);
 
         let acceptor = Acceptor {
@@ -135,11 +163,24 @@ impl Engine {
             readiness: Arc::clone(&readiness),
             metrics: Arc::clone(&metrics),
         };
+        let searcher = Searcher { store: Arc::clone(&store), catalog: Arc::clone(&catalog), clock: Arc::clone(&clock) };
+        let desk = Desk {
+            store: Arc::clone(&store),
+            catalog: Arc::clone(&catalog),
+            ids: Arc::clone(&ids),
+            clock: Arc::clone(&clock),
+            dispatcher: Arc::clone(&dispatcher),
+            sampler: Sampler { clock: Arc::clone(&clock), settings },
+            changed,
+            is_shared: store.is_shared(),
+        };
         let replayer = Replayer { store: Arc::clone(&store), catalog, ids, clock, dispatcher: Arc::clone(&dispatcher) };
         let tasks = Mutex::new(Some(Tasks { committer, recorder }));
         Ok(Self(Arc::new(Inner {
             acceptor,
             replayer,
+            searcher,
+            desk,
             dispatcher,
             readiness,
             metrics,
@@ -159,9 +200,19 @@ impl Engine {
         self.0.replayer.replay(request).await
     }
 
+    /// Replays as resources.
+    pub fn replays(&self) -> &Desk {
+        &self.0.desk
+    }
+
     /// One answer an id, in order. Deliveries whose endpoint takes none are for the caller to refuse first.
     pub async fn resend(&self, project: Id, deliveries: Vec<Id>, kind: ResendKind) -> Result<Vec<Resend>, StoreError> {
         self.0.replayer.resend(project, deliveries, kind).await
+    }
+
+    /// Looking without changing anything.
+    pub fn searcher(&self) -> &Searcher {
+        &self.0.searcher
     }
 
     /// Who shares the store; none where nobody can.

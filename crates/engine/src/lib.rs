@@ -6,6 +6,7 @@ pub mod accept;
 pub mod health;
 pub mod metrics;
 pub mod replay;
+pub mod search;
 pub mod settings;
 pub mod transport;
 
@@ -19,8 +20,11 @@ mod upkeep;
 mod warden;
 
 pub use accept::{Accepted, Refusal, Submission};
+pub use deliver::Rendered;
 pub use engine::{Engine, Parts};
 pub use health::Health;
 pub use metrics::Metrics;
+pub use replay::desk::{Desk, Refused, Steered, Wish};
+pub use replay::plan::Plan;
 pub use replay::{ReplayRefusal, ReplayRequest, Replayed};
 pub use settings::Settings;

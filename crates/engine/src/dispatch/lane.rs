@@ -40,6 +40,8 @@ pub struct Lane {
     failures_in_a_row: u32,
     /// In the rotation.
     pub listed: bool,
+    /// The first of its replays' items waits for its replay to have a place.
+    pub blocked: bool,
 }
 
 #[derive(Default)]
@@ -86,6 +88,7 @@ impl Lane {
             successes: 0,
             failures_in_a_row: 0,
             listed: false,
+            blocked: false,
         }
     }
 
@@ -188,9 +191,33 @@ impl Lane {
     }
 
     pub fn can_send(&self, now: Timestamp, settings: &Settings) -> bool {
-        self.queues.iter().any(|queue| !queue.ready.is_empty())
+        (0..self.queues.len()).any(|class| self.is_busy(class))
             && self.in_exchange < self.concurrency(settings)
             && self.resume_at.is_none_or(|at| at <= now)
+    }
+
+    fn is_busy(&self, class: usize) -> bool {
+        let may = !self.blocked || class != Class::Replay as usize;
+        may && !self.queues[class].ready.is_empty()
+    }
+
+    /// Whose item is the next of the replays' class.
+    pub fn front_replay(&self) -> Option<Id> {
+        self.queues[Class::Replay as usize].ready.front()?.delivery.replay_id
+    }
+
+    /// Out of turn and without leave of the rate limit: it will not be sent.
+    pub fn take_front_replay(&mut self) -> Option<Work> {
+        let work = self.queue(Class::Replay).ready.pop_front()?;
+        self.in_exchange += 1;
+        Some(work)
+    }
+
+    /// Lets it go; it stays in the store.
+    pub fn set_front_replay_aside(&mut self) -> Option<Work> {
+        let work = self.queue(Class::Replay).ready.pop_front()?;
+        self.held.remove(&work.delivery.id);
+        Some(work)
     }
 
     fn concurrency(&self, settings: &Settings) -> usize {
@@ -221,11 +248,10 @@ impl Lane {
 
     /// Smooth weighted round robin over the classes that have work.
     fn pick(&mut self) -> Option<Work> {
-        let busy = |queue: &ClassQueue| !queue.ready.is_empty();
         let mut best: Option<usize> = None;
         let mut total = 0;
         for (class, weight) in WEIGHTS.into_iter().enumerate() {
-            if !busy(&self.queues[class]) {
+            if !self.is_busy(class) {
                 continue;
             }
             self.credit[class] += weight;

@@ -78,6 +78,7 @@ impl State {
         if lane.resume_at.is_some_and(|at| at <= now) {
             lane.resume_at = None;
         }
+        lane.blocked = false;
         // A later need of the same lane has a timer of its own only if it was set when it arose.
         let later = [lane.resume_at, lane.next_stored_due()].into_iter().flatten().filter(|at| *at > now).min();
         if let Some(at) = later {
