@@ -105,7 +105,7 @@ impl Engine {
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
             entropy,
-            transport,
+            transport: Arc::clone(&transport),
             dispatcher: Arc::clone(&dispatcher),
             replays: Arc::clone(&store) as _,
             reports,
@@ -171,6 +171,7 @@ impl Engine {
             clock: Arc::clone(&clock),
             dispatcher: Arc::clone(&dispatcher),
             sampler: Sampler { clock: Arc::clone(&clock), settings },
+            transport,
             changed,
             is_shared: store.is_shared(),
         };

@@ -187,6 +187,7 @@ impl From<Refused> for Error {
             said @ (Refused::Selector(_)
             | Refused::Unbounded
             | Refused::UnknownTarget(_)
+            | Refused::RefusedTarget(_)
             | Refused::NotCounted { .. }) => Self::bad(said.to_string()),
             said @ (Refused::Moved { .. }
             | Refused::KeyConflict

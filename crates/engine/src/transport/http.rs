@@ -27,7 +27,7 @@ use connector::{ConnectError, Connector};
 use dacapo_model::address::Guard;
 use http::header::{CONNECTION, HOST};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::Full;
 use origin::Origin;
 use pool::Pool;
@@ -129,5 +129,9 @@ impl Transport for HttpTransport {
         let mut ip = None;
         let result = tokio::time::timeout(timeout, self.answer(outgoing, &mut ip)).await;
         Exchange { ip, result: result.unwrap_or(Err(Failure::TimedOut(timeout))) }
+    }
+
+    async fn refusal(&self, address: &Uri) -> Option<String> {
+        self.connector.refusal(address.host()?).await
     }
 }
