@@ -166,6 +166,9 @@ impl Control {
             rate_limit_duration: new.rate_limit_duration,
             content_type,
             authentication,
+            activation: 0,
+            activated_at: None,
+            recover_on_heal: None,
             version: 1,
             created_at: now,
             updated_at: now,
@@ -236,23 +239,26 @@ impl Control {
 
     /// Active becomes paused and paused becomes active.
     pub async fn toggle_pause(&self, project: Id, id: Id) -> Result<Arc<Endpoint>> {
+        let now = self.clock.now();
         self.change_endpoint(project, id, |_, endpoint| {
-            endpoint.status = match endpoint.status {
-                Status::Active => Status::Paused,
-                Status::Paused => Status::Active,
+            match endpoint.status {
+                Status::Active => endpoint.status = Status::Paused,
+                Status::Paused => endpoint.activate(now),
                 Status::Inactive => return Err(EndpointError::CannotPause(endpoint.status)),
-            };
+            }
             Ok(())
         })
         .await
     }
 
+    /// Clears its breaker too.
     pub async fn activate_endpoint(&self, project: Id, id: Id) -> Result<Arc<Endpoint>> {
+        let now = self.clock.now();
         self.change_endpoint(project, id, |_, endpoint| {
             if endpoint.status == Status::Active {
                 return Err(EndpointError::CannotActivate(endpoint.status));
             }
-            endpoint.status = Status::Active;
+            endpoint.activate(now);
             Ok(())
         })
         .await

@@ -1,6 +1,7 @@
 //! Wiring of the stages, and what the surfaces call.
 
 use crate::accept::{Accepted, Acceptor, Refusal, Submission};
+use crate::breakers::Breakers;
 use crate::commit::Committer;
 use crate::deliver::Courier;
 use crate::dispatch::{Dispatcher, Follower, Refiller};
@@ -13,7 +14,10 @@ use crate::transport::Transport;
 use crate::upkeep::Upkeep;
 use crate::warden::Warden;
 use dacapo_model::id::Entropy;
-use dacapo_model::{Clock, Id, IdSource};
+use dacapo_model::breaker::Policy;
+use dacapo_model::catalog::ProjectView;
+use dacapo_model::health::Shown;
+use dacapo_model::{Clock, Endpoint, Id, IdSource};
 use dacapo_store::roles::{NodeView, Resend, ResendKind};
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +42,8 @@ pub struct Parts {
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
+    catalog: Arc<LiveCatalog>,
+    clock: Arc<dyn Clock>,
     acceptor: Acceptor,
     replayer: Replayer,
     dispatcher: Arc<Dispatcher>,
@@ -75,11 +81,12 @@ impl Engine {
         follower.adopt();
         dispatcher.take_up(&store.backlog().await?);
 
+        let warden = Warden::start(Arc::clone(&catalog), Arc::clone(&clock));
         let (reports, reported) = mpsc::channel(REPORTS_QUEUED_MAX);
         let recorder = Recorder {
             store: Arc::clone(&store) as _,
             dispatcher: Arc::clone(&dispatcher),
-            warden: Warden::start(Arc::clone(&catalog), Arc::clone(&clock)),
+            warden: warden.clone(),
             readiness: Arc::clone(&readiness),
             metrics: Arc::clone(&metrics),
         }
@@ -119,6 +126,13 @@ impl Engine {
             metrics: Arc::clone(&metrics),
         }
         .start(&stop_dispatching);
+        let breakers = Breakers {
+            catalog: Arc::clone(&catalog),
+            dispatcher: Arc::clone(&dispatcher),
+            warden,
+            metrics: Arc::clone(&metrics),
+        };
+        tokio::spawn(stop_dispatching.clone().run_until_cancelled_owned(breakers.pass_on()));
         let stop_following = CancellationToken::new();
         tokio::spawn(follower.follow(stop_following.clone()));
         metrics.ready.set(1);
@@ -129,9 +143,17 @@ impl Engine {
             readiness: Arc::clone(&readiness),
             metrics: Arc::clone(&metrics),
         };
-        let replayer = Replayer { store: Arc::clone(&store), catalog, ids, clock, dispatcher: Arc::clone(&dispatcher) };
+        let replayer = Replayer {
+            store: Arc::clone(&store),
+            catalog: Arc::clone(&catalog),
+            ids,
+            clock: Arc::clone(&clock),
+            dispatcher: Arc::clone(&dispatcher),
+        };
         let tasks = Mutex::new(Some(Tasks { committer, recorder }));
         Ok(Self(Arc::new(Inner {
+            catalog,
+            clock,
             acceptor,
             replayer,
             dispatcher,
@@ -161,6 +183,12 @@ impl Engine {
     /// Who shares the store; none where nobody can.
     pub async fn nodes(&self) -> Result<Vec<NodeView>, StoreError> {
         self.0.store.nodes().await
+    }
+
+    /// What is known here of an endpoint's health: by the node that sends to it as it is, by the others
+    /// as that one last told it.
+    pub fn endpoint_health(&self, project: &ProjectView, endpoint: &Endpoint) -> Shown {
+        self.0.endpoint_health(project, endpoint)
     }
 
     pub fn health(&self) -> Health {
@@ -207,5 +235,17 @@ impl Engine {
         while self.0.dispatcher.in_exchange() > 0 {
             tokio::time::sleep(DRAIN_LOOK).await;
         }
+    }
+}
+
+impl Inner {
+    fn endpoint_health(&self, project: &ProjectView, endpoint: &Endpoint) -> Shown {
+        if let Some(shown) = self.dispatcher.shown(endpoint) {
+            return shown;
+        }
+        let snapshot = self.catalog.snapshot();
+        let policy = Policy::from(&project.project.config.circuit_breaker);
+        let told = snapshot.health(endpoint.id).filter(|told| told.is_of(endpoint));
+        told.map_or(Shown::UNKNOWN, |told| told.shown(&policy, self.clock.now()))
     }
 }

@@ -9,6 +9,7 @@ pub mod replay;
 pub mod settings;
 pub mod transport;
 
+mod breakers;
 mod commit;
 mod deliver;
 mod dispatch;
