@@ -15,7 +15,6 @@ use crate::upkeep::Upkeep;
 use crate::warden::Warden;
 use dacapo_model::id::Entropy;
 use dacapo_model::breaker::Policy;
-use dacapo_model::catalog::ProjectView;
 use dacapo_model::health::Shown;
 use dacapo_model::{Clock, Endpoint, Id, IdSource};
 use dacapo_store::roles::{NodeView, Resend, ResendKind};
@@ -187,8 +186,8 @@ impl Engine {
 
     /// What is known here of an endpoint's health: by the node that sends to it as it is, by the others
     /// as that one last told it.
-    pub fn endpoint_health(&self, project: &ProjectView, endpoint: &Endpoint) -> Shown {
-        self.0.endpoint_health(project, endpoint)
+    pub fn endpoint_health(&self, endpoint: &Endpoint) -> Shown {
+        self.0.endpoint_health(endpoint)
     }
 
     pub fn health(&self) -> Health {
@@ -239,13 +238,13 @@ impl Engine {
 }
 
 impl Inner {
-    fn endpoint_health(&self, project: &ProjectView, endpoint: &Endpoint) -> Shown {
+    fn endpoint_health(&self, endpoint: &Endpoint) -> Shown {
         if let Some(shown) = self.dispatcher.shown(endpoint) {
             return shown;
         }
         let snapshot = self.catalog.snapshot();
-        let policy = Policy::from(&project.project.config.circuit_breaker);
         let told = snapshot.health(endpoint.id).filter(|told| told.is_of(endpoint));
-        told.map_or(Shown::UNKNOWN, |told| told.shown(&policy, self.clock.now()))
+        let (Some(told), Some(view)) = (told, snapshot.project(endpoint.project_id)) else { return Shown::UNKNOWN };
+        told.shown(&Policy::from(&view.project.config.circuit_breaker), self.clock.now())
     }
 }

@@ -12,7 +12,7 @@ use dacapo_model::id::SystemEntropy;
 use dacapo_model::key::{self, ApiKey};
 use dacapo_model::organisation::{Organisation, User};
 use dacapo_model::project::{Config, Kind, Project};
-use dacapo_model::{Id, IdSource, Mode, Status, Subscription};
+use dacapo_model::{Health, Id, IdSource, Mode, Status, Subscription};
 use std::sync::Arc;
 use tokio::sync::watch;
 
