@@ -16,6 +16,7 @@ use dacapo_model::{Health, Id};
 use dacapo_store::{LiveCatalog, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Between two writes. Each makes all nodes read what changed and route batches under way again.
 const PASS_ON_EVERY: Duration = Duration::from_secs(1);
@@ -32,34 +33,44 @@ pub struct Breakers {
 }
 
 impl Breakers {
-    pub async fn pass_on(self) {
+    /// Runs until `stop`; what is to be told then is told first.
+    pub async fn pass_on(self, stop: CancellationToken) {
         let mut changes = self.catalog.changes();
         let mut counted = Turned::default();
         loop {
             tokio::select! {
+                () = stop.cancelled() => {
+                    self.tell(&mut counted).await;
+                    return;
+                }
                 () = self.dispatcher.breaker_turned() => {}
-                changed = changes.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
+                Ok(()) = changes.changed() => {
                     if !self.dispatcher.check_told(&self.catalog.snapshot()) {
                         continue;
                     }
                 }
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            self.count(&mut counted);
-            let told = self.dispatcher.tell(ENDPOINTS_MAX);
-            if told.is_empty() {
-                continue;
+            if self.tell(&mut counted).await {
+                let _ = tokio::time::timeout(PASS_ON_EVERY, stop.cancelled()).await;
             }
-            let endpoints: Vec<Id> = told.iter().map(|health| health.endpoint_id).collect();
-            if let Err(cause) = self.write(told).await {
-                tracing::warn!(%cause, endpoints = endpoints.len(), "the health of endpoints could not be written; trying again");
-                self.dispatcher.not_told(endpoints.into_iter());
-            }
-            tokio::time::sleep(PASS_ON_EVERY).await;
         }
+    }
+
+    /// `false` when there was nothing to tell.
+    async fn tell(&self, counted: &mut Turned) -> bool {
+        let told = self.dispatcher.tell(ENDPOINTS_MAX);
+        let endpoints: Vec<Id> = told.iter().map(|health| health.endpoint_id).collect();
+        if !told.is_empty()
+            && let Err(cause) = self.write(told).await
+        {
+            tracing::warn!(%cause, endpoints = endpoints.len(), "the health of endpoints could not be written; trying again");
+            self.dispatcher.not_told(endpoints.into_iter());
+            return true;
+        }
+        // After the write: what is counted is remembered.
+        self.count(counted);
+        !endpoints.is_empty()
     }
 
     async fn write(&self, told: Vec<Health>) -> Result<(), StoreError> {

@@ -58,12 +58,15 @@ struct Inner {
     tasks: Mutex<Option<Tasks>>,
 }
 
-/// What a drain waits for, in this order.
+/// What a drain waits for.
 struct Tasks {
     committer: JoinHandle<()>,
     recorder: JoinHandle<()>,
+    breakers: JoinHandle<()>,
 }
 
+/// For passing on how endpoints fare, at the end.
+const LAST_WORD_WITHIN: Duration = Duration::from_secs(1);
 /// How often a drain looks whether the exchanges are over.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
 
@@ -131,7 +134,7 @@ impl Engine {
             warden,
             metrics: Arc::clone(&metrics),
         };
-        tokio::spawn(stop_dispatching.clone().run_until_cancelled_owned(breakers.pass_on()));
+        let breakers = tokio::spawn(breakers.pass_on(stop_dispatching.clone()));
         let stop_following = CancellationToken::new();
         tokio::spawn(follower.follow(stop_following.clone()));
         metrics.ready.set(1);
@@ -149,7 +152,7 @@ impl Engine {
             clock: Arc::clone(&clock),
             dispatcher: Arc::clone(&dispatcher),
         };
-        let tasks = Mutex::new(Some(Tasks { committer, recorder }));
+        let tasks = Mutex::new(Some(Tasks { committer, recorder, breakers }));
         Ok(Self(Arc::new(Inner {
             catalog,
             clock,
@@ -210,6 +213,8 @@ impl Engine {
         let _ = tasks.committer.await;
         inner.dispatcher.stop();
         inner.stop_dispatching.cancel();
+        // The next owner starts from what is told now.
+        let _ = tokio::time::timeout(LAST_WORD_WITHIN, tasks.breakers).await;
         // Other nodes take what is quiet while the last exchanges go on.
         if let Err(cause) = inner.store.retire().await {
             tracing::warn!(%cause, "other nodes could not be told that this one leaves");
