@@ -303,6 +303,15 @@ impl Dispatcher {
                 continue;
             }
             let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };
+            if lane.guard.is_new() {
+                // Before it reads a dead endpoint's backlog.
+                lane.guard.adopt(&self.catalog.snapshot(), lane.project_id, endpoint, now);
+                if let Some(until) = lane.guard.open_until() {
+                    state.set_timer(until, endpoint);
+                    self.timer_set.notify_one();
+                }
+            }
+            let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };
             for class in Class::ALL {
                 let Some(limit) = lane.hunger(class, now, &self.settings) else { continue };
                 let request = refill::Request { project_id: lane.project_id, endpoint_id: endpoint, class, limit };

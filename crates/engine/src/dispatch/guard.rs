@@ -39,7 +39,8 @@ impl Guard {
         let Some(view) = snapshot.project(project) else { return };
         let Some(endpoint) = view.endpoints.get(&endpoint) else { return };
         let policy = Policy::from(&view.project.config.circuit_breaker);
-        let is_new = std::mem::replace(&mut self.version, snapshot.version) == 0;
+        let is_new = self.is_new();
+        self.version = snapshot.version;
         let told = snapshot.health(endpoint.id);
         if is_new {
             (self.sampled_at, self.activation) = (now, endpoint.activation);
@@ -57,6 +58,11 @@ impl Guard {
             self.breaker = Breaker::default();
             self.told_rate = None;
         }
+    }
+
+    /// It has not looked at the configuration.
+    pub fn is_new(&self) -> bool {
+        self.version == 0
     }
 
     /// What it knew may be old when it is needed again.

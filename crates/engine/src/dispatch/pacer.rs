@@ -83,7 +83,8 @@ impl State {
             lane.resume_at = None;
         }
         // A later need of the same lane has a timer of its own only if it was set when it arose.
-        let later = [lane.resume_at, lane.next_stored_due()].into_iter().flatten().filter(|at| *at > now).min();
+        let needs = [lane.resume_at, lane.next_stored_due(), lane.guard.open_until()];
+        let later = needs.into_iter().flatten().filter(|at| *at > now).min();
         if let Some(at) = later {
             self.set_timer(at, endpoint);
         }
