@@ -113,10 +113,6 @@ pub struct Shown {
 impl Shown {
     /// Of an endpoint that nobody reported anything of.
     pub const UNKNOWN: Self = Self { state: State::Closed, failure_rate: None };
-
-    pub fn live(breaker: &Breaker, policy: &Policy, now: Timestamp) -> Self {
-        Self { state: breaker.state(now), failure_rate: breaker.counts(policy, now).failure_rate() }
-    }
 }
 
 impl Health {
@@ -152,12 +148,13 @@ impl Health {
         Breaker::restored(self.open_until, self.trips, self.failing_since)
     }
 
-    /// As others than the owner show it: a rate whose attempts have all left the window is none.
+    /// As others than the owner show it: a rate whose attempts have all left the window is none, unless
+    /// it is what opened the breaker.
     pub fn shown(&self, policy: &Policy, now: Timestamp) -> Shown {
-        let is_recent = now.since(self.reported_at) < policy.window();
+        let is_current = self.open_until.is_some() || now.since(self.reported_at) < policy.window();
         Shown {
             state: self.breaker().state(now),
-            failure_rate: is_recent.then(|| self.counts().failure_rate()).flatten(),
+            failure_rate: is_current.then(|| self.counts().failure_rate()).flatten(),
         }
     }
 
@@ -258,6 +255,6 @@ mod tests {
         assert_eq!(health.shown(&policy, at(300)), Shown::UNKNOWN);
         let open = Health { open_until: Some(at(30)), ..health };
         assert_eq!(open.shown(&policy, at(29)).state, State::Open);
-        assert_eq!(open.shown(&policy, at(30)).state, State::HalfOpen);
+        assert_eq!(open.shown(&policy, at(9_999)), Shown { state: State::HalfOpen, failure_rate: Some(75.0) });
     }
 }

@@ -115,7 +115,10 @@ impl Guard {
     /// As its owner shows it; `None` while it has not looked at this endpoint's configuration.
     pub fn shown(&self, endpoint: &Endpoint, now: Timestamp) -> Option<Shown> {
         let is_current = self.version != 0 && self.activation == endpoint.activation;
-        is_current.then(|| Shown::live(&self.breaker, &self.policy, now))
+        // What opened it may be longer ago than the window, or have been counted before a restart.
+        let at_the_trip = self.told_rate.filter(|_| self.breaker.is_tripped());
+        let rate = self.breaker.counts(&self.policy, now).failure_rate();
+        is_current.then(|| Shown { state: self.breaker.state(now), failure_rate: rate.or(at_the_trip) })
     }
 
     /// Whether others were told something else than what is.
