@@ -13,6 +13,7 @@ mod go_duration;
 mod paging;
 mod payload;
 pub mod projects;
+pub mod replays;
 pub mod subscriptions;
 pub mod version;
 mod view;

@@ -1,6 +1,6 @@
 //! The table of contents: every path that is served, a line per operation.
 
-use crate::convoy::{deliveries, endpoints, event_types, events, projects, subscriptions};
+use crate::convoy::{deliveries, endpoints, event_types, events, projects, replays, subscriptions};
 use crate::{Shared, connect, convoy, edge, ops};
 use axum::Router;
 use axum::routing::{any, get, post, put};
@@ -36,6 +36,13 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .route("/api/v1/projects/{project}/events", get(events::list).post(unknown_path))
         .route("/api/v1/projects/{project}/events/{id}", get(events::get))
         .route("/api/v1/projects/{project}/events/{id}/replay", put(events::replay))
+        .route("/api/v1/projects/{project}/replays", get(replays::list).post(replays::create))
+        .route("/api/v1/projects/{project}/replays/{id}", get(replays::get).patch(replays::rate))
+        .route("/api/v1/projects/{project}/replays/{id}/items", get(replays::items))
+        .route("/api/v1/projects/{project}/replays/{id}/report", get(replays::report))
+        .route("/api/v1/projects/{project}/replays/{id}/pause", post(replays::pause))
+        .route("/api/v1/projects/{project}/replays/{id}/resume", post(replays::resume))
+        .route("/api/v1/projects/{project}/replays/{id}/cancel", post(replays::cancel))
         .route("/api/v1/projects/{project}/eventdeliveries", get(deliveries::list))
         .route("/api/v1/projects/{project}/eventdeliveries/forceresend", post(deliveries::force_resend))
         .route("/api/v1/projects/{project}/eventdeliveries/{id}", get(deliveries::get))

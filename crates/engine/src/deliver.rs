@@ -8,10 +8,12 @@
 
 mod form;
 mod headers;
+mod item;
 mod request;
+mod sample;
 mod template;
 
-use crate::dispatch::{Dispatcher, Exchanged, Work};
+use crate::dispatch::{Dispatcher, Exchanged, Taken};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::transport::{Answer, Exchange, Failure, Transport};
@@ -20,11 +22,13 @@ use dacapo_model::endpoint;
 use dacapo_model::id::Entropy;
 use dacapo_model::{Attempt, Clock, Delivery, Id, IdSource, Status, Timestamp};
 use dacapo_store::LiveCatalog;
-use dacapo_store::roles::Report;
+use dacapo_store::roles::{Replays, Report};
 use http::HeaderMap;
 use request::Prepared;
 use std::sync::Arc;
 use std::time::Duration;
+pub use sample::{Rendered, Sampler};
+use template::Template;
 pub use template::Templates;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +41,8 @@ pub struct Courier {
     pub entropy: Arc<dyn Entropy>,
     pub transport: Arc<dyn Transport>,
     pub dispatcher: Arc<Dispatcher>,
+    /// What items of replays look up before they are sent.
+    pub replays: Arc<dyn Replays>,
     pub reports: mpsc::Sender<Report>,
     pub settings: Settings,
     pub metrics: Arc<Metrics>,
@@ -47,8 +53,8 @@ impl Courier {
     /// Starts couriers whenever there is work and room for one, until `stop`.
     pub async fn staff(self: Arc<Self>, stop: CancellationToken) {
         loop {
-            while let Some(work) = self.dispatcher.take() {
-                tokio::spawn(Arc::clone(&self).carry_on(work));
+            while let Some(taken) = self.dispatcher.take() {
+                tokio::spawn(Arc::clone(&self).carry_on(taken));
             }
             tokio::select! {
                 () = self.dispatcher.work() => {}
@@ -58,22 +64,27 @@ impl Courier {
     }
 
     /// One delivery after the other, for as long as there is work.
-    async fn carry_on(self: Arc<Self>, first: Work) {
+    async fn carry_on(self: Arc<Self>, first: Taken) {
         let mut next = Some(first);
-        while let Some(work) = next {
-            let endpoint = work.delivery.endpoint_id;
-            let (report, exchanged) = self.carry(&work).await;
+        while let Some(taken) = next {
+            let endpoint = taken.work.delivery.endpoint_id;
+            let replay = taken.work.delivery.replay_id.filter(|_| !taken.is_given_up);
+            let (report, exchanged) = match &taken.terms {
+                None => self.carry(&taken).await,
+                // Boxed: its state is large, and most deliveries are none.
+                Some(terms) => Box::pin(self.carry_item(&taken, terms)).await,
+            };
             self.count(&report);
             // Only fails when the recorder has ended, after the drain's time was up.
             let _ = self.reports.send(report).await;
-            self.dispatcher.finished(endpoint, exchanged);
+            self.dispatcher.finished(endpoint, replay, exchanged);
             next = self.dispatcher.take();
         }
     }
 
-    async fn carry(&self, work: &Work) -> (Report, Exchanged) {
+    async fn carry(&self, taken: &Taken) -> (Report, Exchanged) {
         let snapshot = self.catalog.snapshot();
-        let delivery = &work.delivery;
+        let delivery = &taken.work.delivery;
         let Some(view) = snapshot.project(delivery.project_id).filter(|view| view.project.deleted_at.is_none()) else {
             return (self.discard(delivery, Reason::ProjectDeleted), Exchanged::Skipped);
         };
@@ -83,15 +94,24 @@ impl Courier {
         if endpoint.status == endpoint::Status::Inactive {
             return (self.discard(delivery, Reason::EndpointInactive), Exchanged::Skipped);
         }
+        let template = self.templates.of(view, endpoint, &self.settings);
+        self.exchange(taken, &endpoint.url, template).await
+    }
+
+    /// `url`: for the record, where there is no template.
+    async fn exchange(
+        &self,
+        taken: &Taken,
+        url: &str,
+        template: Result<Arc<Template>, request::Unsendable>,
+    ) -> (Report, Exchanged) {
+        let (work, delivery) = (&taken.work, &taken.work.delivery);
         let started = self.clock.now();
-        let prepared = self
-            .templates
-            .of(view, endpoint, &self.settings)
-            .and_then(|template| request::prepare(&template, work, started, &self.settings));
+        let prepared = template.and_then(|template| request::prepare(&template, work, started, &self.settings));
         let (sent_headers, exchange) = match prepared {
             Ok(Prepared { recorded_headers, outgoing }) => (recorded_headers, self.transport.exchange(outgoing).await),
             Err(unsendable) => {
-                let report = self.unsendable(delivery, &endpoint.url, unsendable, started);
+                let report = self.unsendable(delivery, url, unsendable, started);
                 return (report, Exchanged::Skipped);
             }
         };
@@ -99,7 +119,7 @@ impl Courier {
         self.metrics.exchange_seconds.observe(took.as_secs_f64());
         let verdict = verdict(&exchange, started);
         let exchanged = if verdict == Verdict::Delivered { Exchanged::Succeeded } else { Exchanged::Failed };
-        let attempt = self.attempt(delivery, endpoint.url.clone(), sent_headers, exchange, started, took);
+        let attempt = self.attempt(delivery, url.to_owned(), sent_headers, exchange, started, took);
         (self.judge(delivery, attempt, verdict), exchanged)
     }
 

@@ -19,12 +19,14 @@ mod lane;
 mod ownership;
 mod pacer;
 mod refill;
+mod runs;
 #[cfg(test)]
 mod simulation;
 
 pub use breakers::Turned;
 pub use ownership::Follower;
 pub use refill::Refiller;
+pub use runs::Terms;
 
 use crate::settings::Settings;
 use bytes::Bytes;
@@ -33,12 +35,22 @@ use dacapo_store::LiveCatalog;
 use dacapo_store::roles::{Backlog, Holding, NewEvent, Report, Waiting};
 use fair::Fair;
 use lane::Lane;
+use runs::{Front, Runs};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// A delivery with what is needed to send it.
 pub type Work = Waiting;
+
+/// What a courier is handed.
+pub struct Taken {
+    pub work: Work,
+    /// When it is an item of a replay that is a resource.
+    pub terms: Option<Arc<Terms>>,
+    /// Not to be sent: its replay is over.
+    pub is_given_up: bool,
+}
 
 /// How a courier's exchange went, as far as dispatch cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +74,8 @@ pub struct Dispatcher {
     work: Notify,
     /// Told when there is something to tell of an endpoint's breaker.
     breaker_turned: Notify,
+    /// Told when items of replays were settled.
+    replay_progress: watch::Sender<()>,
 }
 
 /// Where the deliveries of an event go that its caller does not send at once.
@@ -79,6 +93,7 @@ struct State {
     /// When shards became this node's; empty where they all are for good.
     gained: HashMap<Shard, Timestamp>,
     fair: Fair,
+    runs: Runs,
     timers: BTreeSet<(Timestamp, Id)>,
     /// Endpoints whose health others are to hear of; at most one entry a lane.
     untold: BTreeSet<Id>,
@@ -102,6 +117,7 @@ impl Dispatcher {
             holding: Arc::new(Holding::everything()),
             gained: HashMap::new(),
             fair: Fair::default(),
+            runs: Runs::default(),
             timers: BTreeSet::new(),
             untold: BTreeSet::new(),
             turned: Turned::default(),
@@ -118,6 +134,7 @@ impl Dispatcher {
             timer_set: Notify::new(),
             work: Notify::new(),
             breaker_turned: Notify::new(),
+            replay_progress: watch::channel(()).0,
         };
         (Arc::new(dispatcher), requests)
     }
@@ -179,7 +196,7 @@ impl Dispatcher {
     }
 
     /// The next delivery to send; the caller says [`Self::finished`] afterwards.
-    pub fn take(&self) -> Option<Work> {
+    pub fn take(&self) -> Option<Taken> {
         let now = self.clock.now();
         let snapshot = self.catalog.snapshot();
         let mut state = self.lock();
@@ -187,15 +204,25 @@ impl Dispatcher {
             return None;
         }
         while let Some(endpoint) = state.fair.pop() {
+            let timers = state.timers.len();
             if !state.may_send(endpoint, now) {
                 self.timer_set.notify_one();
                 continue;
             }
+            if let Some(lane) = state.lanes.get_mut(&endpoint) {
+                lane.listed = false;
+            }
+            let front = state.clear_front(endpoint, now);
+            if state.timers.len() > timers {
+                self.timer_set.notify_one();
+            }
             let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };
-            lane.listed = false;
             lane.guard.adopt(&snapshot, lane.project_id, endpoint, now);
-            let limit = snapshot.endpoint(lane.project_id, endpoint).and_then(|endpoint| lane::limit_of(endpoint));
-            let taken = lane.take(limit, now, &self.settings);
+            let limit = lane::limit_of(snapshot.endpoint(lane.project_id, endpoint).map(Arc::as_ref));
+            let (taken, is_given_up) = match front {
+                Front::GivenUp(work) => (Some(work), true),
+                Front::Free => (lane.take(limit, now, &self.settings), false),
+            };
             if let Some(resume_at) = lane.resume_at {
                 state.set_timer(resume_at, endpoint);
                 self.timer_set.notify_one();
@@ -204,18 +231,30 @@ impl Dispatcher {
             let Some(work) = taken else { continue };
             state.window_bytes -= size(&work.event.data);
             state.in_exchange += 1;
+            let replay = work.delivery.replay_id;
+            if !is_given_up {
+                state.runs.began(replay);
+            }
+            let terms = state.runs.terms(replay);
             self.refill_hungry(&mut state, [endpoint].into_iter());
-            return Some(work);
+            return Some(Taken { work, terms, is_given_up });
         }
         None
     }
 
     /// An exchange is over: its place is free. The delivery itself stays held until it is recorded.
-    pub fn finished(&self, endpoint: Id, exchanged: Exchanged) {
+    /// `replay`: whose place becomes free, too; none for what was given up.
+    pub fn finished(&self, endpoint: Id, replay: Option<Id>, exchanged: Exchanged) {
         let now = self.clock.now();
         let mut state = self.lock();
         state.in_exchange -= 1;
         let mut was_tripped = false;
+        for blocked in state.runs.ended(replay) {
+            if let Some(lane) = state.lanes.get_mut(&blocked) {
+                lane.blocked = false;
+            }
+            state.list(blocked, now, &self.settings);
+        }
         if let Some(lane) = state.lanes.get_mut(&endpoint) {
             let was_untold = lane.guard.untold;
             was_tripped = lane.guard.is_tripped();
@@ -240,15 +279,19 @@ impl Dispatcher {
     /// Reports are in the store: what was held is let go, retries wait for their time.
     pub fn recorded(&self, reports: &[Report]) {
         let mut state = self.lock();
-        let mut earlier = false;
+        let (mut earlier, mut progress) = (false, false);
         for report in reports {
             let delivery = &report.delivery;
+            progress |= delivery.replay_id.is_some() && delivery.status.is_settled();
             let waits_here = !delivery.status.is_settled() && state.dispatches(delivery.endpoint_id);
             earlier |= state.recorded(delivery, waits_here.then_some((delivery.class(), delivery.due_at)));
         }
         drop(state);
         if earlier {
             self.timer_set.notify_one();
+        }
+        if progress {
+            self.replay_progress.send_replace(());
         }
     }
 

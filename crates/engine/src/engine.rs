@@ -3,25 +3,29 @@
 use crate::accept::{Accepted, Acceptor, Refusal, Submission};
 use crate::breakers::Breakers;
 use crate::commit::Committer;
-use crate::deliver::Courier;
+use crate::deliver::{Courier, Sampler};
 use crate::dispatch::{Dispatcher, Follower, Refiller};
+use crate::healing::Healing;
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
 use crate::record::{REPORTS_QUEUED_MAX, Recorder};
+use crate::replay::desk::Desk;
+use crate::replay::follow::Follower as ReplayFollower;
+use crate::replay::run::Runner;
 use crate::replay::{ReplayRefusal, ReplayRequest, Replayed, Replayer};
 use crate::settings::Settings;
 use crate::transport::Transport;
 use crate::upkeep::Upkeep;
 use crate::warden::Warden;
-use dacapo_model::id::Entropy;
 use dacapo_model::breaker::Policy;
 use dacapo_model::health::Shown;
+use dacapo_model::id::Entropy;
 use dacapo_model::{Clock, Endpoint, Id, IdSource};
 use dacapo_store::roles::{NodeView, Resend, ResendKind};
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +49,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     acceptor: Acceptor,
     replayer: Replayer,
+    desk: Arc<Desk>,
     dispatcher: Arc<Dispatcher>,
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
@@ -81,6 +86,11 @@ impl Engine {
         let (dispatcher, refills) = Dispatcher::new(Arc::clone(&catalog), Arc::clone(&clock), settings.clone());
         let follower = Follower { store: Arc::clone(&store), dispatcher: Arc::clone(&dispatcher) };
         follower.adopt();
+        let (changed, changes) = watch::channel(0);
+        let replays =
+            ReplayFollower { store: Arc::clone(&store), dispatcher: Arc::clone(&dispatcher), changed: changed.clone() };
+        // A replay that was stopped while nobody was here stays stopped.
+        let seen = replays.adopt().await?;
         dispatcher.take_up(&store.backlog().await?);
 
         let warden = Warden::start(Arc::clone(&catalog), Arc::clone(&clock));
@@ -100,6 +110,7 @@ impl Engine {
             entropy,
             transport,
             dispatcher: Arc::clone(&dispatcher),
+            replays: Arc::clone(&store) as _,
             reports,
             settings: settings.clone(),
             metrics: Arc::clone(&metrics),
@@ -107,8 +118,13 @@ impl Engine {
         };
         tokio::spawn(Arc::new(courier).staff(stop_dispatching.clone()));
         tokio::spawn(Arc::clone(&dispatcher).pace(stop_dispatching.clone()));
-        Refiller { store: Arc::clone(&store) as _, dispatcher: Arc::clone(&dispatcher), clock: Arc::clone(&clock) }
-            .start(refills, &stop_dispatching);
+        Refiller {
+            store: Arc::clone(&store) as _,
+            replays: Arc::clone(&store) as _,
+            dispatcher: Arc::clone(&dispatcher),
+            clock: Arc::clone(&clock),
+        }
+        .start(refills, &stop_dispatching);
         let (intake, committer) = Committer {
             store: Arc::clone(&store) as _,
             catalog: Arc::clone(&catalog),
@@ -124,7 +140,7 @@ impl Engine {
             dispatcher: Arc::clone(&dispatcher),
             readiness: Arc::clone(&readiness),
             clock: Arc::clone(&clock),
-            settings,
+            settings: settings.clone(),
             metrics: Arc::clone(&metrics),
         }
         .start(&stop_dispatching);
@@ -137,6 +153,17 @@ impl Engine {
         let breakers = tokio::spawn(breakers.pass_on(stop_dispatching.clone()));
         let stop_following = CancellationToken::new();
         tokio::spawn(follower.follow(stop_following.clone()));
+        let runner = Runner {
+            store: Arc::clone(&store),
+            catalog: Arc::clone(&catalog),
+            ids: Arc::clone(&ids),
+            clock: Arc::clone(&clock),
+            dispatcher: Arc::clone(&dispatcher),
+            changed: changes,
+            driven: Mutex::default(),
+        };
+        tokio::spawn(Arc::new(runner).keep(stop_dispatching.clone()));
+        tokio::spawn(replays.follow(seen, stop_dispatching.clone()));
         metrics.ready.set(1);
 
         let acceptor = Acceptor {
@@ -145,6 +172,23 @@ impl Engine {
             readiness: Arc::clone(&readiness),
             metrics: Arc::clone(&metrics),
         };
+        let desk = Desk {
+            store: Arc::clone(&store),
+            catalog: Arc::clone(&catalog),
+            ids: Arc::clone(&ids),
+            clock: Arc::clone(&clock),
+            dispatcher: Arc::clone(&dispatcher),
+            sampler: Sampler { clock: Arc::clone(&clock), settings },
+            changed,
+            is_shared: store.is_shared(),
+        };
+        let desk = Arc::new(desk);
+        let healing = Healing {
+            catalog: Arc::clone(&catalog),
+            dispatcher: Arc::clone(&dispatcher),
+            on_heal: Arc::clone(&desk) as _,
+        };
+        tokio::spawn(healing.watch(stop_dispatching.clone()));
         let replayer = Replayer {
             store: Arc::clone(&store),
             catalog: Arc::clone(&catalog),
@@ -158,6 +202,7 @@ impl Engine {
             clock,
             acceptor,
             replayer,
+            desk,
             dispatcher,
             readiness,
             metrics,
@@ -175,6 +220,11 @@ impl Engine {
 
     pub async fn replay(&self, request: ReplayRequest) -> Result<Replayed, ReplayRefusal> {
         self.0.replayer.replay(request).await
+    }
+
+    /// Replays as resources.
+    pub fn replays(&self) -> &Desk {
+        &self.0.desk
     }
 
     /// One answer an id, in order. Deliveries whose endpoint takes none are for the caller to refuse first.

@@ -58,9 +58,9 @@ impl Healing {
     /// Of endpoints this node owns.
     fn due(&self, snapshot: &Snapshot) -> Vec<Heal> {
         let endpoints = snapshot.projects().filter(|view| view.project.deleted_at.is_none());
-        let heals = endpoints.flat_map(|view| view.endpoints.values()).filter_map(|endpoint| {
-            Heal::due(endpoint, snapshot.health(endpoint.id).map(Arc::as_ref))
-        });
+        let heals = endpoints
+            .flat_map(|view| view.endpoints.values())
+            .filter_map(|endpoint| Heal::due(endpoint, snapshot.health(endpoint.id).map(Arc::as_ref)));
         heals.filter(|heal| self.dispatcher.owns(heal.endpoint_id)).take(HEALS_MAX).collect()
     }
 

@@ -14,14 +14,18 @@ mod commit;
 mod deliver;
 mod dispatch;
 mod engine;
+mod healing;
 mod record;
 mod route;
 mod upkeep;
 mod warden;
 
 pub use accept::{Accepted, Refusal, Submission};
+pub use deliver::Rendered;
 pub use engine::{Engine, Parts};
 pub use health::Health;
 pub use metrics::Metrics;
+pub use replay::desk::{Desk, Refused, Steered, Wish};
+pub use replay::plan::Plan;
 pub use replay::{ReplayRefusal, ReplayRequest, Replayed};
 pub use settings::Settings;

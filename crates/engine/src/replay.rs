@@ -5,6 +5,13 @@
 //! - Promise: `Ok` means they are on disk; one idempotency key schedules once (design §1.3).
 //! - Failure: a typed refusal; nothing was scheduled.
 
+pub mod desk;
+pub mod follow;
+mod items;
+mod on_heal;
+pub mod plan;
+pub mod run;
+
 use crate::accept::RETRY_AFTER;
 use crate::dispatch::Dispatcher;
 use crate::route;

@@ -14,9 +14,9 @@
 //! nothing, and probes wait until all of them are in, so that a probe is never taken for one of them.
 
 mod policy;
-mod window;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use policy::{Invalid, Policy};
 pub use window::{Counts, Window};
@@ -63,7 +63,10 @@ pub enum Wait {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// `trips` in a row by now, this one included.
-    Opened { until: Timestamp, trips: u32 },
+    Opened {
+        until: Timestamp,
+        trips: u32,
+    },
     Closed,
 }
 
@@ -104,9 +107,7 @@ impl Breaker {
     pub fn restored(open_until: Option<Timestamp>, trips: u32, failing_since: Option<Timestamp>) -> Self {
         match open_until {
             None => Self::default(),
-            Some(until) => {
-                Self { phase: Phase::Open, until, trips: trips.max(1), failing_since, ..Self::default() }
-            }
+            Some(until) => Self { phase: Phase::Open, until, trips: trips.max(1), failing_since, ..Self::default() },
         }
     }
 

@@ -214,10 +214,16 @@ pub enum Reason {
     ProjectDeleted,
     /// The request could not be built (a header value that is no header value, say).
     Unsendable,
+    /// An item of a replay that leaves out what the endpoint has had already.
+    AlreadyDelivered,
+    /// An item of a replay that was cancelled, or that failed, before it was sent.
+    ReplayEnded,
+    /// An item of a replay whose target takes nothing any more.
+    TargetGone,
 }
 
 impl Reason {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::RetryLimit,
         Self::AnsweredOnce,
         Self::AddressRefused,
@@ -227,6 +233,9 @@ impl Reason {
         Self::EndpointPaused,
         Self::ProjectDeleted,
         Self::Unsendable,
+        Self::AlreadyDelivered,
+        Self::ReplayEnded,
+        Self::TargetGone,
     ];
 
     pub const fn code(self) -> u8 {
@@ -235,6 +244,24 @@ impl Reason {
 
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.get(code as usize).copied()
+    }
+
+    /// One word for reports and filters.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RetryLimit => "retry_limit",
+            Self::AnsweredOnce => "answered_once",
+            Self::AddressRefused => "address_refused",
+            Self::Gone => "gone",
+            Self::EndpointDeleted => "endpoint_deleted",
+            Self::EndpointInactive => "endpoint_inactive",
+            Self::EndpointPaused => "endpoint_paused",
+            Self::ProjectDeleted => "project_deleted",
+            Self::Unsendable => "unsendable",
+            Self::AlreadyDelivered => "already_delivered",
+            Self::ReplayEnded => "replay_ended",
+            Self::TargetGone => "target_gone",
+        }
     }
 
     /// The text a person reads in `description`; Convoy's own where it has one.
@@ -252,6 +279,9 @@ impl Reason {
             Self::EndpointPaused => "The endpoint is paused".to_owned(),
             Self::ProjectDeleted => "The project was deleted".to_owned(),
             Self::Unsendable => "The request could not be built".to_owned(),
+            Self::AlreadyDelivered => "The endpoint has had this event already".to_owned(),
+            Self::ReplayEnded => "The replay was ended before this was sent".to_owned(),
+            Self::TargetGone => "The replay's target is gone".to_owned(),
         }
     }
 }

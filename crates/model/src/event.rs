@@ -131,6 +131,14 @@ impl Event {
     }
 }
 
+impl Event {
+    /// Ids of the deliveries to this endpoint that it was born with.
+    pub fn born_for(&self, endpoint: Id) -> impl Iterator<Item = Id> {
+        let to_it = (0u32..).zip(&self.targets).filter(move |(_, target)| target.endpoint_id == endpoint);
+        to_it.map(|(index, _)| self.id.child(index))
+    }
+}
+
 impl Target {
     /// The delivery this target becomes.
     pub fn delivery(&self, event: &Event, id: Id, trigger: Trigger, replay_id: Option<Id>, at: Timestamp) -> Delivery {

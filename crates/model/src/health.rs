@@ -94,10 +94,7 @@ impl Heal {
             cause,
             at,
             lookback: Duration::from_secs(setting.lookback),
-            done: Recovered {
-                heals: health.map_or(0, |health| health.heals),
-                activation: endpoint.activation,
-            },
+            done: Recovered { heals: health.map_or(0, |health| health.heals), activation: endpoint.activation },
         })
     }
 }

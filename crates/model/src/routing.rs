@@ -66,25 +66,34 @@ fn conditions_hold(view: &ProjectView, subscription: &Subscription, scopes: &Sco
     view.matcher_of(subscription.id).is_none_or(|matcher| matcher.matches(scopes).unwrap_or(false))
 }
 
-fn target(view: &ProjectView, endpoint: &Endpoint, subscription: &Subscription) -> Target {
-    let policy = match &subscription.retry_config {
+/// How a delivery is tried again: the subscription's own way, or the project's.
+pub fn policy(view: &ProjectView, subscription: Option<&Subscription>) -> Policy {
+    match subscription.and_then(|subscription| subscription.retry_config.as_ref()) {
         Some(own) => Policy::from(crate::retry::Strategy {
             kind: own.kind,
             duration: own.duration,
             retry_count: own.retry_count,
         }),
         None => Policy::from(view.project.config.strategy),
-    };
+    }
+}
+
+/// Why an endpoint takes no deliveries now.
+pub const fn refusal(endpoint: &Endpoint) -> Option<Reason> {
+    match endpoint.status {
+        Status::Active => None,
+        Status::Inactive => Some(Reason::EndpointInactive),
+        Status::Paused => Some(Reason::EndpointPaused),
+    }
+}
+
+fn target(view: &ProjectView, endpoint: &Endpoint, subscription: &Subscription) -> Target {
     Target {
         endpoint_id: endpoint.id,
         subscription_id: subscription.id,
         mode: subscription.delivery_mode,
-        policy,
-        discarded: match endpoint.status {
-            Status::Active => None,
-            Status::Inactive => Some(Reason::EndpointInactive),
-            Status::Paused => Some(Reason::EndpointPaused),
-        },
+        policy: policy(view, Some(subscription)),
+        discarded: refusal(endpoint),
     }
 }
 

@@ -21,6 +21,7 @@ pub mod record;
 pub mod replay;
 pub mod resend;
 pub mod retention;
+pub mod scan;
 pub mod subject;
 
 pub use subject::{Place, Subject};
@@ -87,6 +88,12 @@ macro_rules! suite {
             deliveries_page_both_ways_across_all_states,
             a_walk_sees_each_row_once_while_events_arrive,
             a_walk_upward_meets_no_gap_within_what_is_committed);
+        $crate::conformance::role!($place, scan:
+            a_walk_meets_every_event_that_is_meant_once,
+            an_item_has_all_that_was_asked_for,
+            a_page_looks_at_so_many_rows,
+            what_is_born_later_is_not_met,
+            another_projects_events_are_not_met);
         $crate::conformance::role!($place, catalog:
             rows_read_back_in_an_order_that_applies,
             a_version_rises_with_each_write_and_survives,

@@ -1,8 +1,8 @@
 //! Configuration rows as both engines keep them: a kind, an id, a JSON document.
 
 use crate::{Result, StoreError};
-use dacapo_model::Id;
 use dacapo_model::catalog::Change;
+use dacapo_model::{Endpoint, Id, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 const ORGANISATION: i64 = 1;
 const USER: i64 = 2;
 const PROJECT: i64 = 3;
-const ENDPOINT: i64 = 4;
+pub const ENDPOINT: i64 = 4;
 const SUBSCRIPTION: i64 = 5;
 const EVENT_TYPE: i64 = 6;
 const KEY: i64 = 7;
@@ -42,6 +42,19 @@ pub fn decode(kind: i64, id: Id, doc: &str) -> Result<Change> {
         HEALTH => Change::Health(value(id, doc)?),
         _ => return Err(inconsistent("kind", id, "unknown kind")),
     })
+}
+
+/// Until when the state before this one was in force.
+pub fn replaced_at(endpoint: &Endpoint) -> Timestamp {
+    endpoint.deleted_at.unwrap_or(endpoint.updated_at)
+}
+
+/// An endpoint's document as it was at `at`: the state that was replaced first after that, or the one
+/// in force.
+pub fn endpoint_as_of(id: Id, doc: Option<&str>, at: Timestamp) -> Result<Option<Endpoint>> {
+    let Some(doc) = doc else { return Ok(None) };
+    let endpoint: Arc<Endpoint> = value(id, doc)?;
+    Ok((endpoint.created_at <= at).then(|| Arc::unwrap_or_clone(endpoint)))
 }
 
 fn text<T: Serialize>(row: &Arc<T>) -> Result<String> {

@@ -25,9 +25,11 @@ mod partitions;
 mod query;
 mod queue;
 mod record;
+mod replays;
 mod requeue;
 mod retention;
 mod rows;
+mod scan;
 mod schema;
 mod session;
 mod sql;
@@ -99,6 +101,7 @@ struct Inner {
     lease: lease::Tenure,
     arrivals: listen::Announcer,
     newer: watch::Sender<u64>,
+    newer_replays: watch::Sender<u64>,
 }
 
 impl PostgresStore {
@@ -118,6 +121,7 @@ impl PostgresStore {
             lease: lease::Tenure::new(node, options.label.clone()),
             arrivals: listen::Announcer::default(),
             newer: watch::channel(0).0,
+            newer_replays: watch::channel(0).0,
         });
         let durability = look_at_server(&inner.upkeep).await?;
         inner.work.set_durability(&durability);
@@ -169,12 +173,21 @@ impl Inner {
 
     /// Another node, or this one, has written the catalog.
     fn tell_newer(&self, version: u64) {
-        self.newer.send_if_modified(|told| {
-            let rises = version > *told;
-            *told = version.max(*told);
-            rises
-        });
+        tell(&self.newer, version);
     }
+
+    /// Has changed a replay.
+    fn tell_newer_replays(&self, revision: u64) {
+        tell(&self.newer_replays, revision);
+    }
+}
+
+fn tell(newer: &watch::Sender<u64>, version: u64) {
+    newer.send_if_modified(|told| {
+        let rises = version > *told;
+        *told = version.max(*told);
+        rises
+    });
 }
 
 /// Things that would go wrong later and less clearly. Gives what `synchronous_commit` is set to.

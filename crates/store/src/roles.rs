@@ -8,8 +8,10 @@ pub mod lease;
 mod query;
 mod queue;
 mod record;
+mod replays;
 mod requeue;
 mod retention;
+mod scan;
 
 pub use catalog::{Catalog, Contents, EditLock};
 pub use commit::{Commit, Committed, NewEvent};
@@ -17,10 +19,14 @@ pub use lease::{Epoch, Holding, Lease, NodeView};
 pub use query::{DeliveryFilter, DeliveryView, EventFilter, Page, Query, Window};
 pub use queue::{ARRIVALS_QUEUED_MAX, Arrival, Arrivals, Backlog, Queue, Waiting};
 pub use record::{Record, Report};
+pub use replays::{
+    Acknowledged, HELD_UNTIL, ItemPage, NewReplayRun, OpenItems, Released, ReplayCreated, Replays, Scheduled,
+};
 pub use requeue::{Idempotency, NewReplay, ReplayWritten, Requeue, Resend, ResendKind};
 pub use retention::{Dropped, Retention};
+pub use scan::{Load, Scan, ScanItem, ScanPage, ScanRequest};
 
 /// All roles of one engine, for the wiring; stages take the single roles.
-pub trait Store: Commit + Queue + Record + Requeue + Catalog + Query + Lease + Retention {}
+pub trait Store: Commit + Queue + Record + Requeue + Catalog + Query + Scan + Lease + Retention + Replays {}
 
-impl<T: Commit + Queue + Record + Requeue + Catalog + Query + Lease + Retention> Store for T {}
+impl<T: Commit + Queue + Record + Requeue + Catalog + Query + Scan + Lease + Retention + Replays> Store for T {}

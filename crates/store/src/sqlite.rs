@@ -24,8 +24,10 @@ mod queue;
 mod readers;
 mod record;
 mod recover;
+mod replays;
 mod requeue;
 mod retention;
+mod scan;
 mod schema;
 mod sql;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod client;
 mod locate;
+mod replays;
 mod verbs;
 mod wait;
 

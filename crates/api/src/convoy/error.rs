@@ -9,7 +9,7 @@ use dacapo_control::endpoints::EndpointError;
 use dacapo_control::event_types::EventTypeError;
 use dacapo_control::projects::ProjectError;
 use dacapo_control::subscriptions::SubscriptionError;
-use dacapo_engine::{Refusal, ReplayRefusal};
+use dacapo_engine::{Refusal, Refused, ReplayRefusal};
 use dacapo_model::json::decode::BodyError;
 use dacapo_model::project::Kind;
 use dacapo_store::StoreError;
@@ -29,6 +29,8 @@ pub enum Error {
     /// The request cannot be done as it is. Most "not found" of writing routes are this, too.
     BadRequest(Cow<'static, str>),
     NotFound(&'static str),
+    /// It cannot be done as things are now; with another look at them, perhaps. Only of what Convoy does not have.
+    Conflict(String),
     /// Nothing is served under this path.
     UnknownPath,
     MediaType,
@@ -177,6 +179,24 @@ impl From<ReplayRefusal> for Error {
     }
 }
 
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unknown => Self::NotFound(super::replays::UNKNOWN),
+            Refused::UnknownProject => Self::bad("project not found"),
+            Refused::Store(error) => error.into(),
+            said @ (Refused::Selector(_)
+            | Refused::Unbounded
+            | Refused::UnknownTarget(_)
+            | Refused::NotCounted { .. }) => Self::bad(said.to_string()),
+            said @ (Refused::Moved { .. }
+            | Refused::KeyConflict
+            | Refused::TooMany { .. }
+            | Refused::WrongState { .. }) => Self::Conflict(said.to_string()),
+        }
+    }
+}
+
 impl From<BodyError> for Error {
     fn from(error: BodyError) -> Self {
         Self::bad(error.to_string())
@@ -198,6 +218,7 @@ impl IntoResponse for Error {
             Self::Unauthenticated => envelope::failure(StatusCode::UNAUTHORIZED, "Authentication required"),
             Self::Unauthorised => envelope::failure(StatusCode::UNAUTHORIZED, "authorization failed"),
             Self::BadRequest(text) => envelope::failure(StatusCode::BAD_REQUEST, &text),
+            Self::Conflict(text) => envelope::failure(StatusCode::CONFLICT, &text),
             Self::NotFound(text) => envelope::failure(StatusCode::NOT_FOUND, text),
             Self::UnknownPath => (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response(),

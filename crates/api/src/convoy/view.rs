@@ -7,7 +7,9 @@ pub mod endpoint;
 pub mod event;
 pub mod event_type;
 pub mod headers;
+pub mod plan;
 pub mod project;
+pub mod replay;
 pub mod subscription;
 pub mod zero;
 

@@ -200,7 +200,10 @@ async fn every_return_to_active_is_a_new_activation() {
     assert_eq!((paused.activation, paused.activated_at), (0, None));
     fixture.clock.advance(Duration::from_secs(1));
     let resumed = fixture.control.toggle_pause(project, id).await.expect("resumed");
-    assert_eq!((resumed.status, resumed.activation, resumed.activated_at), (Status::Active, 1, Some(resumed.updated_at)));
+    assert_eq!(
+        (resumed.status, resumed.activation, resumed.activated_at),
+        (Status::Active, 1, Some(resumed.updated_at))
+    );
     fixture.control.toggle_pause(project, id).await.expect("paused");
     let activated = fixture.control.activate_endpoint(project, id).await.expect("activated");
     assert_eq!((activated.status, activated.activation), (Status::Active, 2));

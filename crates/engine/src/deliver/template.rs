@@ -31,7 +31,10 @@ pub struct Template {
 }
 
 impl Template {
-    fn new(view: &Arc<ProjectView>, endpoint: &Arc<Endpoint>, settings: &Settings) -> Result<Self, Unsendable> {
+    pub(super) fn new(
+        view: &Arc<ProjectView>,
+        endpoint: &Arc<Endpoint>,
+        settings: &Settings) -> Result<Self, Unsendable> {
         let config = &view.project.config;
         let mut headers = HeaderMap::with_capacity(OWN_HEADERS);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(endpoint.content_type.as_str()));

@@ -89,6 +89,10 @@ impl Guard {
             self.heals += 1;
             self.healed_at = Some(now);
         }
+        if self.is_new() {
+            // No endpoint of the configuration: a replay's own address.
+            return turn;
+        }
         if turn.is_some() || now.since(self.sampled_at) >= self.policy.sample_every && self.has_moved(now) {
             self.untold = true;
         }

@@ -34,10 +34,14 @@ pub struct Lane {
     /// The breaker lets nothing through before one of those under way is answered.
     pub awaits_answers: bool,
     pub guard: Guard,
+    /// Of those in exchange, how many the breaker was not asked for: they are not sent.
+    unasked: usize,
     successes: usize,
     failures_in_a_row: u32,
     /// In the rotation.
     pub listed: bool,
+    /// The first of its replays' items waits for its replay to have a place.
+    pub blocked: bool,
 }
 
 #[derive(Default)]
@@ -63,8 +67,10 @@ struct Refill {
     stored_since: Option<Timestamp>,
 }
 
-/// An endpoint's rate limit as the limiter wants it; `None` for one that nothing is sent to.
-pub fn limit_of(endpoint: &Endpoint) -> Option<Limit> {
+/// An endpoint's rate limit as the limiter wants it; `None` for one that nothing is sent to. A replay's
+/// own address is in no configuration, and has no limit.
+pub fn limit_of(endpoint: Option<&Endpoint>) -> Option<Limit> {
+    let Some(endpoint) = endpoint else { return Some(Limit { count: 0, per: Duration::ZERO }) };
     let limit = || Limit { count: endpoint.rate_limit, per: Duration::from_secs(endpoint.rate_limit_duration) };
     is_sent_to(endpoint).then(limit)
 }
@@ -82,9 +88,11 @@ impl Lane {
             resume_at: None,
             awaits_answers: false,
             guard: Guard::default(),
+            unasked: 0,
             successes: 0,
             failures_in_a_row: 0,
             listed: false,
+            blocked: false,
         }
     }
 
@@ -158,7 +166,7 @@ impl Lane {
     }
 
     fn has_ready(&self) -> bool {
-        self.queues.iter().any(|queue| !queue.ready.is_empty())
+        (0..self.queues.len()).any(|class| self.is_busy(class))
     }
 
     /// The read could not be asked for or failed: the need stands.
@@ -207,6 +215,31 @@ impl Lane {
             && self.resume_at.is_none_or(|at| at <= now)
     }
 
+    fn is_busy(&self, class: usize) -> bool {
+        let may = !self.blocked || class != Class::Replay as usize;
+        may && !self.queues[class].ready.is_empty()
+    }
+
+    /// Whose item is the next of the replays' class.
+    pub fn front_replay(&self) -> Option<Id> {
+        self.queues[Class::Replay as usize].ready.front()?.delivery.replay_id
+    }
+
+    /// Out of turn and without leave of the rate limit: it will not be sent.
+    pub fn take_front_replay(&mut self) -> Option<Work> {
+        let work = self.queue(Class::Replay).ready.pop_front()?;
+        self.in_exchange += 1;
+        self.unasked += 1;
+        Some(work)
+    }
+
+    /// Lets it go; it stays in the store.
+    pub fn set_front_replay_aside(&mut self) -> Option<Work> {
+        let work = self.queue(Class::Replay).ready.pop_front()?;
+        self.held.remove(&work.delivery.id);
+        Some(work)
+    }
+
     fn concurrency(&self, settings: &Settings) -> usize {
         let grown = (CONCURRENCY_AT_START + self.successes).min(settings.lane_concurrency_max);
         let halvings = self.failures_in_a_row / FAILURES_PER_HALVING;
@@ -242,19 +275,19 @@ impl Lane {
         }
         let work = self.pick()?;
         self.in_exchange += 1;
-        if limit.is_some() {
-            self.guard.sent();
+        match limit {
+            Some(_) => self.guard.sent(),
+            None => self.unasked += 1,
         }
         Some(work)
     }
 
     /// Smooth weighted round robin over the classes that have work.
     fn pick(&mut self) -> Option<Work> {
-        let busy = |queue: &ClassQueue| !queue.ready.is_empty();
         let mut best: Option<usize> = None;
         let mut total = 0;
         for (class, weight) in WEIGHTS.into_iter().enumerate() {
-            if !busy(&self.queues[class]) {
+            if !self.is_busy(class) {
                 continue;
             }
             self.credit[class] += weight;
@@ -273,6 +306,10 @@ impl Lane {
         self.in_exchange -= 1;
         self.awaits_answers = false;
         match exchanged {
+            Exchanged::Skipped if self.unasked > 0 => {
+                self.unasked -= 1;
+                return None;
+            }
             Exchanged::Skipped => {}
             Exchanged::Succeeded => {
                 self.successes = self.successes.saturating_add(1);

@@ -82,6 +82,7 @@ impl State {
         if lane.resume_at.is_some_and(|at| at <= now) {
             lane.resume_at = None;
         }
+        lane.blocked = false;
         // A later need of the same lane has a timer of its own only if it was set when it arose.
         let needs = [lane.resume_at, lane.next_stored_due(), lane.guard.open_until()];
         let later = needs.into_iter().flatten().filter(|at| *at > now).min();

@@ -2,7 +2,7 @@
 
 use super::{Dispatcher, Work};
 use dacapo_model::{Class, Clock, Id, Timestamp};
-use dacapo_store::roles::Queue;
+use dacapo_store::roles::{Queue, Replays};
 use dacapo_store::{Result, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +26,7 @@ pub struct Request {
 
 pub struct Refiller {
     pub store: Arc<dyn Queue>,
+    pub replays: Arc<dyn Replays>,
     pub dispatcher: Arc<Dispatcher>,
     pub clock: Arc<dyn Clock>,
 }
@@ -50,7 +51,13 @@ impl Refiller {
     async fn refill(&self, request: Request) {
         let now = self.clock.now();
         match self.read(request, now).await {
-            Ok((rows, next_due)) => self.dispatcher.refilled(request, rows, next_due, now),
+            Ok((rows, next_due)) => match self.get_to_know(request.class, &rows).await {
+                Ok(()) => self.dispatcher.refilled(request, rows, next_due, now),
+                Err(cause) => {
+                    tracing::warn!(%cause, "replays could not be looked up; trying again");
+                    self.dispatcher.refill_failed(request, now);
+                }
+            },
             // Another node reads it.
             Err(StoreError::Fenced { .. }) => self.dispatcher.refill_failed(request, now),
             Err(cause) => {
@@ -58,6 +65,21 @@ impl Refiller {
                 self.dispatcher.refill_failed(request, now);
             }
         }
+    }
+
+    /// Items of a replay nothing is known of are not sent.
+    async fn get_to_know(&self, class: Class, rows: &[Work]) -> Result<()> {
+        if class != Class::Replay {
+            return Ok(());
+        }
+        let unknown = self.dispatcher.unknown_replays(rows);
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let found = self.replays.replays_among(unknown.clone()).await?;
+        self.dispatcher.adopt_replays(&found);
+        self.dispatcher.adopt_single_replays(unknown.into_iter());
+        Ok(())
     }
 
     async fn read(&self, request: Request, now: Timestamp) -> Result<(Vec<Work>, Option<Timestamp>)> {

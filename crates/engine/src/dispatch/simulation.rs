@@ -87,8 +87,12 @@ impl World {
     async fn new(seed: u64, is_shared: bool) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_700_000_000_000)));
         let (catalog, _) = LiveCatalog::load(Arc::new(FixedCatalog)).await.expect("a catalog");
-        let settings =
-            Settings { lane_window_max: 6, exchanges_max: EXCHANGES_MAX, window_bytes_max: 12_000, ..Settings::default() };
+        let settings = Settings {
+            lane_window_max: 6,
+            exchanges_max: EXCHANGES_MAX,
+            window_bytes_max: 12_000,
+            ..Settings::default()
+        };
         let (dispatcher, requests) = Dispatcher::new(Arc::new(catalog), Arc::clone(&clock) as Arc<dyn Clock>, settings);
         let held = Holding::everything().shards;
         Self {

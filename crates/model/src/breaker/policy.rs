@@ -1,7 +1,7 @@
 //! A project's `circuit_breaker` settings: what they may be, and what the breaker makes of them.
 
-use super::window::{BUCKETS, Counts};
 use super::PROBES_MAX;
+use super::window::{BUCKETS, Counts};
 use crate::project::CircuitBreaker;
 use std::time::Duration;
 
@@ -47,7 +47,8 @@ impl From<&CircuitBreaker> for Policy {
             let found = (rule.get)(given);
             if rule.is_kept_by(found) { found } else { (rule.get)(&otherwise) }
         };
-        let [sample_rate, error_timeout, failures, successes, requests_min, minutes, trips] = RULES.each_ref().map(value);
+        let [sample_rate, error_timeout, failures, successes, requests_min, minutes, trips] =
+            RULES.each_ref().map(value);
         let window_us = minutes * US_PER_MINUTE;
         let probes = (u64::from(PROBES_MAX) * successes).div_ceil(100);
         Self {
@@ -97,7 +98,11 @@ const RULES: [Rule; 7] = [
 /// A setting that cannot be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invalid {
-    Range { field: &'static str, max: u64, unit: &'static str },
+    Range {
+        field: &'static str,
+        max: u64,
+        unit: &'static str,
+    },
     /// A sample that is longer than what it is taken of.
     SampleBeyondWindow,
 }

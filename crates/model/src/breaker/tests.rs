@@ -11,10 +11,14 @@ const START: i64 = 1_767_366_245_000_000;
 enum Step {
     /// If it may.
     Send,
-    Answer { success: bool },
+    Answer {
+        success: bool,
+    },
     /// One that was under way was not sent after all.
     Unsend,
-    Wait { millis: u64 },
+    Wait {
+        millis: u64,
+    },
 }
 
 /// The same rules, written down as they are said, with a list of all attempts instead of a ring.
@@ -264,10 +268,7 @@ fn a_clock_that_jumps_back_delays_a_probe_by_one_timeout_at_most() {
     let policy = Policy::default();
     let mut breaker = tripped(&policy);
     let hour_before = at(0).minus(Duration::from_secs(3_600));
-    assert_eq!(
-        breaker.may_send(&policy, 0, hour_before),
-        Err(Wait::Until(hour_before.plus(policy.error_timeout)))
-    );
+    assert_eq!(breaker.may_send(&policy, 0, hour_before), Err(Wait::Until(hour_before.plus(policy.error_timeout))));
     assert_eq!(breaker.may_send(&policy, 0, hour_before.plus(policy.error_timeout)), Ok(()));
 }
 

@@ -35,6 +35,13 @@ pub static WRITE: Sql = Sql {
            i (kind, id, doc) ON CONFLICT (kind, id) DO UPDATE SET version = excluded.version, doc = excluded.doc",
     types: &[Type::INT2_ARRAY, Type::UUID_ARRAY, Type::TEXT_ARRAY, Type::INT8],
 };
+/// Replays may ask for an endpoint as it was.
+static KEEP: Sql = Sql {
+    text: "INSERT INTO endpoint_versions (endpoint, until, doc) SELECT c.id, i.until, c.doc \
+           FROM unnest($1, $2) i (id, until) JOIN catalog c ON c.kind = $3 AND c.id = i.id \
+           ON CONFLICT (endpoint, until) DO UPDATE SET doc = excluded.doc",
+    types: &[Type::UUID_ARRAY, Type::INT8_ARRAY, Type::INT2],
+};
 static TELL: Sql = Sql { text: "SELECT pg_notify('dacapo_catalog', $1)", types: &[Type::TEXT] };
 
 #[async_trait]
@@ -92,10 +99,16 @@ impl EditLock for Lock {
         let (mut kinds, mut ids, mut docs): (Vec<i16>, Vec<Uuid>, Vec<String>) = Default::default();
         // A statement writes a row once: the last change of a thing is its state.
         let mut last = std::collections::BTreeMap::new();
+        let mut replaced = std::collections::BTreeMap::new();
         for change in &changes {
             let (kind, id, doc) = document::encode(change)?;
+            if let Change::Endpoint(endpoint) = change {
+                replaced.insert(id, document::replaced_at(endpoint).micros());
+            }
             last.insert((kind, id), doc);
         }
+        let (endpoints, until): (Vec<Uuid>, Vec<i64>) = replaced.into_iter().map(|(id, at)| (uuid(id), at)).unzip();
+        let kind = i16::try_from(document::ENDPOINT).unwrap_or(i16::MAX);
         for ((kind, id), doc) in last {
             kinds.push(i16::try_from(kind).unwrap_or(i16::MAX));
             ids.push(uuid(id));
@@ -104,7 +117,11 @@ impl EditLock for Lock {
         let raised = transaction.run(vec![Step::Known(&RAISE, Vec::new())]).await?;
         let version: i64 = column(&raised[0][0], 0)?;
         let told = version.to_string();
-        let steps = vec![Step::Known(&WRITE, vec![&kinds, &ids, &docs, &version]), Step::Known(&TELL, vec![&told])];
+        let steps = vec![
+            Step::Known(&KEEP, vec![&endpoints, &until, &kind]),
+            Step::Known(&WRITE, vec![&kinds, &ids, &docs, &version]),
+            Step::Known(&TELL, vec![&told]),
+        ];
         transaction.commit(steps).await?;
         Ok(version.cast_unsigned())
     }

@@ -70,6 +70,10 @@ pub const fn with_fan_out(flags: i16, fan_out: FanOut) -> i16 {
     flags & !FAN_OUT_BITS | (fan_out.code() as i16) << FAN_OUT_SHIFT
 }
 
+pub fn fan_out(flags: i16) -> Option<FanOut> {
+    u8::try_from((flags & FAN_OUT_BITS) >> FAN_OUT_SHIFT).ok().and_then(FanOut::from_code)
+}
+
 /// Reads an event whose columns start at 0.
 pub fn event(row: &Row) -> Result<Event> {
     let id = id(row, 0)?;
@@ -81,7 +85,7 @@ pub fn event(row: &Row) -> Result<Event> {
         1 => Audience::Project,
         _ => Audience::Source,
     };
-    let fan_out = u8::try_from((flags & FAN_OUT_BITS) >> FAN_OUT_SHIFT).ok().and_then(FanOut::from_code);
+    let fan_out = fan_out(flags);
     let targets: Option<Vec<_>> = packed.targets.iter().map(detail::TargetPart::target).collect();
     let optional = |index| -> Result<Option<Id>> { Ok(column::<Option<Uuid>>(row, index)?.map(id_of)) };
     Ok(Event {

@@ -2,7 +2,7 @@
 //! transaction mode passes none on).
 //!
 //! - In: `dacapo_arrivals` (endpoints' ids, or nothing for "look at everything"), `dacapo_catalog` (its
-//!   version), `dacapo_shards` (some are free).
+//!   version), `dacapo_replays` (the revision of one that was changed), `dacapo_shards` (some are free).
 //! - Out: [`Arrival`]s to dispatch, the catalog's version to its readers, a round of the lease.
 //! - Promise: word hurries, it decides nothing. After a break, and every [`NET_EVERY`] in any case,
 //!   everything is looked at.
@@ -113,7 +113,7 @@ async fn listen(inner: &Inner, address: &Address) -> Result<()> {
         }
     };
     let hear = async {
-        client.batch_execute("LISTEN dacapo_arrivals; LISTEN dacapo_catalog; LISTEN dacapo_shards").await?;
+        client.batch_execute("LISTEN dacapo_arrivals; LISTEN dacapo_catalog; LISTEN dacapo_shards; LISTEN dacapo_replays").await?;
         look_at_everything(inner);
         let mut net = tokio::time::interval(NET_EVERY);
         let mut life = tokio::time::interval(SIGN_OF_LIFE_EVERY);
@@ -155,6 +155,11 @@ fn heed(inner: &Inner, word: &Notification) {
         "dacapo_catalog" => {
             if let Ok(version) = word.payload().parse() {
                 inner.tell_newer(version);
+            }
+        }
+        "dacapo_replays" => {
+            if let Ok(revision) = word.payload().parse() {
+                inner.tell_newer_replays(revision);
             }
         }
         "dacapo_shards" => inner.lease.hurry.notify_one(),

@@ -57,7 +57,7 @@ impl Query for PostgresStore {
 }
 
 impl PostgresStore {
-    async fn one(&self) -> Result<Transaction> {
+    pub(super) async fn one(&self) -> Result<Transaction> {
         self.inner.history.transaction(Purpose::List(LIST_TIME_MAX)).await
     }
 
@@ -68,7 +68,7 @@ impl PostgresStore {
 }
 
 /// All statements of a list together.
-async fn in_time<T>(list: impl Future<Output = Result<T>>) -> Result<T> {
+pub async fn in_time<T>(list: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(LIST_TIME_MAX, list).await.unwrap_or(Err(StoreError::TooSlow))
 }
 

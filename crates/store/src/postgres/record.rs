@@ -5,13 +5,14 @@
 
 use super::codec::{id, id_of, uuid};
 use super::lease::Fence;
+use super::replays::Counted;
 use super::rows::{AttemptRows, SettledRows, WaitingRows};
 use super::session::{Purpose, Sql, Step, Transaction};
 use super::{Inner, PostgresStore};
 use crate::roles::{Record, Report};
 use crate::{Result, StoreError};
 use async_trait::async_trait;
-use dacapo_model::{Id, Shard};
+use dacapo_model::{Delivery, Id, Shard};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use tokio_postgres::types::Type;
@@ -65,6 +66,7 @@ async fn write(inner: &Inner, reports: &[&Report]) -> Result<Vec<Shard>> {
     let mut transaction = inner.work.transaction(Purpose::Work).await?;
     let mut layers = layers(reports).into_iter().peekable();
     let mut check = Some(&fence);
+    let mut counted = Counted::default();
     while let Some(layer) = layers.next() {
         let moves = Moves::of(&layer)?;
         let left = match moves.send(&mut transaction, check.take()).await? {
@@ -76,9 +78,13 @@ async fn write(inner: &Inner, reports: &[&Report]) -> Result<Vec<Shard>> {
         if !became.late.is_empty() {
             keep_late(&mut transaction, &became.late, &mut late).await?;
         }
-        let steps: Vec<Step<'_>> =
+        let mut steps: Vec<Step<'_>> =
             became.settled.insert().into_iter().chain(became.attempts.insert()).chain(late.insert()).collect();
+        became.counted.iter().for_each(|delivery| counted.add(delivery, 1));
         if layers.peek().is_none() {
+            // Last of all: whoever else counts waits until the commit.
+            let counts = counted.columns(reports[0].delivery.id.tail());
+            steps.extend(counts.step());
             transaction.commit(steps).await?;
             break;
         }
@@ -117,6 +123,7 @@ struct Became<'a> {
     settled: SettledRows,
     attempts: AttemptRows,
     late: Vec<&'a Report>,
+    counted: Vec<&'a Delivery>,
 }
 
 impl<'a> Moves<'a> {
@@ -174,6 +181,7 @@ impl<'a> Moves<'a> {
                 attempt.filter(|made| delivery.status.is_settled() && made.number == 1 && delivery.attempts == 1);
             if delivery.status.is_settled() {
                 became.settled.push(delivery, inline)?;
+                became.counted.push(delivery);
             }
             if let Some(attempt) = attempt.filter(|_| inline.is_none()) {
                 became.attempts.push(attempt)?;

@@ -3,6 +3,7 @@
 use super::PostgresStore;
 use super::codec::{self, column, id_of, uuid, uuids};
 use super::listen;
+use super::replays::Counted;
 use super::retention;
 use super::rows::{AttemptRows, SettledRows, WaitingRows, endpoints_of};
 use super::session::{Purpose, Sql, Step, Transaction};
@@ -94,6 +95,8 @@ impl Requeue for PostgresStore {
         let mut steps = vec![Step::Known(&LEAVE_SETTLED, vec![&moved.ids])];
         steps.extend(moved.attempts.insert());
         steps.extend(moved.waiting.insert());
+        let counts = moved.counted.columns(moved.ids.len() as u64);
+        steps.extend(counts.step());
         steps.extend(told.as_ref().map(listen::notify_arrivals));
         transaction.commit(steps).await?;
         Ok(answers)
@@ -185,6 +188,7 @@ struct Moved {
     ids: Vec<Uuid>,
     attempts: AttemptRows,
     waiting: WaitingRows,
+    counted: Counted,
 }
 
 impl Moved {
@@ -205,6 +209,7 @@ impl Moved {
         if let Some(attempt) = first.take() {
             self.attempts.push(&attempt)?;
         }
+        self.counted.add(delivery, -1);
         *delivery = again;
         self.waiting.push(delivery)?;
         Ok(Resend::Scheduled(delivery.clone()))

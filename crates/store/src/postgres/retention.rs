@@ -49,6 +49,14 @@ static DELIVERIES: Sql = Sql {
            (SELECT count(*) FROM gone WHERE inline) + (SELECT count(*) FROM made)",
     types: &[Type::UUID],
 };
+/// Kept as long as the events of their time, and so is what endpoints were.
+static REPLAYS: Sql = Sql {
+    text: "WITH gone AS (DELETE FROM replays WHERE id < $1 AND NOT open RETURNING id), \
+           counts AS (DELETE FROM replay_counts WHERE replay IN (SELECT id FROM gone)) \
+           DELETE FROM replay_flights WHERE replay IN (SELECT id FROM gone)",
+    types: &[Type::UUID],
+};
+static VERSIONS: Sql = Sql { text: "DELETE FROM endpoint_versions WHERE until < $1", types: &[Type::INT8] };
 /// What statistics say of a day, which costs nothing to ask.
 static ABOUT: Sql = Sql {
     text: "SELECT t, greatest(c.reltuples, 0)::int8 FROM unnest($1) WITH ORDINALITY i (t, at) \
@@ -74,6 +82,8 @@ impl Retention for PostgresStore {
         let (bound, first) = (uuid(end), 0i64);
         let looks = vec![Step::Known(&partitions::DAYS, Vec::new()), Step::Known(&BEYOND, vec![&bound, &first])];
         let answers = transaction.run(looks).await?;
+        let (first, until) = (uuid(Id::floor_of(cutoff)), cutoff.micros());
+        transaction.run(vec![Step::Known(&REPLAYS, vec![&first]), Step::Known(&VERSIONS, vec![&until])]).await?;
         let oldest = answers[1].first().map(|row| id(row, 0)).transpose()?;
         let days = whole_days(partitions::days(&answers[0])?, end, oldest);
         if days.is_empty() { drop_rows(transaction, end, limit).await } else { drop_days(transaction, &days).await }

@@ -44,8 +44,16 @@ fn load(connection: &Connection, fresh: &Fresh) -> Result<Contents> {
 fn write(connection: &Connection, changes: &[Change]) -> Result<u64> {
     let mut statement =
         connection.prepare_cached("INSERT OR REPLACE INTO catalog (kind, id, doc) VALUES (?1, ?2, ?3)")?;
+    // Replays may ask for an endpoint as it was.
+    let mut keep = connection.prepare_cached(
+        "INSERT OR REPLACE INTO endpoint_versions (endpoint, until, doc) SELECT id, ?2, doc FROM catalog \
+         WHERE kind = ?3 AND id = ?1",
+    )?;
     for change in changes {
         let (kind, id, doc) = document::encode(change)?;
+        if let Change::Endpoint(endpoint) = change {
+            keep.execute(params![id.to_bytes(), document::replaced_at(endpoint).micros(), kind])?;
+        }
         statement.execute(params![kind, id.to_bytes(), doc])?;
     }
     let sql = "UPDATE meta SET value = value + 1 WHERE key = 'catalog_version' RETURNING value";

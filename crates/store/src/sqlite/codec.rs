@@ -85,13 +85,14 @@ pub const fn with_fan_out(flags: i64, fan_out: FanOut) -> i64 {
     flags & !(3 << FAN_OUT_SHIFT) | (fan_out.code() as i64) << FAN_OUT_SHIFT
 }
 
+pub fn fan_out(flags: i64) -> Option<FanOut> {
+    u8::try_from(flags >> FAN_OUT_SHIFT & 3).ok().and_then(FanOut::from_code)
+}
+
 pub fn event(row: &Row<'_>) -> Result<Event> {
     let ord: i64 = row.get(0)?;
     let flags: i64 = row.get(6)?;
-    let fan_out = u8::try_from(flags >> FAN_OUT_SHIFT & 3)
-        .ok()
-        .and_then(FanOut::from_code)
-        .ok_or_else(|| inconsistent("events", "flags", ord, "unknown fan-out"))?;
+    let fan_out = fan_out(flags).ok_or_else(|| inconsistent("events", "flags", ord, "unknown fan-out"))?;
     let audience = match flags >> AUDIENCE_SHIFT & 3 {
         0 => Audience::Endpoints(ids(row.get_ref(8)?.as_blob_or_null().unwrap_or_default().unwrap_or_default())),
         1 => Audience::Project,

@@ -4,6 +4,8 @@ mod attempts;
 pub mod deliveries;
 mod events;
 
+pub use events::ADDRESSED_TO;
+
 use super::SqliteStore;
 use super::codec;
 use crate::Result;

@@ -36,6 +36,7 @@ pub struct RecordStatements<'c> {
     leave_queue: Statement<'c>,
     postpone: Statement<'c>,
     has_inline: Statement<'c>,
+    count: Statement<'c>,
     /// Used for row after row.
     detail: Vec<u8>,
 }
@@ -54,6 +55,12 @@ impl<'c> RecordStatements<'c> {
             )?,
             has_inline: connection
                 .prepare("SELECT EXISTS (SELECT 1 FROM settled WHERE ord = ?1 AND inline = 1)")?,
+            // Only of replays that are resources: the deliveries of a single call count nowhere.
+            count: connection.prepare(
+                "INSERT INTO replay_counts (replay, status, reason, count) \
+                 SELECT id, ?2, ?3, ?4 FROM replays WHERE id = ?1 \
+                 ON CONFLICT (replay, status, reason) DO UPDATE SET count = count + excluded.count",
+            )?,
             detail: Vec::with_capacity(DETAIL_BYTES_USUAL),
         })
     }
@@ -111,10 +118,19 @@ impl<'c> RecordStatements<'c> {
         if !left_queue || !self.settle.run(delivery, inline)? {
             return self.keep_late(report.attempt.as_ref());
         }
+        self.count_item(delivery, 1)?;
         match &report.attempt {
             Some(attempt) if inline.is_none() => self.write_attempt(attempt),
             _ => Ok(()),
         }
+    }
+
+    /// A delivery settled as it is (`by` 1), or is not any more (-1): its replay's counts follow.
+    pub fn count_item(&mut self, delivery: &Delivery, by: i64) -> Result<()> {
+        let Some(replay) = delivery.replay_id else { return Ok(()) };
+        let reason = delivery.reason.map_or(-1, |reason| i64::from(reason.code()));
+        self.count.execute(params![replay.to_bytes(), delivery.status.code(), reason, by])?;
+        Ok(())
     }
 
     /// The attempt of a report that changes nothing else, unless it is known.

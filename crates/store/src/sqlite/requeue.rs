@@ -119,6 +119,7 @@ fn resend_one(session: &mut Session<'_>, project: Id, id: Id, kind: ResendKind, 
         session.record.write_attempt(&attempt)?;
     }
     session.connection.prepare_cached("DELETE FROM settled WHERE ord = ?1")?.execute([ord(id)])?;
+    session.record.count_item(&delivery, -1)?;
     session.commit.park.run(&waiting)?;
     Ok(Resend::Scheduled(waiting))
 }

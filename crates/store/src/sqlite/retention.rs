@@ -43,9 +43,21 @@ fn drop_before(session: &mut Session<'_>, cutoff: Timestamp, limit: usize) -> Re
          (SELECT endpoint, ord FROM settled WHERE ord < ?1 UNION ALL \
           SELECT endpoint, ord FROM settled INDEXED BY settled_by_event WHERE trigger = 1 AND event_ord < ?1)",
     )?;
+    forget_replays(connection, cutoff)?;
     let deliveries = delete("DELETE FROM settled WHERE ord < ?1")?
         + delete("DELETE FROM settled INDEXED BY settled_by_event WHERE trigger = 1 AND event_ord < ?1")?;
     Ok(Dropped { events, deliveries, attempts })
+}
+
+/// Replays are kept as long as the events of their time, and so is what endpoints were.
+fn forget_replays(connection: &Connection, cutoff: Timestamp) -> Result<()> {
+    let first = Id::floor_of(cutoff).to_bytes();
+    connection
+        .prepare_cached("DELETE FROM replay_counts WHERE replay IN (SELECT id FROM replays WHERE id < ?1 AND open = 0)")?
+        .execute([first])?;
+    connection.prepare_cached("DELETE FROM replays WHERE id < ?1 AND open = 0")?.execute([first])?;
+    connection.prepare_cached("DELETE FROM endpoint_versions WHERE until < ?1")?.execute([cutoff.micros()])?;
+    Ok(())
 }
 
 /// The order of the oldest event that may have an unsettled delivery. Never too young; found without

@@ -23,8 +23,8 @@ impl Conditions {
     }
 
     /// A condition without values of the caller's: what a partial index asks for must stand there as it is.
-    pub fn literal(&mut self, text: &'static str) {
-        self.terms.push(text.to_owned());
+    pub fn literal(&mut self, text: impl Into<String>) {
+        self.terms.push(text.into());
     }
 
     /// No condition when there are no values, and none when there are more than a statement should
@@ -54,6 +54,20 @@ impl Conditions {
         let places: Vec<String> = values.map(|value| self.bind(value.into())).collect();
         let terms = places.iter().flat_map(|place| texts.iter().map(move |text| text.replace("{}", place)));
         self.terms.push(format!("({})", terms.collect::<Vec<_>>().join(" OR ")));
+    }
+
+    /// Any of these holds, each a text of ours with a value of the caller's, whose place is `{}`.
+    pub fn any_term(&mut self, terms: impl ExactSizeIterator<Item = (&'static str, Value)>) {
+        if terms.len() == 0 || terms.len() > VALUES_MAX {
+            return;
+        }
+        let terms: Vec<String> = terms
+            .map(|(text, value)| {
+                let place = self.bind(value);
+                text.replace("{}", &place)
+            })
+            .collect();
+        self.terms.push(format!("({})", terms.join(" OR ")));
     }
 
     pub fn sql(&self) -> String {

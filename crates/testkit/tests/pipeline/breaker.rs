@@ -39,8 +39,7 @@ async fn becomes(product: &Product, endpoint: &str, state: &str) -> Result<Value
 }
 
 async fn load(product: &Product, endpoint: &str, pace: Pace, count: u64) -> Result<Arc<Tally>> {
-    let shape =
-        Shape::Convoy { project_id: product.keys().project_id.clone(), endpoints: vec![endpoint.to_owned()] };
+    let shape = Shape::Convoy { project_id: product.keys().project_id.clone(), endpoints: vec![endpoint.to_owned()] };
     let target = Arc::new(Target::new(product.url(), &shape, Some(&format!("Bearer {}", product.keys().api_key)))?);
     let load = Load { pace, count_max: count, ..Load::new(target, 4, HEALTHY_FOR) };
     generator::run(load).await

@@ -166,8 +166,13 @@ pub fn conditions(
         conditions.with("d.status = ANY ({})", codes, Type::INT2_ARRAY);
     }
     // The ids' bytes lie somewhere in the detail.
-    for id in [filter.subscription, filter.replay].into_iter().flatten() {
-        conditions.with("position({} IN d.detail) > 0", id.to_bytes().to_vec(), Type::BYTEA);
+    if let Some(subscription) = filter.subscription {
+        conditions.with("position({} IN d.detail) > 0", subscription.to_bytes().to_vec(), Type::BYTEA);
+    }
+    // As the index has it.
+    if let Some(replay) = filter.replay {
+        conditions.literal(table.replays());
+        conditions.with("substring(d.detail FROM 19 FOR 16) = {}", replay.to_bytes().to_vec(), Type::BYTEA);
     }
     if let Some(event_type) = &filter.event_type {
         conditions.with("e.type = {}", event_type.clone().into_bytes(), Type::BYTEA);

@@ -30,7 +30,7 @@ pub async fn one(transaction: &mut Transaction, project: Id, id: Id) -> Result<O
 const SOUGHT_MAX: usize = 16;
 /// Any of these is among the targets, was addressed, or got a replay. The first two look for the
 /// id's bytes anywhere in the event's detail.
-const REACHES: &str = "(EXISTS (SELECT FROM unnest({}) i (endpoint) WHERE position(uuid_send(i.endpoint) IN e.detail) > 0 \
+pub const REACHES: &str = "(EXISTS (SELECT FROM unnest({}) i (endpoint) WHERE position(uuid_send(i.endpoint) IN e.detail) > 0 \
      OR EXISTS (SELECT FROM settled s WHERE s.trigger = 1 AND s.event = e.id AND s.endpoint = i.endpoint) \
      OR EXISTS (SELECT FROM waiting w WHERE w.class = 2 AND w.event = e.id AND w.endpoint = i.endpoint)))";
 

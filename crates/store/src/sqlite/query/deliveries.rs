@@ -100,6 +100,8 @@ enum Walk {
     /// The deliveries an event was born with are neighbours.
     Born(RangeInclusive<u64>),
     ReplaysOf(Id),
+    /// The items of the filter's replay.
+    Items,
 }
 
 struct Table {
@@ -107,6 +109,7 @@ struct Table {
     columns: &'static str,
     by_project: ByProject,
     by_event: &'static str,
+    by_replay: &'static str,
     /// What waits is few beside what is settled: for one endpoint the project's is walked instead.
     by_endpoint_log: Option<&'static str>,
     subscription: &'static str,
@@ -129,6 +132,7 @@ static SETTLED: Table = Table {
     columns: codec::SETTLED_COLUMNS,
     by_project: ByProject::ThroughEvents { replays: "settled d INDEXED BY settled_replays" },
     by_event: "settled d INDEXED BY settled_by_event",
+    by_replay: "settled d INDEXED BY settled_by_replay",
     by_endpoint_log: Some("endpoint_log l CROSS JOIN settled d ON d.ord = l.ord"),
     subscription: detail::SUBSCRIPTION,
     replay: detail::REPLAY,
@@ -141,6 +145,7 @@ static WAITING: Table = Table {
     columns: codec::WAITING_COLUMNS,
     by_project: ByProject::Index("waiting d INDEXED BY waiting_by_project"),
     by_event: "waiting d INDEXED BY waiting_by_event",
+    by_replay: "waiting d INDEXED BY waiting_by_replay",
     by_endpoint_log: None,
     subscription: "d.subscription",
     replay: "d.replay",
@@ -169,6 +174,9 @@ fn with_event(way: &str) -> String {
 impl Ask<'_> {
     fn walks(&self) -> Result<Vec<Walk>> {
         let Some(event) = self.filter.event else {
+            if self.filter.replay.is_some() {
+                return Ok(vec![Walk::Items]);
+            }
             let [endpoint] = self.filter.endpoints.as_slice() else {
                 return Ok(vec![Walk::Project, Walk::ProjectReplays]);
             };
@@ -222,6 +230,11 @@ impl Ask<'_> {
                 conditions.literal("d.trigger = 1");
                 conditions.equals("d.event_ord", ord(*event));
                 with_event(table.by_event)
+            }
+            (Walk::Items, _) => {
+                // Which replay is among the conditions anyway; these let the index be used.
+                conditions.literal("d.trigger = 1");
+                with_event(table.by_replay)
             }
         };
         conditions.equals("d.project", self.project.to_bytes().to_vec());
@@ -297,7 +310,7 @@ impl Ask<'_> {
         for order in orders {
             let on_the_way = match walk {
                 Walk::Born(born) => born.contains(order),
-                Walk::ReplaysOf(_) | Walk::SinceLogged(_) | Walk::ProjectReplays => false,
+                Walk::ReplaysOf(_) | Walk::Items | Walk::SinceLogged(_) | Walk::ProjectReplays => false,
                 Walk::Project | Walk::Endpoint(_) => true,
             };
             if !on_the_way {

@@ -59,7 +59,7 @@ pub fn list(connection: &Connection, project: Id, filter: &EventFilter, page: Pa
 
 /// Endpoint `{}` is among the targets, was addressed, or got a replay. The first two look for the
 /// id's bytes anywhere in the lists.
-const ADDRESSED_TO: &[&str] = &[
+pub const ADDRESSED_TO: &[&str] = &[
     "instr(e.targets, {}) > 0",
     "instr(e.audience, {}) > 0",
     "EXISTS (SELECT 1 FROM settled s INDEXED BY settled_by_event \

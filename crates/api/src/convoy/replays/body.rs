@@ -1,0 +1,210 @@
+//! What a caller writes about a replay. Every field is known or refused: a misspelt `dry_run` must not
+//! start one.
+
+use crate::convoy::error::Error;
+use dacapo_control::endpoint_url;
+use dacapo_model::Id;
+use dacapo_model::json::decode::Object;
+use dacapo_model::replay::{
+    AsOf, CONCURRENCY_MAX, Elsewhere, NAME_CHARS_MAX, Options, Order, RATE_MAX, REASON_CHARS_MAX, Version,
+};
+use dacapo_model::selector::{Selector, SetMode};
+use serde_json::{Map, Value};
+
+/// Bytes of an idempotency key.
+const KEY_BYTES_MAX: usize = 255;
+
+pub struct Written {
+    pub name: String,
+    pub reason: String,
+    pub given: Value,
+    pub selector: Selector,
+    pub options: Options,
+    pub dry_run: bool,
+    pub expected: Option<u64>,
+    pub confirm_unbounded: bool,
+    pub key: Option<String>,
+}
+
+/// The whole body of `POST ~/replays`.
+pub fn read(body: &[u8], https_only: bool) -> Result<Written, Error> {
+    let fields = object(body)?;
+    let mut written = Written {
+        name: String::new(),
+        reason: String::new(),
+        given: Value::Null,
+        selector: Selector::default(),
+        options: Options::default(),
+        dry_run: false,
+        expected: None,
+        confirm_unbounded: false,
+        key: None,
+    };
+    let mut mode = None;
+    for (field, value) in &fields {
+        match field.as_str() {
+            "name" => written.name = text(field, value, NAME_CHARS_MAX)?,
+            "reason" => written.reason = text(field, value, REASON_CHARS_MAX)?,
+            "selector" => written.given = value.clone(),
+            "mode" => mode = Some(one_of(field, value, SetMode::parse, "failed, missing, all or discarded")?),
+            "options" => written.options = options(value, https_only)?,
+            "dry_run" => written.dry_run = flag(field, value)?,
+            "expected_count" => written.expected = optional(value, |value| count(field, value))?,
+            "confirm_unbounded" => written.confirm_unbounded = flag(field, value)?,
+            "idempotency_key" => written.key = Some(key(field, value)?),
+            _ => return Err(unknown(field, "name, reason, selector, mode, options, dry_run, expected_count, confirm_unbounded and idempotency_key")),
+        }
+    }
+    if written.given.is_null() {
+        return Err(Error::bad("selector: it says which events are meant, such as {\"from\": \"-1h\"}"));
+    }
+    written.selector = Selector::parse(&written.given).map_err(|error| Error::bad(format!("selector.{error}")))?;
+    if let Some(mode) = mode {
+        written.selector.mode = mode;
+        written.selector.check_mode().map_err(|error| Error::bad(format!("selector.{error}")))?;
+    }
+    Ok(written)
+}
+
+/// `PATCH ~/replays/{id}`: the rate (`null` lifts it) and the concurrency, either or both.
+pub fn read_pace(body: &[u8]) -> Result<(Option<Option<u32>>, Option<u32>), Error> {
+    let fields = object(body)?;
+    let (mut rate, mut concurrency) = (None, None);
+    for (field, value) in &fields {
+        match field.as_str() {
+            "rate" => rate = Some(optional(value, |value| within(field, value, RATE_MAX))?),
+            "concurrency" => concurrency = Some(within(field, value, CONCURRENCY_MAX)?),
+            _ => return Err(unknown(field, "rate and concurrency")),
+        }
+    }
+    if rate.is_none() && concurrency.is_none() {
+        return Err(Error::bad("rate: say a new rate, a new concurrency, or both"));
+    }
+    Ok((rate, concurrency))
+}
+
+fn object(body: &[u8]) -> Result<Map<String, Value>, Error> {
+    // Says what is wrong with the text, as everywhere on this surface.
+    Object::read(body)?;
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(Value::Null) => Ok(Map::new()),
+        Ok(_) | Err(_) => Err(Error::bad("body contains badly-formed JSON")),
+    }
+}
+
+fn options(value: &Value, https_only: bool) -> Result<Options, Error> {
+    let mut options = Options::default();
+    for (name, value) in map("options", value)? {
+        let field = &format!("options.{name}");
+        match name.as_str() {
+            "rate" => options.rate = optional(value, |value| within(field, value, RATE_MAX))?,
+            "concurrency" => options.concurrency = within(field, value, CONCURRENCY_MAX)?,
+            "order" => options.order = one_of(field, value, Order::parse, "unordered or per_endpoint")?,
+            "include_succeeded" => options.include_succeeded = flag(field, value)?,
+            "as_of" => options.as_of = as_of(value)?,
+            "target" => options.target = optional(value, |value| target(value, https_only))?,
+            _ => return Err(unknown(field, "rate, concurrency, order, include_succeeded, as_of and target")),
+        }
+    }
+    if options.target.is_some() && !options.as_of.is_current() {
+        return Err(Error::bad("options.as_of: with a target, what is sent is the target's own; leave as_of out"));
+    }
+    Ok(options)
+}
+
+fn as_of(value: &Value) -> Result<AsOf, Error> {
+    let mut as_of = AsOf::default();
+    for (name, value) in map("options.as_of", value)? {
+        let field = &format!("options.as_of.{name}");
+        let version = || one_of(field, value, Version::parse, "original or current");
+        match name.as_str() {
+            "url" => as_of.url = version()?,
+            "headers" => as_of.headers = version()?,
+            "secret" => as_of.secret = version()?,
+            "function" => {
+                return Err(Error::bad("options.as_of.function: functions are not available yet; leave it out"));
+            }
+            _ => return Err(unknown(field, "url, headers and secret")),
+        }
+    }
+    Ok(as_of)
+}
+
+fn target(value: &Value, https_only: bool) -> Result<Elsewhere, Error> {
+    let (mut endpoint, mut url, mut secret) = (None, None, String::new());
+    for (name, value) in map("options.target", value)? {
+        let field = &format!("options.target.{name}");
+        match name.as_str() {
+            "endpoint_id" => {
+                let text = text(field, value, usize::MAX)?;
+                let id = text.parse::<Id>().map_err(|_| Error::bad(format!("{field}: {text} is no endpoint's id")))?;
+                endpoint = Some(id);
+            }
+            "url" => url = Some(address(field, &text(field, value, usize::MAX)?, https_only)?),
+            "secret" => secret = text(field, value, NAME_CHARS_MAX)?,
+            _ => return Err(unknown(field, "endpoint_id, or url and secret")),
+        }
+    }
+    match (endpoint, url) {
+        (Some(_), None) if !secret.is_empty() => {
+            Err(Error::bad("options.target.secret: an endpoint signs with its own; leave it out"))
+        }
+        (Some(id), None) => Ok(Elsewhere::Endpoint(id)),
+        (None, Some(url)) => Ok(Elsewhere::Url { url, secret }),
+        (None, None) | (Some(_), Some(_)) => {
+            Err(Error::bad("options.target: say where: either endpoint_id, or url (with secret, to have it signed)"))
+        }
+    }
+}
+
+fn address(field: &str, text: &str, https_only: bool) -> Result<String, Error> {
+    endpoint_url::normalise(text, https_only).map_err(|refusal| Error::bad(format!("{field}: {refusal}")))
+}
+
+fn map<'v>(field: &str, value: &'v Value) -> Result<&'v Map<String, Value>, Error> {
+    value.as_object().ok_or_else(|| Error::bad(format!("{field}: it needs a JSON object")))
+}
+
+fn optional<T>(value: &Value, read: impl FnOnce(&Value) -> Result<T, Error>) -> Result<Option<T>, Error> {
+    if value.is_null() { Ok(None) } else { read(value).map(Some) }
+}
+
+fn text(field: &str, value: &Value, chars_max: usize) -> Result<String, Error> {
+    let text = value.as_str().ok_or_else(|| Error::bad(format!("{field}: it needs a text")))?;
+    if text.chars().count() > chars_max {
+        return Err(Error::bad(format!("{field}: at most {chars_max} characters")));
+    }
+    Ok(text.to_owned())
+}
+
+fn key(field: &str, value: &Value) -> Result<String, Error> {
+    let text = text(field, value, KEY_BYTES_MAX)?;
+    match text.len() {
+        1..=KEY_BYTES_MAX => Ok(text),
+        _ => Err(Error::bad(format!("{field}: 1 to {KEY_BYTES_MAX} bytes"))),
+    }
+}
+
+fn flag(field: &str, value: &Value) -> Result<bool, Error> {
+    value.as_bool().ok_or_else(|| Error::bad(format!("{field}: it needs true or false")))
+}
+
+fn count(field: &str, value: &Value) -> Result<u64, Error> {
+    value.as_u64().ok_or_else(|| Error::bad(format!("{field}: it needs a whole number")))
+}
+
+fn within(field: &str, value: &Value, most: u32) -> Result<u32, Error> {
+    let number = value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|number| (1..=most).contains(number));
+    let hint = if field.ends_with("rate") { "; to stop for a while, pause the replay" } else { "" };
+    number.ok_or_else(|| Error::bad(format!("{field}: it needs a whole number from 1 to {most}{hint}")))
+}
+
+fn one_of<T>(field: &str, value: &Value, parse: fn(&str) -> Option<T>, known: &str) -> Result<T, Error> {
+    let text = value.as_str().and_then(parse);
+    text.ok_or_else(|| Error::bad(format!("{field}: it needs to be {known}")))
+}
+
+fn unknown(field: &str, known: &str) -> Error {
+    Error::bad(format!("{field}: there is no such field; there are {known}"))
+}

@@ -1,0 +1,46 @@
+//! `POST ~/replays`: starts one, or with `dry_run` says what it would do.
+
+use super::{asker, body};
+use crate::Api;
+use crate::convoy::payload::Payload;
+use crate::convoy::view::plan::PlanView;
+use crate::convoy::view::replay::ReplayView;
+use crate::convoy::{Outcome, envelope};
+use aws_lc_rs::digest;
+use axum::Extension;
+use axum::extract::State;
+use dacapo_control::Caller;
+use dacapo_engine::Wish;
+
+pub async fn create(
+    State(shared): Api,
+    Extension(caller): Extension<Caller>,
+    Payload(bytes): Payload,
+) -> Outcome {
+    let https_only = caller.project.project.config.ssl.enforce_secure_endpoints;
+    let written = body::read(&bytes, https_only)?;
+    let fingerprint = || {
+        let digest = digest::digest(&digest::SHA256, &bytes);
+        digest.as_ref().try_into().unwrap_or_default()
+    };
+    let wish = Wish {
+        project_id: caller.project_id(),
+        name: written.name,
+        reason: written.reason,
+        asked_by: asker(&caller),
+        given: written.given,
+        selector: written.selector,
+        options: written.options,
+        expected: written.expected,
+        confirm_unbounded: written.confirm_unbounded,
+        key: written.key.map(|key| (key, fingerprint())),
+    };
+    let desk = shared.engine.replays();
+    if written.dry_run {
+        let (definition, plan) = desk.plan(wish).await?;
+        return Ok(envelope::ok("Replay planned", PlanView::new(&definition, &plan, &caller.project)));
+    }
+    let (replay, is_repeated) = desk.start(wish).await?;
+    let view = ReplayView::new(&replay, shared.now());
+    Ok(if is_repeated { envelope::ok("Replay started before", view) } else { envelope::created("Replay started", view) })
+}

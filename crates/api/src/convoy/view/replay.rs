@@ -1,0 +1,223 @@
+//! A replay, its items, and how it was steered, as callers see them (docs/replay.md).
+
+use super::delivery::DeliveryView;
+use dacapo_engine::Steered;
+use dacapo_model::catalog::ProjectView;
+use dacapo_model::delivery::Reason;
+use dacapo_model::replay::{Asker, Elsewhere, Options, Step};
+use dacapo_model::{Delivery, Event, Id, Replay, Status, Timestamp};
+use dacapo_store::roles;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+#[derive(Serialize)]
+pub struct ReplayView<'a> {
+    uid: Id,
+    project_id: Id,
+    name: &'a str,
+    reason: &'a str,
+    mode: &'static str,
+    status: &'static str,
+    selector: &'a serde_json::Value,
+    frozen: &'a dacapo_model::Frozen,
+    options: OptionsView<'a>,
+    asked_by: &'a Asker,
+    counts: Counts,
+    /// 0 to 1; `null` while the total is not known.
+    progress: Option<f64>,
+    /// Settled items a second since it started.
+    pace: f64,
+    eta_seconds: Option<u64>,
+    failure: Option<&'a str>,
+    steps: &'a [Step],
+    created_at: Timestamp,
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    /// Of the set, counted at the start; `null` when that took too long.
+    matched: Option<u64>,
+    /// Written so far.
+    items: u64,
+    /// Of those, not settled.
+    waiting: u64,
+    success: u64,
+    failure: u64,
+    discarded: u64,
+    /// Events that retention removed before their turn came.
+    gone: u64,
+    /// Of failures and discarded ones.
+    by_reason: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize)]
+pub struct OptionsView<'a> {
+    rate: Option<u32>,
+    concurrency: u32,
+    order: &'static str,
+    include_succeeded: bool,
+    as_of: AsOfView,
+    target: Option<TargetView<'a>>,
+}
+
+#[derive(Serialize)]
+struct AsOfView {
+    url: &'static str,
+    headers: &'static str,
+    secret: &'static str,
+}
+
+/// Without its secret.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum TargetView<'a> {
+    EndpointId(Id),
+    Url(&'a str),
+}
+
+impl<'a> OptionsView<'a> {
+    /// `rate` and `concurrency` as they are now.
+    pub fn new(options: &'a Options, rate: Option<u32>, concurrency: u32) -> Self {
+        Self {
+            rate,
+            concurrency,
+            order: options.order.as_str(),
+            include_succeeded: options.include_succeeded,
+            as_of: AsOfView {
+                url: options.as_of.url.as_str(),
+                headers: options.as_of.headers.as_str(),
+                secret: options.as_of.secret.as_str(),
+            },
+            target: options.target.as_ref().map(|target| match target {
+                Elsewhere::Endpoint(id) => TargetView::EndpointId(*id),
+                Elsewhere::Url { url, .. } => TargetView::Url(url),
+            }),
+        }
+    }
+}
+
+impl<'a> ReplayView<'a> {
+    pub fn new(replay: &'a Replay, now: Timestamp) -> Self {
+        let (definition, control, counts) = (&replay.definition, &replay.control, &replay.counts);
+        let until = control.finished_at.unwrap_or(now);
+        let took = control.started_at.map_or(0.0, |start| until.since(start).as_secs_f64());
+        let done = counts.settled().saturating_add(replay.progress.gone);
+        let progress = definition.matched.map(|matched| match matched {
+            0 => 1.0,
+            matched => (done as f64 / matched as f64).min(1.0),
+        });
+        Self {
+            uid: replay.id,
+            project_id: replay.project_id,
+            name: &definition.name,
+            reason: &definition.reason,
+            mode: definition.mode.as_str(),
+            status: control.state.as_str(),
+            selector: &definition.selector,
+            frozen: &definition.frozen,
+            options: OptionsView::new(&definition.options, control.rate, control.concurrency),
+            asked_by: &definition.asked_by,
+            counts: Counts {
+                matched: definition.matched,
+                items: replay.progress.items,
+                waiting: replay.waiting(),
+                success: counts.of(Status::Success),
+                failure: counts.of(Status::Failure),
+                discarded: counts.of(Status::Discarded),
+                gone: replay.progress.gone,
+                by_reason: by_reason(replay),
+            },
+            progress,
+            pace: if took > 0.0 { counts.settled() as f64 / took } else { 0.0 },
+            eta_seconds: replay.eta(now).map(|eta| eta.as_secs_f64().ceil() as u64),
+            failure: control.failure.as_deref(),
+            steps: &control.steps,
+            created_at: definition.created_at,
+            started_at: control.started_at,
+            finished_at: control.finished_at,
+        }
+    }
+}
+
+fn by_reason(replay: &Replay) -> BTreeMap<&'static str, u64> {
+    let counted = Reason::ALL.into_iter().map(|reason| (reason.as_str(), replay.counts.with_reason(reason)));
+    counted.filter(|(_, count)| *count > 0).collect()
+}
+
+/// A replay that was steered.
+#[derive(Serialize)]
+pub struct SteeredView<'a> {
+    #[serde(flatten)]
+    replay: ReplayView<'a>,
+    /// Exchanges that were under way when their nodes learnt of a stop; 0 when nothing was stopped.
+    in_flight: u64,
+    /// Living nodes that have not confirmed yet: what they have taken up may still go out.
+    unconfirmed_nodes: u64,
+}
+
+impl<'a> SteeredView<'a> {
+    pub fn new(steered: &'a Steered, now: Timestamp) -> Self {
+        Self {
+            replay: ReplayView::new(&steered.replay, now),
+            in_flight: steered.in_flight,
+            unconfirmed_nodes: steered.unconfirmed,
+        }
+    }
+}
+
+/// An item: its delivery, and the word for why it ended.
+#[derive(Serialize)]
+pub struct ItemView<'a> {
+    #[serde(flatten)]
+    delivery: DeliveryView<'a>,
+    replay_id: Option<Id>,
+    outcome: Option<&'static str>,
+}
+
+impl<'a> ItemView<'a> {
+    pub fn new(row: &'a roles::DeliveryView, project: &'a ProjectView, now: Timestamp) -> Self {
+        Self {
+            delivery: DeliveryView::new(&row.delivery, &row.event, project, now),
+            replay_id: row.delivery.replay_id,
+            outcome: row.delivery.reason.map(Reason::as_str),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    uid: Id,
+    event_id: Id,
+    event_type: &'a str,
+    event_created_at: Timestamp,
+    endpoint_id: Id,
+    status: &'static str,
+    outcome: Option<&'static str>,
+    attempts: u32,
+    last_http_status: Option<u16>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+/// A line of a report.
+pub fn line(delivery: &Delivery, event: &Event, into: &mut Vec<u8>) {
+    let line = Line {
+        uid: delivery.id,
+        event_id: event.id,
+        event_type: &event.event_type,
+        event_created_at: event.created_at,
+        endpoint_id: delivery.endpoint_id,
+        status: delivery.status.as_str(),
+        outcome: delivery.reason.map(Reason::as_str),
+        attempts: delivery.attempts,
+        last_http_status: delivery.last_status,
+        created_at: delivery.created_at,
+        updated_at: delivery.updated_at,
+    };
+    // Plain data: it cannot fail.
+    if serde_json::to_writer(&mut *into, &line).is_ok() {
+        into.push(b'\n');
+    }
+}

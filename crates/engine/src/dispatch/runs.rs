@@ -1,0 +1,236 @@
+//! Replays as dispatch knows them: whether their items may be sent, and how many at a time.
+//!
+//! - In: replays as the store has them ([`Dispatcher::adopt_replays`]), from whoever changed one, from
+//!   who follows other nodes' changes, and from reads of the queue that met an unknown one.
+//! - Promise: after `adopt_replays` has returned with a replay that is paused or over, no item of it
+//!   leaves a lane to be sent. An item of a replay this node knows nothing of is not sent.
+//! - An older state of a replay never replaces a newer one, whatever order they come in.
+//!
+//! It all lies in dispatch's state, behind its one lock: [`State::clear_front`] looks before each
+//! delivery is handed out.
+
+use super::{Dispatcher, State, Work, size};
+use dacapo_model::replay::{Definition, Gate};
+use dacapo_model::{Class, Id, Replay, Timestamp};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Replays kept in mind; with more, those without anything under way are looked up again when met.
+const KNOWN_MAX: usize = 4_096;
+/// A lane that waits for its replay to have a place looks this often by itself; usually it is told.
+const BLOCKED_LOOK: Duration = Duration::from_millis(200);
+
+/// What a courier has to know of an item's replay.
+pub struct Terms {
+    pub id: Id,
+    pub definition: Definition,
+}
+
+#[derive(Default)]
+pub struct Runs(HashMap<Id, Known>);
+
+enum Known {
+    /// Of one call for one event: nothing to steer.
+    Single,
+    Run(Run),
+}
+
+struct Run {
+    terms: Arc<Terms>,
+    gate: Gate,
+    revision: u64,
+    concurrency: usize,
+    in_exchange: usize,
+    /// Lanes that wait for a place, longest first. One that does not any more is passed over.
+    blocked: VecDeque<Id>,
+    /// Lanes that let go of items while the gate was shut, and look for them when it opens.
+    aside: BTreeSet<Id>,
+}
+
+impl Run {
+    fn has_place(&self) -> bool {
+        self.in_exchange < self.concurrency
+    }
+}
+
+/// What stands in a lane's way, or does not.
+pub(super) enum Front {
+    /// Nothing, or nothing of a replay.
+    Free,
+    /// To be discarded, not sent.
+    GivenUp(Work),
+}
+
+impl Dispatcher {
+    /// Acts by these from now on. Gives what is in exchange of each that is not to be sent.
+    pub fn adopt_replays(&self, replays: &[Replay]) -> Vec<(Id, u64)> {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let mut in_flight = Vec::new();
+        let mut look: BTreeSet<Id> = BTreeSet::new();
+        for replay in replays {
+            let (stopped, lanes) = state.runs.adopt(replay);
+            in_flight.extend(stopped.map(|count| (replay.id, count)));
+            look.extend(lanes);
+        }
+        for endpoint in &look {
+            let Some(lane) = state.lanes.get_mut(endpoint) else { continue };
+            lane.blocked = false;
+            lane.stored_until(Class::Replay, now);
+            state.list(*endpoint, now, &self.settings);
+        }
+        self.refill_hungry(&mut state, look.into_iter());
+        let room = state.has_room(&self.settings);
+        drop(state);
+        if room {
+            self.work.notify_one();
+        }
+        in_flight
+    }
+
+    /// Replays among these of which nothing is known here.
+    pub fn unknown_replays(&self, items: &[Work]) -> Vec<Id> {
+        let ids: BTreeSet<Id> = items.iter().filter_map(|item| item.delivery.replay_id).collect();
+        if ids.is_empty() {
+            return Vec::new();
+        }
+        let state = self.lock();
+        ids.into_iter().filter(|id| !state.runs.0.contains_key(id)).collect()
+    }
+
+    /// There is no such replay in the store: deliveries of one call.
+    pub fn adopt_single_replays(&self, ids: impl Iterator<Item = Id>) {
+        let mut state = self.lock();
+        state.runs.make_room();
+        for id in ids {
+            state.runs.0.entry(id).or_insert(Known::Single);
+        }
+    }
+
+    /// Whether what is not sent of this replay is to be discarded.
+    pub fn is_given_up(&self, replay: Id) -> bool {
+        matches!(self.lock().runs.0.get(&replay), Some(Known::Run(run)) if run.gate == Gate::GivenUp)
+    }
+
+    /// Changes when items of replays were settled here.
+    pub fn replay_progress(&self) -> watch::Receiver<()> {
+        self.replay_progress.subscribe()
+    }
+
+    /// Items of these lanes were made due in the store.
+    pub fn arrived_for(&self, project: Id, endpoints: &[Id], class: Class) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        for endpoint in endpoints {
+            if state.dispatches(*endpoint) {
+                state.lane(project, *endpoint).stored_until(class, now);
+            }
+        }
+        self.refill_hungry(&mut state, endpoints.iter().copied());
+    }
+}
+
+impl Runs {
+    pub(super) fn terms(&self, replay: Option<Id>) -> Option<Arc<Terms>> {
+        match self.0.get(&replay?) {
+            Some(Known::Run(run)) => Some(Arc::clone(&run.terms)),
+            Some(Known::Single) | None => None,
+        }
+    }
+
+    pub(super) fn began(&mut self, replay: Option<Id>) {
+        if let Some(Known::Run(run)) = replay.and_then(|id| self.0.get_mut(&id)) {
+            run.in_exchange += 1;
+        }
+    }
+
+    /// Gives lanes that may have a place now.
+    pub(super) fn ended(&mut self, replay: Option<Id>) -> Vec<Id> {
+        let Some(Known::Run(run)) = replay.and_then(|id| self.0.get_mut(&id)) else { return Vec::new() };
+        run.in_exchange = run.in_exchange.saturating_sub(1);
+        let places = run.concurrency.saturating_sub(run.in_exchange).min(run.blocked.len());
+        run.blocked.drain(..places).collect()
+    }
+
+    /// What was stopped, with its exchanges; and lanes that are to look again.
+    fn adopt(&mut self, replay: &Replay) -> (Option<u64>, Vec<Id>) {
+        self.make_room();
+        let gate = replay.control.state.gate();
+        let concurrency = usize::try_from(replay.control.concurrency).unwrap_or(usize::MAX).max(1);
+        let known = self.0.entry(replay.id).or_insert_with(|| Known::Single);
+        if let Known::Single = known {
+            let terms = Arc::new(Terms { id: replay.id, definition: replay.definition.clone() });
+            *known = Known::Run(Run {
+                terms,
+                gate,
+                revision: replay.revision,
+                concurrency,
+                in_exchange: 0,
+                blocked: VecDeque::new(),
+                aside: BTreeSet::new(),
+            });
+        }
+        let Known::Run(run) = known else { return (None, Vec::new()) };
+        let mut look = Vec::new();
+        if replay.revision >= run.revision {
+            run.revision = replay.revision;
+            run.concurrency = concurrency;
+            run.gate = gate;
+            if gate != Gate::Shut {
+                look.extend(std::mem::take(&mut run.aside));
+            }
+            look.extend(run.blocked.drain(..));
+        }
+        ((run.gate != Gate::Open).then_some(run.in_exchange as u64), look)
+    }
+
+    fn make_room(&mut self) {
+        if self.0.len() < KNOWN_MAX {
+            return;
+        }
+        self.0.retain(|_, known| match known {
+            Known::Single => false,
+            Known::Run(run) => run.in_exchange > 0 || !run.aside.is_empty() || !run.blocked.is_empty(),
+        });
+    }
+}
+
+impl State {
+    /// Takes away what may not be sent from the front of the lane's replays, and marks the lane when
+    /// the first of the rest has to wait for a place.
+    pub(super) fn clear_front(&mut self, endpoint: Id, now: Timestamp) -> Front {
+        loop {
+            let Some(lane) = self.lanes.get_mut(&endpoint) else { return Front::Free };
+            lane.blocked = false;
+            let Some(id) = lane.front_replay() else { return Front::Free };
+            match self.runs.0.get_mut(&id) {
+                Some(Known::Single) => return Front::Free,
+                Some(Known::Run(run)) => match run.gate {
+                    Gate::Open if run.has_place() => return Front::Free,
+                    Gate::Open => {
+                        lane.blocked = true;
+                        run.blocked.push_back(endpoint);
+                        self.timers.insert((now.plus(BLOCKED_LOOK), endpoint));
+                        return Front::Free;
+                    }
+                    Gate::GivenUp => {
+                        return lane.take_front_replay().map_or(Front::Free, Front::GivenUp);
+                    }
+                    Gate::Shut => {
+                        run.aside.insert(endpoint);
+                    }
+                },
+                // Forgotten since it was read: it is read again, and looked up then.
+                None => {
+                    lane.stored_until(Class::Replay, now);
+                    self.timers.insert((now, endpoint));
+                }
+            }
+            if let Some(work) = lane.set_front_replay_aside() {
+                self.window_bytes -= size(&work.event.data);
+            }
+        }
+    }
+}

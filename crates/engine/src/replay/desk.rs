@@ -1,0 +1,286 @@
+//! What a caller may do with replays: plan one, start one, look at it, steer it.
+//!
+//! - Promise: when pausing or cancelling has answered, no node that has acknowledged it sends anything
+//!   more of the replay; what was in exchange at that moment is counted, and how many living nodes have
+//!   not acknowledged is said. A set that was counted is the set that runs.
+//! - Failure: typed refusals; nothing was changed.
+
+use super::items::Planned;
+use super::plan::{self, Plan, SAMPLES_MAX};
+use crate::deliver::Sampler;
+use crate::dispatch::Dispatcher;
+use dacapo_model::replay::{Asker, Control, Definition, Elsewhere, Options, State};
+use dacapo_model::selector::{Selector, SelectorError};
+use dacapo_model::{Clock, Id, IdSource, Replay};
+use dacapo_store::roles::{NewReplayRun, Page, ReplayCreated, ScanItem};
+use dacapo_store::{LiveCatalog, Store, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Replays of a project that may be open at a time: each has up to 10,000 items in the queue.
+pub const OPEN_REPLAYS_MAX: u64 = 8;
+/// How long a caller waits for a plan.
+pub const PLAN_TIME_MAX: Duration = Duration::from_secs(20);
+/// How long a start without `expected_count` counts beforehand; then the total stays unknown.
+const COUNT_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a stop waits for other nodes to say that they know.
+const STOP_WITHIN: Duration = Duration::from_millis(800);
+const STOP_LOOK: Duration = Duration::from_millis(10);
+/// A change that finds another one came first looks again this often.
+const STEER_TRIES_MAX: u32 = 16;
+
+/// What is asked for, checked by itself.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    pub project_id: Id,
+    pub name: String,
+    pub reason: String,
+    pub asked_by: Asker,
+    /// As it came, and what it says.
+    pub given: serde_json::Value,
+    pub selector: Selector,
+    pub options: Options,
+    /// Refused when the set holds another number of items.
+    pub expected: Option<u64>,
+    /// A selector without a start is meant.
+    pub confirm_unbounded: bool,
+    pub key: Option<(String, [u8; 32])>,
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("unknown replay")]
+    Unknown,
+    #[error("unknown project")]
+    UnknownProject,
+    #[error("selector.{0}")]
+    Selector(#[from] SelectorError),
+    #[error("selector: it has no start and means everything back to the oldest event kept; add \"from\", or \"confirm_unbounded\": true if that is meant")]
+    Unbounded,
+    #[error("expected_count: the set holds {found} item(s) now, not {expected}; plan again (\"dry_run\": true) and look at what changed")]
+    Moved { expected: u64, found: u64 },
+    #[error("expected_count: the set could not be counted within {} seconds ({counted} item(s) by then); narrow the selector, or leave expected_count out", PLAN_TIME_MAX.as_secs())]
+    NotCounted { counted: u64 },
+    #[error("options.target.endpoint_id: the project has no endpoint {0}")]
+    UnknownTarget(Id),
+    #[error("idempotency_key: it was used for another replay")]
+    KeyConflict,
+    #[error("{open} replays of this project are open, and no more than {OPEN_REPLAYS_MAX} may be: wait for one, or cancel one")]
+    TooMany { open: u64 },
+    #[error("the replay is {}: {advice}", .state.as_str())]
+    WrongState { state: State, advice: &'static str },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A replay after it was steered.
+#[derive(Clone, Debug)]
+pub struct Steered {
+    pub replay: Replay,
+    /// Exchanges that were under way when their nodes learnt of it.
+    pub in_flight: u64,
+    /// Living nodes that have not said they know.
+    pub unconfirmed: u64,
+}
+
+pub struct Desk {
+    pub store: Arc<dyn Store>,
+    pub catalog: Arc<LiveCatalog>,
+    pub ids: Arc<IdSource>,
+    pub clock: Arc<dyn Clock>,
+    pub dispatcher: Arc<Dispatcher>,
+    pub sampler: Sampler,
+    /// Tells the runner.
+    pub changed: watch::Sender<u64>,
+    /// Whether other processes have to hear of a stop.
+    pub is_shared: bool,
+}
+
+impl Desk {
+    /// Nothing is written.
+    pub async fn plan(&self, wish: Wish) -> Result<(Definition, Plan), Refused> {
+        let (id, mut definition) = self.define(&wish)?;
+        let plan = self.count(&wish, id, &definition, PLAN_TIME_MAX, SAMPLES_MAX).await?;
+        definition.matched = plan.is_complete.then_some(plan.matched);
+        Ok((definition, plan))
+    }
+
+    /// The replay, and whether the same call had made it before.
+    pub async fn start(&self, wish: Wish) -> Result<(Replay, bool), Refused> {
+        let (id, mut definition) = self.define(&wish)?;
+        let within = if wish.expected.is_some() { PLAN_TIME_MAX } else { COUNT_TIME_MAX };
+        let plan = self.count(&wish, id, &definition, within, 0).await?;
+        definition.matched = plan.is_complete.then_some(plan.matched);
+        match (wish.expected, plan.is_complete) {
+            (Some(_), false) => return Err(Refused::NotCounted { counted: plan.matched }),
+            (Some(expected), true) if expected != plan.matched => {
+                return Err(Refused::Moved { expected, found: plan.matched });
+            }
+            _ => {}
+        }
+        let new = NewReplayRun {
+            id,
+            project_id: wish.project_id,
+            control: Control::new(&definition.options),
+            definition,
+            key: wish.key,
+            open_max: OPEN_REPLAYS_MAX,
+        };
+        let (id, is_repeated) = match self.store.create_replay(new).await? {
+            ReplayCreated::New => (id, false),
+            ReplayCreated::Before(id) => (id, true),
+            ReplayCreated::Conflict => return Err(Refused::KeyConflict),
+            ReplayCreated::TooMany(open) => return Err(Refused::TooMany { open }),
+        };
+        self.changed.send_modify(|count| *count += 1);
+        Ok((self.get(wish.project_id, id).await?, is_repeated))
+    }
+
+    pub async fn get(&self, project: Id, id: Id) -> Result<Replay, Refused> {
+        self.store.replay_by_id(project, id).await?.ok_or(Refused::Unknown)
+    }
+
+    pub async fn list(&self, project: Id, page: Page) -> Result<Vec<Replay>, Refused> {
+        Ok(self.store.replays_of(project, page).await?)
+    }
+
+    pub async fn pause(&self, project: Id, id: Id, by: &Asker) -> Result<Steered, Refused> {
+        self.to(project, id, State::Paused, by).await
+    }
+
+    pub async fn resume(&self, project: Id, id: Id, by: &Asker) -> Result<Steered, Refused> {
+        self.to(project, id, State::Running, by).await
+    }
+
+    pub async fn cancel(&self, project: Id, id: Id, by: &Asker) -> Result<Steered, Refused> {
+        self.to(project, id, State::Cancelled, by).await
+    }
+
+    /// `rate`: outer `None` leaves it as it is, inner `None` lifts it.
+    pub async fn re_rate(
+        &self,
+        project: Id,
+        id: Id,
+        rate: Option<Option<u32>>,
+        concurrency: Option<u32>,
+        by: &Asker,
+    ) -> Result<Steered, Refused> {
+        let change = |replay: &Replay| {
+            let mut control = replay.control.clone();
+            if control.state.is_over() {
+                return Err(wrong(control.state, "what is over has no rate; start another one"));
+            }
+            control.rate = rate.unwrap_or(control.rate);
+            control.concurrency = concurrency.unwrap_or(control.concurrency);
+            let rate = control.rate.map_or_else(|| "none".to_owned(), |rate| rate.to_string());
+            let what = format!("rate {rate}, concurrency {}", control.concurrency);
+            control.note(self.clock.now(), by, what);
+            Ok(control)
+        };
+        self.steer(project, id, change).await
+    }
+
+    async fn to(&self, project: Id, id: Id, next: State, by: &Asker) -> Result<Steered, Refused> {
+        let change = |replay: &Replay| {
+            let state = replay.control.state;
+            let is_start = next == State::Running && state == State::Planned;
+            let moved = replay.control.to(next, self.clock.now(), by).filter(|_| !is_start);
+            moved.ok_or_else(|| wrong(state, advice(state, next)))
+        };
+        self.steer(project, id, change).await
+    }
+
+    async fn steer(
+        &self,
+        project: Id,
+        id: Id,
+        change: impl Fn(&Replay) -> Result<Control, Refused>,
+    ) -> Result<Steered, Refused> {
+        for _ in 0..STEER_TRIES_MAX {
+            let replay = self.get(project, id).await?;
+            let control = change(&replay)?;
+            let Some(revision) = self.store.steer(id, replay.revision, control.clone(), true).await? else { continue };
+            let replay = Replay { control, revision, ..replay };
+            let here = self.dispatcher.adopt_replays(std::slice::from_ref(&replay));
+            self.changed.send_modify(|count| *count += 1);
+            let in_flight = here.first().map_or(0, |(_, count)| *count);
+            return self.confirmed(replay, in_flight).await;
+        }
+        Err(Refused::Store(StoreError::Unavailable("the replay was changed again and again".to_owned())))
+    }
+
+    /// Waits for the other nodes.
+    async fn confirmed(&self, replay: Replay, here: u64) -> Result<Steered, Refused> {
+        if !self.is_shared {
+            return Ok(Steered { replay, in_flight: here, unconfirmed: 0 });
+        }
+        let within = tokio::time::Instant::now() + STOP_WITHIN;
+        loop {
+            let told = self.store.acknowledged(replay.id, replay.revision).await?;
+            if told.missing == 0 || tokio::time::Instant::now() >= within {
+                return Ok(Steered { replay, in_flight: told.in_flight.max(here), unconfirmed: told.missing });
+            }
+            tokio::time::sleep(STOP_LOOK).await;
+        }
+    }
+
+    fn define(&self, wish: &Wish) -> Result<(Id, Definition), Refused> {
+        let snapshot = self.catalog.snapshot();
+        let view = snapshot.project(wish.project_id).ok_or(Refused::UnknownProject)?;
+        if wish.selector.is_unbounded() && !wish.confirm_unbounded {
+            return Err(Refused::Unbounded);
+        }
+        if let Some(Elsewhere::Endpoint(id)) = &wish.options.target
+            && view.live_endpoint(*id).is_none()
+        {
+            return Err(Refused::UnknownTarget(*id));
+        }
+        // Also the high-water mark: what it makes itself comes later.
+        let (id, at) = self.ids.mint(self.clock.now());
+        let definition = Definition {
+            name: wish.name.clone(),
+            reason: wish.reason.clone(),
+            asked_by: wish.asked_by.clone(),
+            created_at: at,
+            selector: wish.given.clone(),
+            frozen: wish.selector.freeze(at, id, view)?,
+            mode: wish.selector.mode,
+            options: wish.options.clone(),
+            matched: None,
+        };
+        Ok((id, definition))
+    }
+
+    async fn count(
+        &self,
+        wish: &Wish,
+        id: Id,
+        definition: &Definition,
+        within: Duration,
+        samples_max: usize,
+    ) -> Result<Plan, Refused> {
+        let snapshot = self.catalog.snapshot();
+        let view = snapshot.project(wish.project_id).ok_or(Refused::UnknownProject)?;
+        let sample = |item: &ScanItem, planned: &Planned| {
+            self.sampler.render(view, id, definition, &item.event, &planned.target)
+        };
+        let walk = plan::Walk { view, replay: id, definition, within, samples_max };
+        Ok(plan::plan(&*self.store, &*self.clock, walk, sample).await?)
+    }
+}
+
+fn wrong(state: State, advice: &'static str) -> Refused {
+    Refused::WrongState { state, advice }
+}
+
+const fn advice(state: State, next: State) -> &'static str {
+    match (state, next) {
+        (State::Completed, _) => "it is done; start another one for what failed",
+        (State::Cancelled, State::Running) => "what is cancelled cannot go on; start another one with the same selector",
+        (State::Cancelled, _) => "there is nothing left to stop",
+        (State::Failed, _) => "it ended by itself, see \"failure\"; start another one",
+        (State::Paused, _) => "it is paused already; resume or cancel it",
+        (State::Running | State::Planned, _) => "it is running already",
+    }
+}

@@ -1,0 +1,133 @@
+//! What a replay would do, before it does it: counted over the very walk a run takes.
+
+use super::items::{self, Planned};
+use crate::deliver::Rendered;
+use dacapo_model::catalog::ProjectView;
+use dacapo_model::replay::Definition;
+use dacapo_model::{Clock, Id, Timestamp};
+use dacapo_store::roles::{Load, ScanItem, ScanRequest};
+use dacapo_store::{Store, StoreError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Events, and rows, of one page of the walk.
+const PAGE_EVENTS_MAX: usize = 1_000;
+const PAGE_ROWS_MAX: usize = 10_000;
+/// Endpoints, and event types, that are listed each by itself; the others are counted in the sum only.
+pub const GROUPS_MAX: usize = 1_000;
+/// Requests shown.
+pub const SAMPLES_MAX: usize = 3;
+
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Items a run makes, those to be skipped included.
+    pub matched: u64,
+    pub events: u64,
+    /// Items whose endpoint has had the event.
+    pub already_succeeded: u64,
+    /// Items that would be born discarded, by why.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// Bytes of payload that would be sent.
+    pub bytes: u64,
+    pub per_endpoint: BTreeMap<Id, u64>,
+    pub per_event_type: BTreeMap<String, u64>,
+    pub oldest: Option<Timestamp>,
+    pub newest: Option<Timestamp>,
+    pub scanned: u64,
+    /// `false`: time was up, and this is what was counted by then.
+    pub is_complete: bool,
+    pub samples: Vec<Rendered>,
+}
+
+impl Plan {
+    /// Those that would be sent.
+    pub fn to_send(&self) -> u64 {
+        self.matched.saturating_sub(self.skipped.values().sum())
+    }
+
+    fn count(&mut self, item: &ScanItem, planned: &[Planned]) {
+        let event = &item.event;
+        for Planned { target, already_succeeded } in planned {
+            self.matched += 1;
+            self.already_succeeded += u64::from(*already_succeeded);
+            match target.discarded {
+                Some(reason) => *self.skipped.entry(reason.as_str()).or_default() += 1,
+                None => self.bytes += item.data_bytes as u64,
+            }
+            add(&mut self.per_endpoint, target.endpoint_id);
+            add(&mut self.per_event_type, event.event_type.clone());
+        }
+        if !planned.is_empty() {
+            self.events += 1;
+            self.oldest = Some(self.oldest.map_or(event.created_at, |oldest| oldest.min(event.created_at)));
+            self.newest = self.newest.max(Some(event.created_at));
+        }
+    }
+}
+
+fn add<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K) {
+    let is_full = counts.len() >= GROUPS_MAX;
+    match counts.get_mut(&key) {
+        Some(count) => *count += 1,
+        None if is_full => {}
+        None => {
+            counts.insert(key, 1);
+        }
+    }
+}
+
+/// Which set is walked, and how far.
+pub struct Walk<'a> {
+    pub view: &'a ProjectView,
+    /// The id it has, or would have.
+    pub replay: Id,
+    pub definition: &'a Definition,
+    pub within: Duration,
+    pub samples_max: usize,
+}
+
+/// `sample` renders the request of an item; it is asked for the first few.
+pub async fn plan(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    walk: Walk<'_>,
+    sample: impl Fn(&ScanItem, &Planned) -> Option<Rendered>,
+) -> Result<Plan, StoreError> {
+    let Walk { view, replay, definition, within, samples_max } = walk;
+    let until = clock.now().plus(within);
+    let selector = Arc::new(definition.frozen.clone());
+    let mut plan = Plan::default();
+    let mut after = None;
+    loop {
+        let wants_samples = plan.samples.len() < samples_max;
+        let request = ScanRequest {
+            project: view.project.id,
+            selector: Arc::clone(&selector),
+            ascending: true,
+            after,
+            rows_max: PAGE_ROWS_MAX,
+            items_max: if wants_samples { SAMPLES_MAX } else { PAGE_EVENTS_MAX },
+            load: Load { data: wants_samples || definition.frozen.needs_routing(), deliveries: true },
+        };
+        let page = store.scan(request).await?;
+        plan.scanned += page.rows;
+        for item in &page.items {
+            let planned = items::of(view, replay, definition, item);
+            plan.count(item, &planned);
+            for one in planned.iter().filter(|one| one.target.discarded.is_none()) {
+                if plan.samples.len() < samples_max {
+                    plan.samples.extend(sample(item, one));
+                }
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            plan.is_complete = true;
+            return Ok(plan);
+        }
+        if clock.now() >= until {
+            return Ok(plan);
+        }
+    }
+}

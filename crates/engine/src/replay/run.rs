@@ -1,0 +1,314 @@
+//! Running replays: walks each one's frozen set and writes its items, a bounded page at a time.
+//!
+//! - In: replays that are open and this node's (it owns the shard their id hashes to).
+//! - Out: items in the store's queue, which dispatch delivers as any others, in their own class.
+//! - Promise: every event of the set becomes its items once, whatever crashes: a page of items and the
+//!   moved cursor are one transaction, and it names the page it follows. Memory holds a page a replay;
+//!   the queue holds a bounded number of items not settled. That is the throttle for the rate, and
+//!   what makes a pause quick.
+//! - Failure: a store that cannot be used now is tried again; a set that cannot be read ends the replay
+//!   as failed, with the cause.
+
+use super::items::{self, Planned};
+use crate::dispatch::Dispatcher;
+use dacapo_model::replay::{Asker, AskerKind, Order, Progress, State};
+use dacapo_model::{Class, Clock, Delivery, Id, IdSource, Replay, Shard, Timestamp, Trigger};
+use dacapo_store::roles::{HELD_UNTIL, ItemPage, Load, ScanPage, ScanRequest, Scheduled};
+use dacapo_store::{LiveCatalog, Store, StoreError};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Events a page takes: its transaction shares the writer with live traffic, which must not wait long.
+const PAGE_EVENTS_MAX: usize = 128;
+/// Rows a page looks at, where few of them are meant.
+const PAGE_ROWS_MAX: usize = 2_000;
+/// Items never tried that lie in the queue; the walk waits for room.
+const FRESH_ITEMS_MAX: u64 = 2_000;
+/// Items not settled in all, those that wait for a retry included: a dead endpoint holds its replay up
+/// here instead of filling the queue.
+const OPEN_ITEMS_MAX: u64 = 10_000;
+/// Items held or released by one transaction.
+const MOVED_ITEMS_MAX: usize = 500;
+/// Between two steps, unless items were settled meanwhile.
+const STEP_EVERY: Duration = Duration::from_millis(50);
+/// A replay that is paused is looked at this often.
+const PAUSED_LOOK: Duration = Duration::from_secs(1);
+/// Between two looks for replays to drive, unless one was changed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// What a rate may save up while nothing is sent.
+const BURST_MAX: Duration = Duration::from_millis(200);
+
+pub const SYSTEM: Asker = Asker { kind: AskerKind::System, id: None };
+
+pub struct Runner {
+    pub store: Arc<dyn Store>,
+    pub catalog: Arc<LiveCatalog>,
+    pub ids: Arc<IdSource>,
+    pub clock: Arc<dyn Clock>,
+    pub dispatcher: Arc<Dispatcher>,
+    /// Told when a replay was made or steered.
+    pub changed: watch::Receiver<u64>,
+    pub driven: Mutex<HashSet<Id>>,
+}
+
+impl Runner {
+    /// Until `stop`.
+    pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
+        let mut changed = self.changed.clone();
+        while !stop.is_cancelled() {
+            match self.store.open_replays().await {
+                Ok(open) => open.iter().filter(|replay| self.is_ours(replay.id)).for_each(|replay| self.drive(replay.id, &stop)),
+                Err(cause) => tracing::warn!(%cause, "open replays could not be read; trying again"),
+            }
+            tokio::select! {
+                _ = changed.changed() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    fn is_ours(&self, replay: Id) -> bool {
+        self.store.holding().borrow().dispatches(Shard::of(replay))
+    }
+
+    fn drive(self: &Arc<Self>, replay: Id, stop: &CancellationToken) {
+        if !self.driven().insert(replay) {
+            return;
+        }
+        let (runner, stop) = (Arc::clone(self), stop.clone());
+        tokio::spawn(async move {
+            stop.run_until_cancelled(runner.drive_on(replay)).await;
+            runner.driven().remove(&replay);
+        });
+    }
+
+    fn driven(&self) -> std::sync::MutexGuard<'_, HashSet<Id>> {
+        self.driven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until the replay is over and settled, or another node's.
+    async fn drive_on(&self, id: Id) {
+        let mut pace = Pace::starting(self.clock.now());
+        let mut changed = self.changed.clone();
+        let mut progress = self.dispatcher.replay_progress();
+        loop {
+            changed.mark_unchanged();
+            progress.mark_unchanged();
+            if !self.is_ours(id) {
+                return;
+            }
+            let wait = match self.step(id, &mut pace).await {
+                Ok(Step::Again) => continue,
+                Ok(Step::After(wait)) => wait,
+                Ok(Step::Done) => return,
+                Err(cause) => {
+                    tracing::warn!(%cause, replay = %id, "a replay cannot go on now; trying again");
+                    TRY_AGAIN_AFTER
+                }
+            };
+            tokio::select! {
+                _ = changed.changed() => {}
+                _ = progress.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn step(&self, id: Id, pace: &mut Pace) -> Result<Step, StoreError> {
+        let Some(replay) = self.store.replays_among(vec![id]).await?.into_iter().next() else { return Ok(Step::Done) };
+        match replay.control.state {
+            State::Planned => {
+                self.become_(&replay, State::Running, None, true).await?;
+                Ok(Step::Again)
+            }
+            State::Running => self.run(&replay, pace).await,
+            State::Paused => {
+                let held = self.store.hold_items(id, self.clock.now(), MOVED_ITEMS_MAX).await?;
+                Ok(if held > 0 { Step::Again } else { Step::After(PAUSED_LOOK) })
+            }
+            State::Cancelled | State::Failed => self.give_up(&replay).await,
+            State::Completed => Ok(Step::Done),
+        }
+    }
+
+    async fn run(&self, replay: &Replay, pace: &mut Pace) -> Result<Step, StoreError> {
+        let now = self.clock.now();
+        let open = self.store.open_items(replay.id).await?;
+        let ordered = replay.definition.options.order == Order::PerEndpoint;
+        if ordered || open.held > 0 {
+            let released = self.store.release_items(replay.id, ordered, false, now, MOVED_ITEMS_MAX).await?;
+            self.dispatcher.arrived_for(replay.project_id, &released.endpoints, Class::Replay);
+            if released.items >= MOVED_ITEMS_MAX as u64 {
+                return Ok(Step::Again);
+            }
+        }
+        if replay.progress.exhausted {
+            if replay.waiting() == 0 {
+                self.become_(replay, State::Completed, None, false).await?;
+                return Ok(Step::Done);
+            }
+            return Ok(Step::After(STEP_EVERY));
+        }
+        let not_tried = open.fresh + if ordered { open.held } else { 0 };
+        let room = FRESH_ITEMS_MAX.saturating_sub(not_tried).min(OPEN_ITEMS_MAX.saturating_sub(open.all));
+        let leave = pace.leave(replay.control.rate, now);
+        let events = PAGE_EVENTS_MAX.min(usize::try_from(room).unwrap_or(usize::MAX)).min(leave);
+        if events == 0 {
+            return Ok(Step::After(STEP_EVERY));
+        }
+        let page = match self.read(replay, events).await {
+            Ok(page) => page,
+            Err(cause) if cause.is_unavailable() => return Err(cause),
+            Err(cause) => {
+                self.become_(replay, State::Failed, Some(cause.to_string()), true).await?;
+                return Ok(Step::Again);
+            }
+        };
+        let written = self.write(replay, page, now).await?;
+        pace.took(written.unwrap_or(0));
+        Ok(Step::Again)
+    }
+
+    async fn read(&self, replay: &Replay, events: usize) -> Result<ScanPage, StoreError> {
+        let after = replay.progress.cursor;
+        let request = ScanRequest {
+            project: replay.project_id,
+            selector: Arc::new(replay.definition.frozen.clone()),
+            ascending: true,
+            after,
+            rows_max: PAGE_ROWS_MAX,
+            items_max: events,
+            // Routing reads what filters ask for.
+            load: Load { data: replay.definition.frozen.needs_routing(), deliveries: true },
+        };
+        self.store.scan(request).await
+    }
+
+    /// Items to be sent that were written; `None` when the replay had moved on.
+    async fn write(&self, replay: &Replay, page: ScanPage, now: Timestamp) -> Result<Option<u64>, StoreError> {
+        let snapshot = self.catalog.snapshot();
+        let Some(view) = snapshot.project(replay.project_id) else { return Ok(None) };
+        let definition = &replay.definition;
+        let due_at = match definition.options.order {
+            Order::Unordered => now,
+            Order::PerEndpoint => HELD_UNTIL,
+        };
+        let mut deliveries: Vec<Delivery> = Vec::new();
+        for item in &page.items {
+            for Planned { target, .. } in items::of(view, replay.id, definition, item) {
+                let (id, at) = self.ids.mint(now);
+                let mut delivery = target.delivery(&item.event, id, Trigger::Replay, Some(replay.id), at);
+                if !delivery.status.is_settled() {
+                    delivery.due_at = due_at;
+                }
+                deliveries.push(delivery);
+            }
+        }
+        let progress = Progress {
+            cursor: page.next.or(replay.progress.cursor),
+            exhausted: page.next.is_none(),
+            scanned: replay.progress.scanned + page.rows,
+            ..replay.progress.clone()
+        };
+        let to_send = deliveries.iter().filter(|delivery| !delivery.status.is_settled()).count() as u64;
+        let items = ItemPage { replay: replay.id, after: replay.page, progress, items: deliveries.clone() };
+        match self.store.schedule(items).await? {
+            Scheduled::Void => Ok(None),
+            Scheduled::Written { .. } => {
+                if due_at != HELD_UNTIL {
+                    self.dispatcher.stored(&deliveries);
+                }
+                Ok(Some(to_send))
+            }
+        }
+    }
+
+    /// What waits becomes due, so that dispatch takes it up and discards it.
+    async fn give_up(&self, replay: &Replay) -> Result<Step, StoreError> {
+        let now = self.clock.now();
+        let released = self.store.release_items(replay.id, false, true, now, MOVED_ITEMS_MAX).await?;
+        self.dispatcher.arrived_for(replay.project_id, &released.endpoints, Class::Replay);
+        if released.items > 0 {
+            return Ok(Step::Again);
+        }
+        if self.store.open_items(replay.id).await?.all > 0 {
+            return Ok(Step::After(STEP_EVERY));
+        }
+        let closed = self.store.steer(replay.id, replay.revision, replay.control.clone(), false).await?;
+        Ok(if closed.is_some() { Step::Done } else { Step::Again })
+    }
+
+    /// Another change that came first is no error: the next step sees it.
+    async fn become_(&self, replay: &Replay, state: State, failure: Option<String>, open: bool) -> Result<(), StoreError> {
+        let Some(mut control) = replay.control.to(state, self.clock.now(), &SYSTEM) else { return Ok(()) };
+        control.failure = failure;
+        if let Some(revision) = self.store.steer(replay.id, replay.revision, control.clone(), open).await? {
+            self.dispatcher.adopt_replays(&[Replay { control, revision, ..replay.clone() }]);
+        }
+        Ok(())
+    }
+}
+
+enum Step {
+    Again,
+    After(Duration),
+    Done,
+}
+
+/// How many items a rate allows; what one step took too many the next ones wait for.
+struct Pace {
+    saved: f64,
+    at: Timestamp,
+}
+
+impl Pace {
+    const fn starting(now: Timestamp) -> Self {
+        Self { saved: 0.0, at: now }
+    }
+
+    fn leave(&mut self, rate: Option<u32>, now: Timestamp) -> usize {
+        let passed = now.since(self.at);
+        self.at = now;
+        let Some(rate) = rate else {
+            self.saved = 0.0;
+            return usize::MAX;
+        };
+        let rate = f64::from(rate);
+        let burst = (rate * BURST_MAX.as_secs_f64()).max(1.0);
+        self.saved = (self.saved + rate * passed.as_secs_f64()).min(burst);
+        self.saved.max(0.0) as usize
+    }
+
+    fn took(&mut self, items: u64) {
+        self.saved -= items as f64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever the steps and pages, no more than the rate and one burst is sent in any time.
+        #[test]
+        fn a_rate_is_kept(rate in 1u32..5_000, steps in prop::collection::vec((1u64..400, 1u64..4), 1..200)) {
+            let start = Timestamp::from_millis(1_000_000);
+            let (mut now, mut sent, mut pace) = (start, 0u64, Pace::starting(start));
+            for (ms, per_event) in steps {
+                now = now.plus(Duration::from_millis(ms));
+                let events = pace.leave(Some(rate), now).min(PAGE_EVENTS_MAX) as u64;
+                pace.took(events * per_event);
+                sent += events * per_event;
+                let most = f64::from(rate) * now.since(start).as_secs_f64();
+                let page = (PAGE_EVENTS_MAX as u64 * per_event) as f64;
+                prop_assert!(sent as f64 <= most + page, "{sent} > {most}");
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Which endpoints of a selected event are meant.
+
+use super::{Frozen, SetMode};
+use crate::delivery::{Delivery, Status};
+use crate::event::Event;
+use crate::id::Id;
+use std::collections::{HashMap, HashSet};
+
+/// An event is meant for this endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    pub endpoint_id: Id,
+    /// The newest delivery that makes it so; for endpoints that match today, the newest they got.
+    /// `None`: they got none.
+    pub delivery_id: Option<Id>,
+    /// Some delivery to this endpoint succeeded, of those the selector looks at.
+    pub already_succeeded: bool,
+}
+
+impl Frozen {
+    /// For an event that [`Frozen::admits`]: each endpoint at most once, oldest delivery first or as
+    /// routing gives them. `deliveries`: all of the event, in any order; those born after the
+    /// high-water mark are not looked at, so what a run makes does not change what it means.
+    /// `matching`: the endpoints that match the event today, in order; asked only when
+    /// [`Frozen::needs_routing`].
+    pub fn pairs(&self, event: &Event, deliveries: &[Delivery], matching: impl FnOnce() -> Vec<Id>) -> Vec<Pair> {
+        let mut known: Vec<&Delivery> = deliveries
+            .iter()
+            .filter(|one| one.id <= self.parts().high_water && self.wants_endpoint(one.endpoint_id))
+            .collect();
+        known.sort_unstable_by_key(|delivery| delivery.id);
+        if self.needs_routing() {
+            return if self.reaches(event, deliveries) {
+                self.matching_pairs(event, &known, matching())
+            } else {
+                Vec::new()
+            };
+        }
+        let succeeded = with_success(&known);
+        let mut pairs: Vec<Pair> = Vec::new();
+        let mut place: HashMap<Id, usize> = HashMap::new();
+        for delivery in newest_of_each_subscription(&known).into_iter().filter(|delivery| self.fits(delivery)) {
+            let at = *place.entry(delivery.endpoint_id).or_insert(pairs.len());
+            match pairs.get_mut(at) {
+                Some(pair) => pair.delivery_id = Some(delivery.id),
+                None => pairs.push(Pair {
+                    endpoint_id: delivery.endpoint_id,
+                    delivery_id: Some(delivery.id),
+                    already_succeeded: succeeded.contains(&delivery.endpoint_id),
+                }),
+            }
+        }
+        pairs
+    }
+
+    fn matching_pairs(&self, event: &Event, known: &[&Delivery], matching: Vec<Id>) -> Vec<Pair> {
+        let is_backfill = self.parts().mode == SetMode::Missing;
+        // A duplicate stands for an event that has deliveries of its own.
+        if is_backfill && event.is_duplicate {
+            return Vec::new();
+        }
+        let succeeded = with_success(known);
+        let newest: HashMap<Id, Id> = known.iter().map(|delivery| (delivery.endpoint_id, delivery.id)).collect();
+        let tried: HashSet<Id> =
+            known.iter().filter(|delivery| !never_tried(delivery)).map(|delivery| delivery.endpoint_id).collect();
+        let mut taken = HashSet::new();
+        let mut pairs = Vec::new();
+        for endpoint_id in matching {
+            let is_reached = is_backfill && tried.contains(&endpoint_id);
+            if is_reached || !self.wants_endpoint(endpoint_id) || !taken.insert(endpoint_id) {
+                continue;
+            }
+            pairs.push(Pair {
+                endpoint_id,
+                delivery_id: newest.get(&endpoint_id).copied(),
+                already_succeeded: succeeded.contains(&endpoint_id),
+            });
+        }
+        pairs
+    }
+
+    /// What is asked of one delivery.
+    fn fits(&self, delivery: &Delivery) -> bool {
+        let parts = self.parts();
+        let by_mode = match parts.mode {
+            SetMode::Failed => delivery.status == Status::Failure,
+            SetMode::Discarded => delivery.status == Status::Discarded,
+            SetMode::All | SetMode::Missing => true,
+        };
+        by_mode
+            && (parts.delivery_status.is_empty()
+                || parts.delivery_status.iter().any(|asked| asked.0 == delivery.status))
+            && (parts.http_status.is_empty()
+                || parts.http_status.iter().any(|asked| asked.fits(delivery.last_status, delivery.attempts)))
+            && parts.attempts_min.is_none_or(|min| delivery.attempts >= min)
+            && parts.replay_id.is_none_or(|replay| delivery.replay_id == Some(replay))
+            && (parts.subscriptions.is_empty() || parts.subscriptions.contains(&delivery.subscription_id))
+    }
+}
+
+/// Paused or switched off when the event came: a row for the record, nothing was sent.
+fn never_tried(delivery: &Delivery) -> bool {
+    delivery.status == Status::Discarded && delivery.attempts == 0
+}
+
+/// The endpoints some delivery reached.
+fn with_success(known: &[&Delivery]) -> HashSet<Id> {
+    known.iter().filter(|delivery| delivery.status == Status::Success).map(|delivery| delivery.endpoint_id).collect()
+}
+
+/// `known` oldest first; so is the result.
+fn newest_of_each_subscription<'d>(known: &[&'d Delivery]) -> Vec<&'d Delivery> {
+    let mut seen = HashSet::new();
+    let is_newest = |delivery: &&'d Delivery| seen.insert((delivery.endpoint_id, delivery.subscription_id));
+    let mut newest: Vec<&Delivery> = known.iter().rev().copied().filter(is_newest).collect();
+    newest.reverse();
+    newest
+}

@@ -1,0 +1,301 @@
+//! `Scan`: every event a selector means, once, whatever way leads to it and however small the pages are.
+
+use super::Subject;
+use super::subject::{
+    ALL, ENDPOINT, ENDPOINT_2, ENDPOINT_3, OTHER_PROJECT, PROJECT, UP, born, target, target_discarded,
+};
+use crate::roles::{DeliveryFilter, EventFilter, Load, NewReplay, ScanItem, ScanRequest};
+use bytes::Bytes;
+use dacapo_model::delivery::Reason;
+use dacapo_model::event::Audience;
+use dacapo_model::{Delivery, Event, Frozen, Id, Status};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const SOURCE: Id = Id::from_u128(0xC1);
+const NOBODY: Id = Id::from_u128(0xB9);
+
+fn frozen(high_water: Id, selector: &Value) -> Arc<Frozen> {
+    let mut parts = json!({"mode": "all", "first": Id::MIN, "last": high_water, "high_water": high_water});
+    for (field, value) in selector.as_object().expect("fields") {
+        parts[field] = value.clone();
+    }
+    Arc::new(serde_json::from_value(parts).expect("the parts of a selector"))
+}
+
+fn request(selector: &Arc<Frozen>) -> ScanRequest {
+    ScanRequest {
+        project: PROJECT,
+        selector: Arc::clone(selector),
+        ascending: true,
+        after: None,
+        rows_max: ALL,
+        items_max: ALL,
+        load: Load::default(),
+    }
+}
+
+/// From page to page until the end.
+async fn walk(subject: &Subject, mut request: ScanRequest) -> Vec<ScanItem> {
+    let mut found = Vec::new();
+    loop {
+        let page = subject.store().scan(request.clone()).await.expect("reads");
+        assert!(page.items.len() <= request.items_max);
+        found.extend(page.items);
+        let Some(next) = page.next else { return found };
+        let goes_on = request.after.is_none_or(|after| if request.ascending { next > after } else { next < after });
+        assert!(goes_on, "stands still at {next}");
+        request.after = Some(next);
+    }
+}
+
+fn ids(items: &[ScanItem]) -> Vec<Id> {
+    items.iter().map(|item| item.event.id).collect()
+}
+
+async fn replay(subject: &Subject, event: Id, endpoint: Id) -> Delivery {
+    let (id, replay_id) = (subject.mint(), subject.mint());
+    let at = subject.now();
+    let targets = vec![(id, target(endpoint))];
+    let replay = NewReplay { project_id: PROJECT, event_id: event, replay_id, targets, idempotency: None, at };
+    subject.store().replay(replay).await.expect("replays");
+    subject.shown(id).await.expect("is there")
+}
+
+/// Events that differ in everything a selector looks at, with deliveries in all states and places; some
+/// within one millisecond. Gives a replay's id too.
+async fn history(subject: &Subject) -> (Vec<Event>, Id) {
+    let (mut all, mut replay_id) = (Vec::new(), None);
+    for n in 0..40u32 {
+        subject.advance_ms(u64::from(n % 3));
+        let mut event = subject.event_with(match n % 4 {
+            0 => vec![target(ENDPOINT)],
+            1 => vec![target(ENDPOINT_2), target(ENDPOINT), target(ENDPOINT)],
+            2 => vec![target(ENDPOINT_2), target_discarded(ENDPOINT_3, Reason::EndpointPaused)],
+            _ => Vec::new(),
+        });
+        if n % 8 == 3 {
+            event.audience = Audience::Endpoints(vec![ENDPOINT_3, ENDPOINT]);
+        }
+        event.event_type = ["order.paid", "order.late", "refund"][n as usize % 3].to_owned();
+        event.source_id = n.is_multiple_of(5).then_some(SOURCE);
+        event.data = Bytes::from(format!(r#"{{"n":{n}}}"#));
+        if n == 7 {
+            event.idempotency_key = "k".to_owned();
+        }
+        subject.stored_as(event.clone()).await;
+        if n.is_multiple_of(6) {
+            // Another project's lie between.
+            let foreign = Event { project_id: OTHER_PROJECT, ..subject.event(&[ENDPOINT]) };
+            subject.commit([foreign]).await;
+        }
+        for index in 0..u32::try_from(event.targets.len()).expect("few") {
+            let delivery = born(&event, index);
+            if delivery.status == Status::Discarded {
+                continue;
+            }
+            let status = match (n + index) % 5 {
+                0 => Status::Success,
+                1 => Status::Failure,
+                2 => Status::Retry,
+                3 => Status::Discarded,
+                _ => continue,
+            };
+            let mut report = subject.attempted(&delivery, status);
+            if n % 9 == 1 {
+                report.delivery.last_status = Some(404);
+            }
+            subject.record([report]).await;
+        }
+        all.push(event);
+    }
+    // Replays of some, long after; of an event nobody had matched too.
+    for (at, endpoint, outcome) in [
+        (2, ENDPOINT_3, Some(Status::Failure)),
+        (3, ENDPOINT, None),
+        (4, ENDPOINT, Some(Status::Success)),
+        (11, ENDPOINT, Some(Status::Failure)),
+        (11, ENDPOINT_2, Some(Status::Failure)),
+        (20, ENDPOINT_2, Some(Status::Retry)),
+    ] {
+        subject.advance_ms(50);
+        let made = replay(subject, all[at].id, endpoint).await;
+        if let Some(status) = outcome {
+            subject.record([subject.attempted(&made, status)]).await;
+        }
+        replay_id = made.replay_id;
+    }
+    // As they are stored: a replay that found somebody advances its event.
+    let shown = subject.store().events(PROJECT, EventFilter::default(), UP).await.expect("reads");
+    (shown.iter().map(|event| (**event).clone()).collect(), replay_id.expect("was made"))
+}
+
+async fn deliveries_of(subject: &Subject, event: Id) -> Vec<Delivery> {
+    let of_event = DeliveryFilter { event: Some(event), ..Default::default() };
+    let found = subject.store().deliveries(PROJECT, of_event, UP).await.expect("reads");
+    found.into_iter().map(|view| view.delivery).collect()
+}
+
+fn selectors(all: &[Event], replay_id: Id) -> Vec<Value> {
+    let at = |n: usize| all[n].id;
+    vec![
+        json!({}),
+        json!({"first": at(8), "last": at(30)}),
+        json!({"first": at(30), "last": at(8)}),
+        json!({"event_types": ["order.*"]}),
+        json!({"event_types": ["refund", "order.l*"]}),
+        json!({"event_types": ["order."]}),
+        json!({"sources": [SOURCE, NOBODY]}),
+        json!({"event_ids": [at(2), at(9), at(33), Id::MAX]}),
+        json!({"mode": "failed", "event_ids": (0..40).map(at).collect::<Vec<_>>()}),
+        json!({"idempotency_key": "k"}),
+        json!({"event_status": ["Failure"]}),
+        json!({"event_status": ["Success"], "event_types": ["refund"]}),
+        json!({"endpoints": [ENDPOINT]}),
+        json!({"endpoints": [ENDPOINT_3, NOBODY]}),
+        json!({"mode": "missing"}),
+        json!({"mode": "missing", "endpoints": [ENDPOINT_3]}),
+        json!({"mode": "failed"}),
+        json!({"mode": "failed", "first": at(8), "last": at(30)}),
+        json!({"mode": "failed", "endpoints": [ENDPOINT]}),
+        json!({"mode": "failed", "endpoints": [ENDPOINT], "first": at(8), "last": at(30)}),
+        json!({"mode": "failed", "endpoints": [ENDPOINT, ENDPOINT_2, ENDPOINT_3], "event_types": ["order.*"]}),
+        json!({"mode": "failed", "endpoints": [NOBODY]}),
+        json!({"mode": "failed", "http_status": ["404"]}),
+        json!({"mode": "discarded"}),
+        json!({"mode": "discarded", "endpoints": [ENDPOINT_3]}),
+        json!({"mode": "failed", "replay_id": replay_id}),
+        json!({"replay_id": replay_id}),
+        json!({"replay_id": replay_id, "endpoints": [ENDPOINT_2]}),
+        json!({"delivery_status": ["Success", "Retry"], "endpoints": [ENDPOINT_2]}),
+        json!({"delivery_status": ["Scheduled"]}),
+        json!({"delivery_status": ["Scheduled"], "endpoints": [ENDPOINT]}),
+        json!({"delivery_status": ["Retry"]}),
+        json!({"attempts_min": 1, "endpoints": [ENDPOINT]}),
+        json!({"http_status": ["5xx"], "attempts_min": 1}),
+        json!({"filter": {"body": {"n": {"$gte": 20}}}}),
+        json!({"mode": "failed", "endpoints": [ENDPOINT], "filter": {"body": {"n": {"$lt": 20}}}}),
+    ]
+}
+
+pub async fn a_walk_meets_every_event_that_is_meant_once(subject: Subject) {
+    let (all, replay_id) = history(&subject).await;
+    let mut deliveries = Vec::new();
+    for event in &all {
+        deliveries.push(deliveries_of(&subject, event.id).await);
+    }
+    let high_water = subject.mint();
+    for selector in selectors(&all, replay_id) {
+        let frozen = frozen(high_water, &selector);
+        let is_meant = |(event, deliveries): &(&Event, &Vec<Delivery>)| {
+            frozen.admits(event)
+                && frozen.reaches(event, deliveries)
+                && (frozen.needs_routing() || !frozen.pairs(event, deliveries, Vec::new).is_empty())
+        };
+        let expected: Vec<Id> = all.iter().zip(&deliveries).filter(is_meant).map(|(event, _)| event.id).collect();
+        for (rows_max, items_max) in [(ALL, ALL), (ALL, 1), (1, ALL), (7, 3), (100, 5)] {
+            let up = ScanRequest { rows_max, items_max, ..request(&frozen) };
+            assert_eq!(ids(&walk(&subject, up.clone()).await), expected, "{selector} by {rows_max} and {items_max}");
+            let down = ids(&walk(&subject, ScanRequest { ascending: false, ..up }).await);
+            let reversed: Vec<Id> = expected.iter().rev().copied().collect();
+            assert_eq!(down, reversed, "{selector} downward by {rows_max} and {items_max}");
+        }
+    }
+}
+
+pub async fn an_item_has_all_that_was_asked_for(subject: Subject) {
+    let (all, _) = history(&subject).await;
+    let everything = frozen(subject.mint(), &json!({}));
+    let full = walk(&subject, ScanRequest { load: Load::ALL, ..request(&everything) }).await;
+    assert_eq!(full.len(), all.len());
+    for (item, event) in full.iter().zip(&all) {
+        assert_eq!(*item.event, *event);
+        assert_eq!(item.data_bytes, event.data.len());
+        assert_eq!(item.deliveries, deliveries_of(&subject, event.id).await);
+    }
+    let lean = walk(&subject, request(&everything)).await;
+    assert_eq!(ids(&lean), ids(&full));
+    for (item, event) in lean.iter().zip(&all) {
+        assert_eq!(item.data_bytes, event.data.len());
+        assert_eq!(item.event.event_type, event.event_type);
+    }
+    let by_body = frozen(subject.mint(), &json!({"filter": {"body": {"n": 5}}}));
+    let found = walk(&subject, request(&by_body)).await;
+    assert_eq!(found.len(), 1, "the selector reads the payload also when the caller does not");
+}
+
+pub async fn a_page_looks_at_so_many_rows(subject: Subject) {
+    const EVENTS: u64 = 2_000;
+    let events: Vec<Event> = (0..EVENTS)
+        .map(|n| {
+            if n % 10 == 0 {
+                subject.advance_ms(30);
+            }
+            subject.event(&[ENDPOINT])
+        })
+        .collect();
+    subject.commit(events.clone()).await;
+    for chunk in events.chunks(500) {
+        subject.record(chunk.iter().map(|event| subject.attempted(&born(event, 0), Status::Success))).await;
+    }
+    for selector in [json!({"event_types": ["other"]}), json!({"mode": "failed", "endpoints": [ENDPOINT]})] {
+        let frozen = frozen(subject.mint(), &selector);
+        let mut request = ScanRequest { rows_max: 500, ..request(&frozen) };
+        let (mut pages, mut rows) = (0, 0);
+        loop {
+            let page = subject.store().scan(request.clone()).await.expect("reads");
+            assert!(page.items.is_empty());
+            assert!(page.rows <= 1_100, "{selector}: {} rows", page.rows);
+            (pages, rows) = (pages + 1, rows + page.rows);
+            request.after = page.next;
+            if request.after.is_none() {
+                break;
+            }
+        }
+        assert!(pages >= 3, "{selector}: {pages} pages");
+        assert!((EVENTS..EVENTS * 3).contains(&rows), "{selector}: {rows} rows");
+    }
+}
+
+pub async fn what_is_born_later_is_not_met(subject: Subject) {
+    let (all, _) = history(&subject).await;
+    let failed = json!({"mode": "failed", "endpoints": [ENDPOINT, ENDPOINT_2]});
+    for selector in [json!({}), failed] {
+        let frozen = frozen(subject.mint(), &selector);
+        let before = ids(&walk(&subject, request(&frozen)).await);
+        assert!(!before.is_empty());
+        let mut request = ScanRequest { items_max: 2, ..request(&frozen) };
+        let mut found = Vec::new();
+        loop {
+            let page = subject.store().scan(request.clone()).await.expect("reads");
+            found.extend(ids(&page.items));
+            // A new event that fits, and another delivery of one that was selected.
+            let newer = subject.stored(&[ENDPOINT]).await;
+            subject.record([subject.attempted(&born(&newer, 0), Status::Failure)]).await;
+            let again = replay(&subject, all[0].id, ENDPOINT_2).await;
+            subject.record([subject.attempted(&again, Status::Success)]).await;
+            request.after = page.next;
+            if request.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, before, "{selector}");
+    }
+}
+
+pub async fn another_projects_events_are_not_met(subject: Subject) {
+    let foreign = Event { project_id: OTHER_PROJECT, ..subject.event(&[ENDPOINT]) };
+    subject.commit([foreign.clone()]).await;
+    subject.record([subject.attempted(&born(&foreign, 0), Status::Failure)]).await;
+    for selector in [
+        json!({}),
+        json!({"event_ids": [foreign.id]}),
+        json!({"mode": "failed"}),
+        json!({"mode": "failed", "endpoints": [ENDPOINT]}),
+    ] {
+        let frozen = frozen(subject.mint(), &selector);
+        assert_eq!(walk(&subject, request(&frozen)).await, [], "{selector}");
+        let own = ScanRequest { project: OTHER_PROJECT, ..request(&frozen) };
+        assert_eq!(ids(&walk(&subject, own).await), [foreign.id], "{selector}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Walking what a selector means: which way leads to its events, and each event with its deliveries.
+//!
+//! Where deliveries decide and endpoints are named, the endpoint log and the replays lead to the
+//! events ([`streams`]); otherwise the project's events are walked ([`project`]). All of them give
+//! events in the order of their ids, and say how far they looked.
+
+mod item;
+mod project;
+mod streams;
+
+use super::SqliteStore;
+use crate::Result;
+use crate::roles::{Scan, ScanItem, ScanPage, ScanRequest};
+use async_trait::async_trait;
+use dacapo_model::Id;
+use item::Items;
+use rusqlite::Connection;
+use std::ops::RangeInclusive;
+
+/// With more endpoints than this, walking the project is no longer than walking each.
+const ENDPOINTS_WALKED_MAX: usize = 64;
+/// Orders are rowids, which are signed.
+const ORDER_MAX: u64 = i64::MAX.cast_unsigned();
+
+#[async_trait]
+impl Scan for SqliteStore {
+    async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {
+        self.history.read(move |connection| page(connection, &request)).await
+    }
+}
+
+fn page(connection: &Connection, request: &ScanRequest) -> Result<ScanPage> {
+    let bounds = bounds(request);
+    let mut page = Page { items: Vec::new(), looked_upto: None, rows: 0, request };
+    if bounds.is_empty() {
+        return Ok(page.finish());
+    }
+    let mut items = Items::prepare(connection, request)?;
+    let parts = request.selector.parts();
+    if !parts.event_ids.is_empty() {
+        by_ids(&mut page, &mut items, &bounds)?;
+        return Ok(page.finish());
+    }
+    match streams::of(connection, request)? {
+        Some(streams) => streams::walk(connection, &streams, &mut page, &mut items, bounds)?,
+        None => project::walk(connection, &mut page, &mut items, &bounds)?,
+    }
+    Ok(page.finish())
+}
+
+/// The events a page may look at.
+fn bounds(request: &ScanRequest) -> RangeInclusive<u64> {
+    let parts = request.selector.parts();
+    let (mut low, mut high) = (parts.first.order(), parts.last.order().min(ORDER_MAX));
+    match (request.after, request.ascending) {
+        (Some(after), true) => low = low.max(after.order().saturating_add(1)),
+        (Some(after), false) => match after.order().checked_sub(1) {
+            Some(before) => high = high.min(before),
+            None => return EMPTY,
+        },
+        (None, _) => {}
+    }
+    if low > high || parts.first > parts.last { EMPTY } else { low..=high }
+}
+
+#[expect(clippy::reversed_empty_ranges, reason = "a range without a member")]
+const EMPTY: RangeInclusive<u64> = 1..=0;
+
+/// What was found so far.
+struct Page<'r> {
+    items: Vec<ScanItem>,
+    /// `None`: to the end.
+    looked_upto: Option<u64>,
+    rows: u64,
+    request: &'r ScanRequest,
+}
+
+impl Page<'_> {
+    /// `true` when there is room for no more.
+    fn push(&mut self, found: Option<ScanItem>) -> bool {
+        self.items.extend(found);
+        self.items.len() >= self.request.items_max.max(1)
+    }
+
+    fn rows_left(&self) -> u64 {
+        (self.request.rows_max.max(1) as u64).saturating_sub(self.rows)
+    }
+
+    fn finish(self) -> ScanPage {
+        // Compared by its order alone.
+        let next =
+            self.looked_upto.map(|order| Id::from_parts(order, if self.request.ascending { u64::MAX } else { 0 }));
+        ScanPage { items: self.items, next, rows: self.rows }
+    }
+}
+
+const fn direction(request: &ScanRequest) -> &'static str {
+    if request.ascending { "ASC" } else { "DESC" }
+}
+
+/// In the order asked for; a vector, because both directions are of one type then.
+fn ordered(mut orders: Vec<u64>, request: &ScanRequest) -> Vec<u64> {
+    orders.sort_unstable();
+    orders.dedup();
+    if !request.ascending {
+        orders.reverse();
+    }
+    orders
+}
+
+fn by_ids(page: &mut Page<'_>, items: &mut Items<'_>, bounds: &RangeInclusive<u64>) -> Result<()> {
+    let ids = page.request.selector.parts().event_ids.iter().map(|id| id.order());
+    for order in ordered(ids.filter(|order| bounds.contains(order)).collect(), page.request) {
+        page.rows += 1;
+        let found = items.of(order)?;
+        if page.push(found) || page.rows_left() == 0 {
+            page.looked_upto = Some(order);
+            return Ok(());
+        }
+    }
+    Ok(())
+}

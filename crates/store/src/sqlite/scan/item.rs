@@ -1,0 +1,131 @@
+//! One event with all of its deliveries, if it is meant.
+
+use crate::Result;
+use crate::roles::{ScanItem, ScanRequest};
+use crate::sqlite::codec;
+use dacapo_model::{Delivery, Event};
+use rusqlite::{CachedStatement, Connection, Row};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Events for [`Items::decide`]: an event's columns, and how long its payload is.
+pub fn columns(request: &ScanRequest) -> String {
+    let columns = if request.load.data || request.selector.reads_data() {
+        codec::EVENT_COLUMNS.to_owned()
+    } else {
+        // A payload that nobody looks at is not read from the disk; its length stands in the row's head.
+        codec::EVENT_COLUMNS.replace("e.data", "x''")
+    };
+    format!("{columns}, length(e.data)")
+}
+
+pub struct Items<'c> {
+    request: &'c ScanRequest,
+    event: CachedStatement<'c>,
+    /// Nothing, when neither the selector nor the caller asks for deliveries.
+    deliveries: Option<Deliveries<'c>>,
+}
+
+impl<'c> Items<'c> {
+    pub fn prepare(connection: &'c Connection, request: &'c ScanRequest) -> Result<Self> {
+        let sql = format!("SELECT {} FROM events e WHERE e.ord = ?1", columns(request));
+        let wanted = request.load.deliveries || request.selector.reads_deliveries();
+        let deliveries = wanted.then(|| Deliveries::prepare(connection)).transpose()?;
+        Ok(Self { request, event: connection.prepare_cached(&sql)?, deliveries })
+    }
+
+    /// `None`: there is no such event in the project, or it is not meant.
+    pub fn of(&mut self, order: u64) -> Result<Option<ScanItem>> {
+        let found = {
+            let mut rows = self.event.query([order.cast_signed()])?;
+            rows.next()?.map(read).transpose()?
+        };
+        found.map_or(Ok(None), |(event, data_bytes)| self.decide(event, data_bytes))
+    }
+
+    /// Of a row with [`columns`].
+    pub fn of_row(&mut self, row: &Row<'_>) -> Result<Option<ScanItem>> {
+        let (event, data_bytes) = read(row)?;
+        self.decide(event, data_bytes)
+    }
+
+    fn decide(&mut self, event: Event, data_bytes: usize) -> Result<Option<ScanItem>> {
+        let selector = &self.request.selector;
+        if event.project_id != self.request.project || !selector.admits(&event) {
+            return Ok(None);
+        }
+        let deliveries = match &mut self.deliveries {
+            Some(statements) => statements.of(&event)?,
+            None => Vec::new(),
+        };
+        let is_meant = selector.reaches(&event, &deliveries)
+            && (selector.needs_routing() || !selector.pairs(&event, &deliveries, Vec::new).is_empty());
+        Ok(is_meant.then(|| ScanItem { event: Arc::new(event), data_bytes, deliveries }))
+    }
+}
+
+fn read(row: &Row<'_>) -> Result<(Event, usize)> {
+    let data_bytes: i64 = row.get(codec::EVENT_COLUMN_COUNT)?;
+    Ok((codec::event(row)?, usize::try_from(data_bytes).unwrap_or(0)))
+}
+
+struct Deliveries<'c> {
+    settled: CachedStatement<'c>,
+    waiting: CachedStatement<'c>,
+    settled_replays: CachedStatement<'c>,
+    waiting_replays: CachedStatement<'c>,
+}
+
+impl<'c> Deliveries<'c> {
+    fn prepare(connection: &'c Connection) -> Result<Self> {
+        let prepare = |columns, rest| connection.prepare_cached(&format!("SELECT {columns} FROM {rest}"));
+        Ok(Self {
+            settled: prepare(codec::SETTLED_COLUMNS, "settled d NOT INDEXED WHERE d.ord BETWEEN ?1 AND ?2")?,
+            waiting: prepare(codec::WAITING_COLUMNS, "waiting d NOT INDEXED WHERE d.ord BETWEEN ?1 AND ?2")?,
+            settled_replays: prepare(
+                codec::SETTLED_COLUMNS,
+                "settled d INDEXED BY settled_by_event WHERE d.trigger = 1 AND d.event_ord = ?1",
+            )?,
+            waiting_replays: prepare(
+                codec::WAITING_COLUMNS,
+                "waiting d INDEXED BY waiting_by_event WHERE d.trigger = 1 AND d.event_ord = ?1",
+            )?,
+        })
+    }
+
+    /// Those an event was born with are its neighbours; one without a row is fresh.
+    fn of(&mut self, event: &Event) -> Result<Vec<Delivery>> {
+        let mut found: BTreeMap<u64, Delivery> = BTreeMap::new();
+        let order = event.id.order();
+        let count = u32::try_from(event.targets.len()).unwrap_or(u32::MAX);
+        if count > 0 {
+            let (first, last) = (order.saturating_add(1), order.saturating_add(count.into()));
+            let born = [first.cast_signed(), last.cast_signed()];
+            collect(&mut self.settled, &born, codec::settled, &mut found)?;
+            collect(&mut self.waiting, &born, codec::waiting, &mut found)?;
+            for index in 0..count {
+                if let Some(fresh) = event.delivery(index) {
+                    found.entry(fresh.id.order()).or_insert(fresh);
+                }
+            }
+        }
+        let of_event = [order.cast_signed()];
+        collect(&mut self.settled_replays, &of_event, codec::settled, &mut found)?;
+        collect(&mut self.waiting_replays, &of_event, codec::waiting, &mut found)?;
+        Ok(found.into_values().collect())
+    }
+}
+
+fn collect(
+    statement: &mut CachedStatement<'_>,
+    values: &[i64],
+    read: fn(&Row<'_>, usize) -> Result<Delivery>,
+    found: &mut BTreeMap<u64, Delivery>,
+) -> Result<()> {
+    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+    while let Some(row) = rows.next()? {
+        let delivery = read(row, 0)?;
+        found.insert(delivery.id.order(), delivery);
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Along the project's events. SQL leaves out what it can, within a stretch of so many events.
+
+use super::item::{Items, columns};
+use super::{Page, direction};
+use crate::Result;
+use crate::roles::ScanRequest;
+use crate::sqlite::codec;
+use crate::sqlite::query::ADDRESSED_TO;
+use crate::sqlite::sql::Conditions;
+use dacapo_model::Status;
+use dacapo_model::selector::Pattern;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use std::ops::RangeInclusive;
+
+pub fn walk(
+    connection: &Connection,
+    page: &mut Page<'_>,
+    items: &mut Items<'_>,
+    bounds: &RangeInclusive<u64>,
+) -> Result<()> {
+    let request = page.request;
+    let end = end_of_stretch(connection, request, bounds)?;
+    let stretch = match (end, request.ascending) {
+        (Some(end), true) => *bounds.start()..=end,
+        (Some(end), false) => end..=*bounds.end(),
+        (None, _) => bounds.clone(),
+    };
+    let conditions = conditions(request, &stretch);
+    let sql = format!(
+        "SELECT {} FROM events e INDEXED BY events_by_project WHERE {} ORDER BY e.ord {}",
+        columns(request),
+        conditions.sql(),
+        direction(request)
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query(params_from_iter(conditions.values()))?;
+    page.looked_upto = end;
+    while let Some(row) = rows.next()? {
+        let order: i64 = row.get(0)?;
+        let found = items.of_row(row)?;
+        if page.push(found) {
+            page.looked_upto = Some(order.cast_unsigned());
+            break;
+        }
+    }
+    let looked = match (page.looked_upto, request.ascending) {
+        (Some(end), true) => *bounds.start()..=end,
+        (Some(end), false) => end..=*bounds.end(),
+        (None, _) => bounds.clone(),
+    };
+    page.rows += count(connection, request, &looked)?;
+    Ok(())
+}
+
+/// The last event of as many as may be looked at; `None`: there are not more. The index alone is read.
+fn end_of_stretch(connection: &Connection, request: &ScanRequest, bounds: &RangeInclusive<u64>) -> Result<Option<u64>> {
+    let sql = format!(
+        "SELECT ord FROM events INDEXED BY events_by_project WHERE project = ?1 AND ord BETWEEN ?2 AND ?3 \
+         ORDER BY ord {} LIMIT 1 OFFSET ?4",
+        direction(request)
+    );
+    let offset = i64::try_from(request.rows_max.max(1) - 1).unwrap_or(i64::MAX);
+    let (low, high) = signed(bounds);
+    let values = params![request.project.to_bytes(), low, high, offset];
+    let end: Option<i64> = connection.prepare_cached(&sql)?.query_row(values, |row| row.get(0)).optional()?;
+    Ok(end.map(i64::cast_unsigned))
+}
+
+fn count(connection: &Connection, request: &ScanRequest, bounds: &RangeInclusive<u64>) -> Result<u64> {
+    let sql = "SELECT count(*) FROM events INDEXED BY events_by_project WHERE project = ?1 AND ord BETWEEN ?2 AND ?3";
+    let (low, high) = signed(bounds);
+    let count = connection
+        .prepare_cached(sql)?
+        .query_row(params![request.project.to_bytes(), low, high], |row| row.get::<_, i64>(0))?;
+    Ok(count.cast_unsigned())
+}
+
+fn signed(bounds: &RangeInclusive<u64>) -> (i64, i64) {
+    let signed = |order: u64| i64::try_from(order).unwrap_or(i64::MAX);
+    (signed(*bounds.start()), signed(*bounds.end()))
+}
+
+/// What SQL can leave out; the item decides.
+fn conditions(request: &ScanRequest, stretch: &RangeInclusive<u64>) -> Conditions {
+    let (selector, parts) = (&request.selector, request.selector.parts());
+    let mut conditions = Conditions::default();
+    conditions.equals("e.project", request.project.to_bytes().to_vec());
+    conditions.between("e.ord", stretch);
+    conditions.any_of("e.source", parts.sources.iter().map(|id| id.to_bytes().to_vec()));
+    if let Some(key) = &parts.idempotency_key {
+        conditions.equals("e.idem", key.clone());
+    }
+    conditions.any_term(parts.event_types.patterns().iter().map(|pattern| match pattern {
+        Pattern::Exact(name) => ("e.type = {}", Value::from(name.clone())),
+        Pattern::Prefix(prefix) => ("substr(e.type, 1, length({})) = {}", Value::from(prefix.clone())),
+    }));
+    if selector.needs_routing() && selector.reads_deliveries() && parts.mode != dacapo_model::SetMode::Missing {
+        let endpoints = parts.endpoints.iter().flatten().map(|id| id.to_bytes().to_vec());
+        conditions.any_text(ADDRESSED_TO, endpoints.collect::<Vec<_>>().into_iter());
+    }
+    if !selector.needs_routing() {
+        let states = selector.delivery_states();
+        if states.iter().all(|state| state.is_settled()) {
+            conditions.literal(with_settled_in(&states));
+        }
+    }
+    conditions
+}
+
+/// Some delivery, born with the event or a replay of it, is settled in one of these states.
+fn with_settled_in(states: &[Status]) -> String {
+    let codes: Vec<String> = states.iter().map(|state| state.code().to_string()).collect();
+    let codes = codes.join(", ");
+    format!(
+        "(EXISTS (SELECT 1 FROM settled s NOT INDEXED \
+         WHERE s.ord BETWEEN e.ord + 1 AND e.ord + length(e.targets) / {} AND s.status IN ({codes})) \
+         OR EXISTS (SELECT 1 FROM settled s INDEXED BY settled_by_event \
+         WHERE s.trigger = 1 AND s.event_ord = e.ord AND s.status IN ({codes})))",
+        codec::TARGET_BYTES
+    )
+}
