@@ -8,6 +8,9 @@
 //!   and its mark leads to a second call with the same [`Heal::key`].
 //! - Failure: what could not be done is tried again every few seconds.
 
+#[cfg(test)]
+mod tests;
+
 use crate::dispatch::Dispatcher;
 use async_trait::async_trait;
 use dacapo_model::Health;
@@ -42,15 +45,19 @@ impl Healing {
     pub async fn watch(self, stop: CancellationToken) {
         let mut changes = self.catalog.changes();
         loop {
-            for heal in self.due(&self.catalog.snapshot()) {
-                if let Err(cause) = self.act(&heal).await {
-                    tracing::warn!(%cause, endpoint = %heal.endpoint_id, "recovery of a healed endpoint could not be started; trying again");
-                }
-            }
+            self.act_upon_all().await;
             tokio::select! {
                 Ok(()) = changes.changed() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn act_upon_all(&self) {
+        for heal in self.due(&self.catalog.snapshot()) {
+            if let Err(cause) = self.act(&heal).await {
+                tracing::warn!(%cause, endpoint = %heal.endpoint_id, "recovery of a healed endpoint could not be started; trying again");
             }
         }
     }

@@ -25,7 +25,8 @@ use crate::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Failures without a success between them that open the breaker whatever the rate says: an endpoint
-/// with a long good past would otherwise be asked a hundred thousand times before its rate says so.
+/// with a long good past would otherwise be asked a hundred thousand times before its rate says so. More
+/// where `minimum_request_count` is more.
 pub const FAILURES_IN_A_ROW_MAX: u32 = 64;
 /// Deliveries that a half-open breaker lets through at most, the first of them alone: a dead endpoint
 /// costs one attempt per `error_timeout`.
@@ -156,7 +157,7 @@ impl Breaker {
             }
             Phase::Closed => {
                 self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-                let is_run = self.failures_in_a_row >= FAILURES_IN_A_ROW_MAX;
+                let is_run = self.failures_in_a_row >= policy.failures_in_a_row;
                 (is_run || policy.trips_on(self.window.counts(policy.bucket_us, now))).then(|| self.open(policy, now))
             }
             // Sent before it opened.

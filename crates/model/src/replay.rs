@@ -353,6 +353,15 @@ impl Replay {
         self.progress.items.saturating_sub(self.counts.settled())
     }
 
+    /// Of the set as it was counted, those that were not there any more when their turn came: retention
+    /// removed the event, or it is meant for nobody now.
+    pub fn gone(&self) -> u64 {
+        match self.definition.matched.filter(|_| self.progress.exhausted) {
+            Some(matched) => matched.saturating_sub(self.progress.items).max(self.progress.gone),
+            None => self.progress.gone,
+        }
+    }
+
     /// How long the rest takes at the pace so far; `None` while nothing is known.
     pub fn eta(&self, now: Timestamp) -> Option<Duration> {
         if self.control.state != State::Running {
@@ -360,7 +369,7 @@ impl Replay {
         }
         let matched = self.definition.matched?;
         let (done, took) = (self.counts.settled(), now.since(self.control.started_at?));
-        let left = matched.saturating_sub(done.saturating_add(self.progress.gone));
+        let left = matched.saturating_sub(done.saturating_add(self.gone()));
         if let Some(rate) = self.control.rate {
             return Some(Duration::from_secs_f64(left as f64 / f64::from(rate.max(1))));
         }

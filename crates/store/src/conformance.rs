@@ -19,6 +19,7 @@ pub mod query;
 pub mod queue;
 pub mod record;
 pub mod replay;
+pub mod replays;
 pub mod resend;
 pub mod retention;
 pub mod scan;
@@ -71,6 +72,23 @@ macro_rules! suite {
             an_unknown_event_writes_nothing,
             an_event_nobody_matched_becomes_matched,
             a_replay_born_discarded_is_settled);
+        $crate::conformance::role!($place, replays:
+            what_was_asked_for_reads_back,
+            a_page_is_written_once,
+            only_what_runs_takes_items,
+            an_event_that_is_gone_gives_no_item,
+            an_event_nobody_matched_has_matched,
+            counts_follow_the_items,
+            held_items_are_not_due,
+            heads_are_the_oldest_of_each_endpoint,
+            an_event_has_reached_whom_it_succeeded_at,
+            a_key_finds_its_replay,
+            so_many_may_be_open,
+            who_steers_has_seen_the_last_change,
+            replays_are_listed_by_age,
+            an_endpoint_is_as_it_was,
+            replays_are_kept_as_long_as_events,
+            a_waiting_item_keeps_its_event);
         $crate::conformance::role!($place, query:
             an_id_is_found_by_all_of_its_bits,
             nothing_is_shown_to_another_project,

@@ -36,10 +36,13 @@ pub enum Table {
     Attempts,
     IdempotencyKeys,
     ReplayKeys,
+    Replays,
+    ReplayCounts,
+    EndpointVersions,
 }
 
 impl Table {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Catalog,
         Self::Events,
         Self::Waiting,
@@ -47,6 +50,9 @@ impl Table {
         Self::Attempts,
         Self::IdempotencyKeys,
         Self::ReplayKeys,
+        Self::Replays,
+        Self::ReplayCounts,
+        Self::EndpointVersions,
     ];
 
     pub(crate) const fn code(self) -> i16 {
@@ -72,6 +78,9 @@ impl fmt::Display for Table {
             Self::Attempts => "attempts",
             Self::IdempotencyKeys => "idempotency keys",
             Self::ReplayKeys => "replay keys",
+            Self::Replays => "replays",
+            Self::ReplayCounts => "counts of replays",
+            Self::EndpointVersions => "former states of endpoints",
         })
     }
 }
@@ -129,6 +138,9 @@ pub(crate) enum Rows {
     Attempts(Vec<Attempt>),
     IdempotencyKeys(Vec<IdempotencyKey>),
     ReplayKeys(Vec<ReplayKey>),
+    Replays(Vec<ReplayRow>),
+    ReplayCounts(Vec<ReplayCount>),
+    EndpointVersions(Vec<EndpointVersion>),
 }
 
 impl Rows {
@@ -141,6 +153,9 @@ impl Rows {
             Self::Attempts(rows) => rows.len(),
             Self::IdempotencyKeys(rows) => rows.len(),
             Self::ReplayKeys(rows) => rows.len(),
+            Self::Replays(rows) => rows.len(),
+            Self::ReplayCounts(rows) => rows.len(),
+            Self::EndpointVersions(rows) => rows.len(),
         }
     }
 }
@@ -164,6 +179,34 @@ pub(crate) struct ReplayKey {
     pub fingerprint: Vec<u8>,
     pub deliveries: Vec<Id>,
     pub at: Timestamp,
+}
+
+/// As both engines keep it, documents unread.
+pub(crate) struct ReplayRow {
+    pub id: Id,
+    pub project: Id,
+    pub state: i16,
+    pub open: bool,
+    pub revision: i64,
+    pub page: i64,
+    pub key: Option<String>,
+    pub fingerprint: Option<Vec<u8>>,
+    pub definition: String,
+    pub control: String,
+    pub progress: String,
+}
+
+pub(crate) struct ReplayCount {
+    pub replay: Id,
+    pub status: i16,
+    pub reason: i16,
+    pub count: i64,
+}
+
+pub(crate) struct EndpointVersion {
+    pub endpoint: Id,
+    pub until: i64,
+    pub doc: String,
 }
 
 /// After each batch.
@@ -280,6 +323,9 @@ impl Batch {
             Rows::Attempts(_) => Table::Attempts,
             Rows::IdempotencyKeys(_) => Table::IdempotencyKeys,
             Rows::ReplayKeys(_) => Table::ReplayKeys,
+            Rows::Replays(_) => Table::Replays,
+            Rows::ReplayCounts(_) => Table::ReplayCounts,
+            Rows::EndpointVersions(_) => Table::EndpointVersions,
         }
     }
 }

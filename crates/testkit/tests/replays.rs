@@ -1,5 +1,9 @@
 //! Replays as resources, through the real binary, one file per promise.
 
+#[path = "replays/crash.rs"]
+mod crash;
+#[path = "replays/nodes.rs"]
+mod nodes;
 #[path = "replays/options.rs"]
 mod options;
 #[path = "replays/run.rs"]
@@ -25,11 +29,15 @@ async fn answering(status: u16) -> Result<Sink> {
     sink(Plan::always(Answer::status(status))).await
 }
 
-/// Waits until the project owes nothing.
-async fn all_failed(product: &Product, count: usize) -> Result<()> {
-    wait_until(SOON, "all have failed", async || {
-        let rows = product.get("/eventdeliveries?status=Failure&perPage=1000").await?.expect(200)?;
+/// Waits until so many deliveries are on record with this status.
+async fn all_in(product: &Product, status: &str, count: usize) -> Result<()> {
+    wait_until(SOON, &format!("{count} deliveries {status}"), async || {
+        let rows = product.get(&format!("/eventdeliveries?status={status}&perPage=1000")).await?.expect(200)?;
         Ok((dacapo_testkit::product::content(&rows).len() >= count).then_some(()))
     })
     .await
+}
+
+async fn all_failed(product: &Product, count: usize) -> Result<()> {
+    all_in(product, "Failure", count).await
 }

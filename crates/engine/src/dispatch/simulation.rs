@@ -1,10 +1,12 @@
 //! Dispatch against a store that is a map, with every step of the seam in random order: commits that
 //! fail, reads that return late, records that come later still, endpoints that are dead for a while.
 //! What must hold: a delivery is never handed out twice at a time, never after it settled, never but as a
-//! probe while its endpoint's breaker is not closed, and every one is handed out in the end.
+//! probe while its endpoint's breaker is not closed, and every one is handed out in the end. Items of
+//! replays among them: none of one that is paused or over is handed out to be sent, and never more at
+//! a time than it allows.
 
 use super::refill::Request;
-use super::{Dispatcher, Exchanged, Work};
+use super::{Dispatcher, Exchanged, Taken, Work};
 use crate::settings::Settings;
 use async_trait::async_trait;
 use dacapo_model::attempt::HeaderLines;
@@ -14,8 +16,11 @@ use dacapo_model::clock::ManualClock;
 use dacapo_model::delivery::Mode;
 use dacapo_model::event::{Audience, ConnectFace, FanOut, Target};
 use dacapo_model::id::SystemEntropy;
+use dacapo_model::replay::{Asker, AskerKind, Control, Counts, Definition, Options, Progress, State};
 use dacapo_model::retry::{Kind, Policy};
-use dacapo_model::{Class, Clock, Endpoint, Event, Id, IdSource, Project, Shard, Status, Timestamp};
+use dacapo_model::{
+    Class, Clock, Endpoint, Event, Id, IdSource, Project, Replay, SetMode, Shard, Status, Timestamp, Trigger,
+};
 use dacapo_store::LiveCatalog;
 use dacapo_store::roles::lease::Deadline;
 use dacapo_store::roles::{Backlog, Catalog, Contents, Holding, Report};
@@ -60,8 +65,8 @@ struct World {
     requests: mpsc::Receiver<Request>,
     /// What the store's queue holds, by order.
     waiting: BTreeMap<u64, Work>,
-    /// Reads under way, with the rows their snapshot showed.
-    reads: Vec<(Request, Timestamp, Vec<Work>)>,
+    /// Reads under way, with the rows their snapshot showed, and replays as they were then.
+    reads: Vec<(Request, Timestamp, Vec<Work>, Vec<Replay>)>,
     in_exchange: Vec<Work>,
     unrecorded: Vec<Report>,
     /// The store takes everything, and all of a batch is recorded at once.
@@ -81,6 +86,11 @@ struct World {
     told: BTreeMap<Shard, u64>,
     leaving: BTreeSet<Shard>,
     epoch: u64,
+    /// As the database has them.
+    replays: Vec<Replay>,
+    revision: u64,
+    /// Handed out to be discarded.
+    given_up: HashSet<u64>,
 }
 
 impl World {
@@ -116,6 +126,9 @@ impl World {
             owed: HashSet::new(),
             events: HashMap::new(),
             attempts: HashMap::new(),
+            replays: (1..=3).map(replay).collect(),
+            revision: 1,
+            given_up: HashSet::new(),
         }
     }
 
@@ -181,8 +194,22 @@ impl World {
     }
 
     fn take(&mut self) {
-        let Some(work) = self.dispatcher.take() else { return };
+        let Some(Taken { work, terms, is_given_up }) = self.dispatcher.take() else { return };
         let order = work.delivery.id.order();
+        if let Some(replay) = self.replays.iter().find(|replay| Some(replay.id) == work.delivery.replay_id) {
+            assert!(terms.is_some(), "an item without its terms");
+            let state = replay.control.state;
+            assert_eq!(is_given_up, state == State::Cancelled, "handed out while its replay is {state:?}");
+            assert_ne!(state, State::Paused);
+            let of_it = |other: &&Work| {
+                other.delivery.replay_id == Some(replay.id) && !self.given_up.contains(&other.delivery.id.order())
+            };
+            let others = self.in_exchange.iter().filter(of_it).count();
+            assert!(is_given_up || others < replay.control.concurrency as usize, "more at a time than it allows");
+        }
+        if is_given_up {
+            self.given_up.insert(order);
+        }
         assert!(!self.leaving.contains(&Shard::of(work.delivery.endpoint_id)), "handed out of a shard that is left");
         let knows_its_place = self.owns_as_told(work.delivery.endpoint_id);
         assert!(!knows_its_place || self.owed.contains(&order), "handed out after it settled");
@@ -193,7 +220,9 @@ impl World {
         );
         let attempts = self.attempts.get(&order).copied().unwrap_or(0);
         assert!(!knows_its_place || work.delivery.attempts == attempts, "handed out as it was before");
-        self.check_breaker(work.delivery.endpoint_id);
+        if !is_given_up {
+            self.check_breaker(work.delivery.endpoint_id);
+        }
         self.in_exchange.push(work);
     }
 
@@ -202,7 +231,9 @@ impl World {
         let state = self.dispatcher.lock();
         let Some(until) = state.lanes[&endpoint].guard.open_until() else { return };
         assert!(until <= self.clock.now(), "handed out while the breaker is open");
-        let under_way = self.in_exchange.iter().filter(|work| work.delivery.endpoint_id == endpoint).count();
+        let is_sent = |work: &&Work| !self.given_up.contains(&work.delivery.id.order());
+        let of_it = self.in_exchange.iter().filter(|work| work.delivery.endpoint_id == endpoint);
+        let under_way = of_it.filter(is_sent).count();
         assert!(under_way < PROBES_MAX as usize, "more than the probes of a half-open breaker");
     }
 
@@ -214,17 +245,21 @@ impl World {
         let work = self.in_exchange.swap_remove(index);
         let mut delivery = work.delivery;
         delivery.attempts += 1;
+        let is_given_up = self.given_up.remove(&delivery.id.order());
         let is_dead = self.dead.contains(&delivery.endpoint_id);
         let success = !is_dead && (always_succeed || self.dice.roll(3) > 0);
         *self.ended.entry(delivery.endpoint_id).or_default() += 1;
-        if success {
+        if is_given_up {
+            delivery.status = Status::Discarded;
+        } else if success {
             delivery.status = Status::Success;
         } else {
             delivery.status = Status::Retry;
             delivery.due_at = self.clock.now().plus(Duration::from_millis(self.dice.roll(200)));
         }
         let exchanged = if success { Exchanged::Succeeded } else { Exchanged::Failed };
-        self.dispatcher.finished(delivery.endpoint_id, exchanged);
+        let exchanged = if is_given_up { Exchanged::Skipped } else { exchanged };
+        self.dispatcher.finished(delivery.endpoint_id, delivery.replay_id.filter(|_| !is_given_up), exchanged);
         self.unrecorded.push(Report { delivery, attempt: None });
     }
 
@@ -296,6 +331,49 @@ impl World {
         self.owed.remove(&order);
     }
 
+    /// A page of items of a replay that runs.
+    fn schedule(&mut self) {
+        let index = self.dice.roll(self.replays.len() as u64) as usize;
+        let (id, state) = (self.replays[index].id, self.replays[index].control.state);
+        if state != State::Running {
+            return;
+        }
+        let event = self.event();
+        let (now, mut made) = (self.clock.now(), Vec::new());
+        for target in &event.targets {
+            let delivery = target.delivery(&event, self.ids.mint(now).0, Trigger::Replay, Some(id), now);
+            let order = delivery.id.order();
+            self.owed.insert(order);
+            self.events.insert(order, Arc::clone(&event));
+            self.waiting.insert(order, Work { delivery: delivery.clone(), event: Arc::clone(&event) });
+            made.push(delivery);
+        }
+        self.dispatcher.stored(&made);
+    }
+
+    fn steer(&mut self, next: State) {
+        let index = self.dice.roll(self.replays.len() as u64) as usize;
+        self.steer_one(index, next);
+    }
+
+    fn steer_one(&mut self, index: usize, next: State) {
+        let now = self.clock.now();
+        let Some(control) = self.replays[index].control.to(next, now, &SYSTEM) else { return };
+        self.revision += 1;
+        let concurrency = 1 + self.dice.roll(3) as u32;
+        let replay = &mut self.replays[index];
+        replay.control = Control { concurrency, ..control };
+        replay.revision = self.revision;
+        let replay = replay.clone();
+        let in_flight = self.dispatcher.adopt_replays(std::slice::from_ref(&replay));
+        let of_it = |work: &&Work| {
+            work.delivery.replay_id == Some(replay.id) && !self.given_up.contains(&work.delivery.id.order())
+        };
+        let under_way = self.in_exchange.iter().filter(of_it).count() as u64;
+        let stopped = next != State::Running;
+        assert_eq!(in_flight, if stopped { vec![(replay.id, under_way)] } else { Vec::new() });
+    }
+
     fn begin_read(&mut self) {
         let Ok(request) = self.requests.try_recv() else { return };
         let now = self.clock.now();
@@ -312,7 +390,7 @@ impl World {
             .collect();
         rows.sort_by_key(|work| (work.delivery.due_at, work.delivery.id));
         rows.truncate(request.limit);
-        self.reads.push((request, now, rows));
+        self.reads.push((request, now, rows, self.replays.clone()));
     }
 
     fn end_read(&mut self) {
@@ -320,11 +398,15 @@ impl World {
             return;
         }
         let index = self.dice.roll(self.reads.len() as u64) as usize;
-        let (request, at, rows) = self.reads.swap_remove(index);
+        let (request, at, rows, replays) = self.reads.swap_remove(index);
         if !self.never_fails && self.dice.roll(10) == 0 {
             self.dispatcher.refill_failed(request, at);
             return;
         }
+        // Looked up at some moment since: what is known meanwhile may be newer.
+        let unknown = self.dispatcher.unknown_replays(&rows);
+        let seen: Vec<Replay> = replays.into_iter().filter(|replay| unknown.contains(&replay.id)).collect();
+        self.dispatcher.adopt_replays(&seen);
         let next_due = (rows.len() < request.limit).then(|| self.next_due(&request, at)).flatten();
         self.dispatcher.refilled(request, rows, next_due, at);
     }
@@ -356,6 +438,14 @@ impl World {
             let endpoint = target(self.dice.roll(ENDPOINTS)).endpoint_id;
             if !self.dead.remove(&endpoint) {
                 self.dead.insert(endpoint);
+            }
+        }
+        if self.dice.roll(4) == 0 {
+            match self.dice.roll(12) {
+                0 | 1 => self.steer(State::Paused),
+                2..=4 => self.steer(State::Running),
+                5 if self.dice.roll(20) == 0 => self.steer(State::Cancelled),
+                _ => self.schedule(),
             }
         }
         match self.dice.roll(12) {
@@ -445,6 +535,33 @@ fn endpoint(number: u64) -> Change {
     }))
 }
 
+const SYSTEM: Asker = Asker { kind: AskerKind::System, id: None };
+
+fn replay(n: u128) -> Replay {
+    let parts = serde_json::json!({"mode": "all", "first": Id::MIN, "last": Id::MAX, "high_water": Id::MAX});
+    let definition = Definition {
+        name: String::new(),
+        reason: String::new(),
+        asked_by: SYSTEM,
+        created_at: Timestamp::default(),
+        selector: serde_json::Value::Null,
+        frozen: serde_json::from_value(parts).expect("a selector"),
+        mode: SetMode::All,
+        options: Options::default(),
+        matched: None,
+    };
+    Replay {
+        id: Id::from_u128(n + 100),
+        project_id: Id::from_u128(1),
+        control: Control { concurrency: 2, state: State::Running, ..Control::new(&definition.options) },
+        definition,
+        revision: 1,
+        progress: Progress::default(),
+        page: 0,
+        counts: Counts::default(),
+    }
+}
+
 fn target(endpoint: u64) -> Target {
     Target {
         endpoint_id: Id::from_u128(u128::from(endpoint) + 10),
@@ -519,6 +636,9 @@ async fn walk(seed: u64, is_shared: bool) {
         world.tell(0);
     }
     world.dead.clear();
+    for index in 0..world.replays.len() {
+        world.steer_one(index, State::Running);
+    }
     for _ in 0..SETTLING_STEPS {
         if world.owed.is_empty() {
             break;

@@ -1,6 +1,6 @@
 //! A project's `circuit_breaker` settings: what they may be, and what the breaker makes of them.
 
-use super::PROBES_MAX;
+use super::{FAILURES_IN_A_ROW_MAX, PROBES_MAX};
 use super::window::{BUCKETS, Counts};
 use crate::project::CircuitBreaker;
 use std::time::Duration;
@@ -19,6 +19,7 @@ pub struct Policy {
     pub trips_to_disable: u32,
     /// Attempts that a rate must rest on.
     pub requests_min: u64,
+    pub(super) failures_in_a_row: u32,
     failure_percent: u64,
 }
 
@@ -59,6 +60,7 @@ impl From<&CircuitBreaker> for Policy {
             trips_to_disable: u32::try_from(trips).unwrap_or(u32::MAX),
             failure_percent: failures,
             requests_min,
+            failures_in_a_row: u32::try_from(requests_min).unwrap_or(u32::MAX).max(FAILURES_IN_A_ROW_MAX),
         }
     }
 }

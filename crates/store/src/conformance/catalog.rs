@@ -22,7 +22,7 @@ pub fn organisation(name: &str) -> Change {
     Change::Organisation(Arc::new(Organisation { id: ORGANISATION, name: name.to_owned(), created_at: START }))
 }
 
-fn project(id: Id) -> Change {
+pub fn project(id: Id) -> Change {
     Change::Project(Arc::new(Project {
         id,
         organisation_id: ORGANISATION,

@@ -7,6 +7,7 @@
 //! ```
 
 mod keys;
+mod replays;
 
 use super::codec::uuid;
 use super::lease::EXPIRY;
@@ -35,7 +36,8 @@ const HAS_BEGUN: &str = "SELECT to_regclass('copy_progress') IS NOT NULL";
 const WHERE_IT_IS: &str = "SELECT mark, stage, after, finished_at IS NOT NULL FROM copy_progress";
 const IS_EMPTY: &str = "SELECT NOT (EXISTS (SELECT FROM catalog) OR EXISTS (SELECT FROM events) \
      OR EXISTS (SELECT FROM waiting) OR EXISTS (SELECT FROM settled) OR EXISTS (SELECT FROM attempts) \
-     OR EXISTS (SELECT FROM idempotency) OR EXISTS (SELECT FROM replay_keys))";
+     OR EXISTS (SELECT FROM idempotency) OR EXISTS (SELECT FROM replay_keys) \
+     OR EXISTS (SELECT FROM replays) OR EXISTS (SELECT FROM endpoint_versions))";
 static HAS_NODES: Sql = Sql {
     text: "SELECT EXISTS (SELECT FROM nodes WHERE heartbeat > now() - make_interval(secs => $1))",
     types: &[Type::FLOAT8],
@@ -53,7 +55,8 @@ static MOVE_ON: Sql = Sql {
 /// In the order of [`Table::ALL`].
 const COUNTS: &str = "SELECT (SELECT count(*) FROM catalog), (SELECT count(*) FROM events), \
      (SELECT count(*) FROM waiting), (SELECT count(*) FROM settled), (SELECT count(*) FROM attempts), \
-     (SELECT count(*) FROM idempotency), (SELECT count(*) FROM replay_keys)";
+     (SELECT count(*) FROM idempotency), (SELECT count(*) FROM replay_keys), \
+     (SELECT count(*) FROM replays), (SELECT count(*) FROM replay_counts), (SELECT count(*) FROM endpoint_versions)";
 
 /// A database that a store is copied into.
 pub struct Target(Sessions);
@@ -194,6 +197,9 @@ async fn write_rows(transaction: Transaction, rows: &Rows) -> Result<()> {
         }
         Rows::IdempotencyKeys(keys) => keys::write_idempotency(transaction, keys).await?,
         Rows::ReplayKeys(keys) => keys::write_replay(transaction, keys).await?,
+        Rows::Replays(rows) => replays::write(transaction, rows).await?,
+        Rows::ReplayCounts(rows) => replays::write_counts(transaction, rows).await?,
+        Rows::EndpointVersions(rows) => replays::write_versions(transaction, rows).await?,
     }
     Ok(())
 }

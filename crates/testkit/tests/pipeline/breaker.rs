@@ -4,7 +4,7 @@
 use super::{SOON, answering, sink};
 use anyhow::{Result, ensure};
 use dacapo_testkit::generator::{self, Load, Pace, Shape, Tally, Target};
-use dacapo_testkit::product::{Product, text, wait_until};
+use dacapo_testkit::product::{Product, content, text, wait_until};
 use dacapo_testkit::sink::{Answer, Keep, Plan, Sink};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -160,6 +160,60 @@ async fn trips_in_a_row_switch_an_endpoint_off_where_the_project_asks_for_it() -
     })
     .await?;
     ensure!(broken.record().requests() <= UNTIL_OPEN + 2, "{} attempts", broken.record().requests());
+    Ok(())
+}
+
+/// Each delivery has one attempt, so what a dead endpoint was sent is lost to it, until it heals.
+#[tokio::test]
+async fn what_failed_is_sent_again_when_the_endpoint_heals_and_once() -> Result<()> {
+    let mut product = Product::fresh().await?;
+    product.linear_retries(1, 1).await?;
+    product.set_config(&breaker(1)).await?;
+    let broken = answering(500).await?;
+    let recovers = json!({"recover_on_heal": {"enabled": true, "lookback": "1h"}});
+    let dead = product.subscribed_endpoint(&broken.url("/"), &recovers).await?;
+    let read = shown(&product, &dead).await?;
+    ensure!(read["recover_on_heal"] == json!({"enabled": true, "lookback": "1h0m0s"}), "{read}");
+    for index in 0..12 {
+        product.send_keyed(&dead, &format!("early-{index}"), &json!({"n": index})).await?;
+    }
+    becomes(&product, &dead, "open").await?;
+    let failed = async |product: &Product| {
+        let list = product.get("/eventdeliveries?status=Failure&perPage=100").await?.expect(200)?;
+        Ok::<usize, anyhow::Error>(content(&list).len())
+    };
+    wait_until(SOON, "deliveries have failed for good", async || Ok((failed(&product).await? >= 10).then_some(())))
+        .await?;
+    broken.set_plan(Plan::default());
+    product.send_keyed(&dead, "probe", &json!({"n": "probe"})).await?;
+    wait_until(SOON * 2, "all are delivered", async || Ok((broken.record().delivered() == 13).then_some(()))).await?;
+
+    let replay = wait_until(SOON, "the recovery is over", async || {
+        let list = product.get("/replays").await?.expect(200)?;
+        let done = |row: &Value| text(row, "status") == "completed";
+        Ok(content(&list).into_iter().find(done))
+    })
+    .await?;
+    ensure!(text(&replay, "name") == "recover on heal" && replay["asked_by"]["kind"] == "system", "{replay}");
+    ensure!(replay["mode"] == "failed" && replay["counts"]["failure"] == 0, "{replay}");
+    let gone = failed(&product).await?;
+    ensure!(replay["counts"]["success"] == gone, "{gone} had failed: {replay}");
+
+    // Started again it finds the same heal, and that it was acted upon.
+    product.kill9()?;
+    product.restart().await?;
+    let after = product.send_keyed(&dead, "after", &json!({"n": "after"})).await?;
+    product.delivery_in(&after, "Success", SOON).await?;
+    let count = async || Ok::<usize, anyhow::Error>(content(&product.get("/replays").await?.expect(200)?).len());
+    ensure!(count().await? == 1, "{} recoveries of one heal", count().await?);
+    product.put(&format!("/endpoints/{dead}/pause"), &json!({})).await?.expect(202)?;
+    product.put(&format!("/endpoints/{dead}/pause"), &json!({})).await?.expect(202)?;
+    wait_until(SOON, "resuming it is another heal", async || Ok((count().await? == 2).then_some(()))).await?;
+    ensure!(broken.record().delivered() == 14, "something was delivered twice");
+
+    let bad = json!({"url": broken.url("/"), "name": "n", "recover_on_heal": {"lookback": "5s"}});
+    let refused = product.post("/endpoints", &bad).await?.expect(400)?;
+    ensure!(refused.message().starts_with("recover_on_heal.lookback must be"), "{}", refused.text);
     Ok(())
 }
 

@@ -1,9 +1,10 @@
 //! What a run makes: its set, each once, with what a plan said beforehand.
 
-use super::{SOON, all_failed, answering};
+use super::{SOON, all_failed, all_in, answering};
 use anyhow::{Result, ensure};
 use dacapo_testkit::product::{Product, content, text, wait_until};
 use dacapo_testkit::sink::{Answer, Plan};
+use http::Method;
 use serde_json::json;
 
 /// An endpoint was down; what failed is planned, started with the planned count, and delivered.
@@ -11,6 +12,7 @@ use serde_json::json;
 async fn plan_run_and_delivered_are_one_number() -> Result<()> {
     let product = Product::fresh().await?;
     product.linear_retries(1, 1).await?;
+    product.never_trips().await?;
     let sink = answering(500).await?;
     let endpoint = product.subscribed_endpoint(&sink.url("/"), &json!({})).await?;
     product.send_numbered(&endpoint, 0..300).await?;
@@ -64,7 +66,7 @@ async fn what_succeeded_is_skipped_with_its_reason() -> Result<()> {
     let sink = answering(200).await?;
     let endpoint = product.subscribed_endpoint(&sink.url("/"), &json!({})).await?;
     product.send_numbered(&endpoint, 0..20).await?;
-    wait_until(SOON, "delivered", async || Ok((sink.record().delivered() == 20).then_some(()))).await?;
+    all_in(&product, "Success", 20).await?;
 
     let body = json!({"mode": "all", "selector": {"from": "-1h"}});
     let plan = product.plan_replay(&body).await?;
@@ -90,6 +92,7 @@ async fn what_succeeded_is_skipped_with_its_reason() -> Result<()> {
 async fn what_was_delivered_meanwhile_is_not_sent_again() -> Result<()> {
     let product = Product::fresh().await?;
     product.linear_retries(1, 1).await?;
+    product.never_trips().await?;
     let sink = answering(500).await?;
     let endpoint = product.subscribed_endpoint(&sink.url("/"), &json!({})).await?;
     product.send_numbered(&endpoint, 0..40).await?;
@@ -108,19 +111,22 @@ async fn what_was_delivered_meanwhile_is_not_sent_again() -> Result<()> {
     Ok(())
 }
 
-/// An endpoint that was created today gets what came before.
+/// An endpoint that was created today gets what came before, and the others get nothing.
 #[tokio::test]
 async fn a_new_endpoint_is_filled_up() -> Result<()> {
     let product = Product::fresh().await?;
-    let sink = answering(200).await?;
-    let other = answering(200).await?;
-    let first = product.subscribed_endpoint(&sink.url("/"), &json!({"owner_id": "them"})).await?;
+    let (old, new) = (answering(200).await?, answering(200).await?);
+    product.subscribed_endpoint(&old.url("/"), &json!({})).await?;
     for n in 0..15 {
-        let body = json!({"owner_id": "them", "event_type": "test.event", "data": {"n": n}});
-        product.post("/events/fanout", &body).await.ok();
-        product.post("/events", &json!({"endpoint_id": first, "event_type": "test.event", "data": {"n": n}})).await?.expect(201)?;
+        let event = json!({"type": "test.event", "data": {"n": n}});
+        product.connect(Method::POST, "/connect/v1/events", &[], Some(&event)).await?.expect(201)?;
     }
-    let _ = other;
+    all_in(&product, "Success", 15).await?;
+    product.subscribed_endpoint(&new.url("/"), &json!({})).await?;
+    let id = product.start_replay(&json!({"mode": "missing", "selector": {"from": "-1h"}})).await?;
+    let done = product.replay_in(&id, "completed", SOON).await?;
+    ensure!(done["counts"]["matched"] == 15 && done["counts"]["success"] == 15, "{done}");
+    ensure!(old.record().delivered() == 15 && (0..15).all(|n| new.record().ledger().count(n) == 1), "not each once");
     Ok(())
 }
 
@@ -129,6 +135,7 @@ async fn a_new_endpoint_is_filled_up() -> Result<()> {
 async fn failures_of_a_replay_are_the_next_selector() -> Result<()> {
     let product = Product::fresh().await?;
     product.linear_retries(1, 1).await?;
+    product.never_trips().await?;
     let sink = answering(500).await?;
     let endpoint = product.subscribed_endpoint(&sink.url("/"), &json!({})).await?;
     product.send_numbered(&endpoint, 0..30).await?;

@@ -46,7 +46,7 @@ struct Counts {
     success: u64,
     failure: u64,
     discarded: u64,
-    /// Events that retention removed before their turn came.
+    /// Counted at the start and not there any more when their turn came.
     gone: u64,
     /// Of failures and discarded ones.
     by_reason: BTreeMap<&'static str, u64>,
@@ -103,7 +103,7 @@ impl<'a> ReplayView<'a> {
         let (definition, control, counts) = (&replay.definition, &replay.control, &replay.counts);
         let until = control.finished_at.unwrap_or(now);
         let took = control.started_at.map_or(0.0, |start| until.since(start).as_secs_f64());
-        let done = counts.settled().saturating_add(replay.progress.gone);
+        let done = counts.settled().saturating_add(replay.gone());
         let progress = definition.matched.map(|matched| match matched {
             0 => 1.0,
             matched => (done as f64 / matched as f64).min(1.0),
@@ -126,7 +126,7 @@ impl<'a> ReplayView<'a> {
                 success: counts.of(Status::Success),
                 failure: counts.of(Status::Failure),
                 discarded: counts.of(Status::Discarded),
-                gone: replay.progress.gone,
+                gone: replay.gone(),
                 by_reason: by_reason(replay),
             },
             progress,

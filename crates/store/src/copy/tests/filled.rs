@@ -54,6 +54,9 @@ impl Filled {
         let directory = Arc::new(TempDir::new().expect("a directory"));
         let subject = Subject::new(Box::new(At(Arc::clone(&directory)))).await;
         subject.store().write(one_of_each()).await.expect("writes");
+        // Some have been otherwise.
+        subject.store().write(one_of_each()).await.expect("writes");
+        crate::conformance::replays::some(&subject).await;
         let mut filled = Self { directory, keys: Vec::new(), replays: Vec::new() };
         for round in 0..ROUNDS {
             filled.histories(&subject).await;

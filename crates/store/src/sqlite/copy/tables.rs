@@ -1,5 +1,7 @@
 //! One batch of one table, in the order of its primary key, and how such a key is kept.
 
+mod replays;
+
 use crate::copy::{Batch, Document, IdempotencyKey, Position, ReplayKey, Rows, Table};
 use crate::sqlite::codec::{self, id_column, id_of};
 use crate::{Result, StoreError};
@@ -27,6 +29,9 @@ pub const fn count(table: Table) -> &'static str {
         }
         Table::IdempotencyKeys => "SELECT count(*) FROM idempotency",
         Table::ReplayKeys => "SELECT count(*) FROM replay_keys",
+        Table::Replays => "SELECT count(*) FROM replays",
+        Table::ReplayCounts => "SELECT count(*) FROM replay_counts",
+        Table::EndpointVersions => "SELECT count(*) FROM endpoint_versions",
     }
 }
 
@@ -48,6 +53,9 @@ pub fn batch(connection: &Connection, position: &Position) -> Result<Option<Batc
         Table::Attempts => attempts(connection, after)?.into(Rows::Attempts),
         Table::IdempotencyKeys => idempotency_keys(connection, after)?.into(Rows::IdempotencyKeys),
         Table::ReplayKeys => replay_keys(connection, after)?.into(Rows::ReplayKeys),
+        Table::Replays => replays::replays(connection, after)?.into(Rows::Replays),
+        Table::ReplayCounts => replays::counts(connection, after)?.into(Rows::ReplayCounts),
+        Table::EndpointVersions => replays::endpoint_versions(connection, after)?.into(Rows::EndpointVersions),
     };
     Ok(last.map(|after| Batch { rows, then: Position { table: position.table, after } }))
 }
