@@ -1,7 +1,7 @@
 //! A project's `circuit_breaker` settings: what they may be, and what the breaker makes of them.
 
-use super::{FAILURES_IN_A_ROW_MAX, PROBES_MAX};
 use super::window::{BUCKETS, Counts};
+use super::{FAILURES_IN_A_ROW_MAX, PROBES_MAX};
 use crate::project::CircuitBreaker;
 use std::time::Duration;
 
