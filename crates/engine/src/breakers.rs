@@ -93,6 +93,9 @@ impl Breakers {
 
     fn look_at(&self, snapshot: &Snapshot, health: &Health) {
         let Some(view) = snapshot.project(health.project_id) else { return };
+        if view.live_endpoint(health.endpoint_id).is_none_or(|endpoint| !health.is_of(endpoint)) {
+            return;
+        }
         let policy = Policy::from(&view.project.config.circuit_breaker);
         if health.open_until.is_some() {
             tracing::info!(
