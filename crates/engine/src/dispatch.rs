@@ -16,6 +16,7 @@ mod fair;
 mod lane;
 mod ownership;
 mod pacer;
+mod part;
 mod refill;
 #[cfg(test)]
 mod simulation;
@@ -133,7 +134,7 @@ impl Dispatcher {
         let place = |event: &Arc<Event>| {
             let placing = state.place(event, &self.settings);
             let parked = placing.parked.iter().chain(&placing.elsewhere).copied().collect();
-            (NewEvent { event: Arc::clone(event), parked }, placing)
+            (NewEvent { event: Arc::clone(event), parked, later: Vec::new() }, placing)
         };
         events.iter().map(place).unzip()
     }

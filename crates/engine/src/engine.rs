@@ -4,6 +4,7 @@ use crate::accept::{Accepted, Acceptor, Refusal, Submission};
 use crate::commit::Committer;
 use crate::deliver::Courier;
 use crate::dispatch::{Dispatcher, Follower, Refiller};
+use crate::fan_out::Unfolder;
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
 use crate::record::{REPORTS_QUEUED_MAX, Recorder};
@@ -18,7 +19,7 @@ use dacapo_store::roles::{NodeView, Resend, ResendKind};
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -71,7 +72,12 @@ impl Engine {
         let readiness = Arc::new(Readiness::default());
         let (stop_committing, stop_dispatching) = (CancellationToken::new(), CancellationToken::new());
         let (dispatcher, refills) = Dispatcher::new(Arc::clone(&catalog), Arc::clone(&clock), settings.clone());
-        let follower = Follower { store: Arc::clone(&store), dispatcher: Arc::clone(&dispatcher) };
+        let fan_outs = Arc::new(Notify::new());
+        let follower = Follower {
+            store: Arc::clone(&store),
+            dispatcher: Arc::clone(&dispatcher),
+            fan_outs: Arc::clone(&fan_outs),
+        };
         follower.adopt();
         dispatcher.take_up(&store.backlog().await?);
 
@@ -108,8 +114,11 @@ impl Engine {
             dispatcher: Arc::clone(&dispatcher),
             readiness: Arc::clone(&readiness),
             metrics: Arc::clone(&metrics),
+            fan_outs: Arc::clone(&fan_outs),
         }
         .start(stop_committing.clone());
+        let unfolder = Unfolder { store: Arc::clone(&store), dispatcher: Arc::clone(&dispatcher), begun: fan_outs };
+        tokio::spawn(unfolder.run(stop_dispatching.clone()));
         Upkeep {
             store: Arc::clone(&store),
             dispatcher: Arc::clone(&dispatcher),

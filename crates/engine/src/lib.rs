@@ -13,6 +13,7 @@ mod commit;
 mod deliver;
 mod dispatch;
 mod engine;
+mod fan_out;
 mod record;
 mod route;
 mod upkeep;

@@ -18,6 +18,7 @@ mod commit;
 pub(crate) mod copy;
 mod detail;
 mod error;
+mod fan_out;
 mod lease;
 mod listen;
 mod nodes;

@@ -4,6 +4,7 @@
 
 mod catalog;
 mod commit;
+mod fan_out;
 pub mod lease;
 mod query;
 mod queue;
@@ -13,6 +14,7 @@ mod retention;
 
 pub use catalog::{Catalog, Contents, EditLock};
 pub use commit::{Commit, Committed, NewEvent};
+pub use fan_out::{FanOuts, Part};
 pub use lease::{Epoch, Holding, Lease, NodeView};
 pub use query::{DeliveryFilter, DeliveryView, EventFilter, Page, Query, Window};
 pub use queue::{ARRIVALS_QUEUED_MAX, Arrival, Arrivals, Backlog, Queue, Waiting};
@@ -21,6 +23,6 @@ pub use requeue::{Idempotency, NewReplay, ReplayWritten, Requeue, Resend, Resend
 pub use retention::{Dropped, Retention};
 
 /// All roles of one engine, for the wiring; stages take the single roles.
-pub trait Store: Commit + Queue + Record + Requeue + Catalog + Query + Lease + Retention {}
+pub trait Store: Commit + FanOuts + Queue + Record + Requeue + Catalog + Query + Lease + Retention {}
 
-impl<T: Commit + Queue + Record + Requeue + Catalog + Query + Lease + Retention> Store for T {}
+impl<T: Commit + FanOuts + Queue + Record + Requeue + Catalog + Query + Lease + Retention> Store for T {}

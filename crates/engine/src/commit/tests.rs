@@ -152,6 +152,7 @@ async fn send(changes: u64) -> (Vec<Result<Accepted, Refusal>>, Vec<Arc<Event>>)
         dispatcher: Arc::clone(&dispatcher),
         readiness: Arc::default(),
         metrics: Arc::default(),
+        fan_outs: Arc::default(),
     };
     let (intake, _running) = committer.start(CancellationToken::new());
     let (a, b) = tokio::join!(intake.commit(event(), 1), intake.commit(event(), 1));

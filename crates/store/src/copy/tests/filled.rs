@@ -93,7 +93,7 @@ impl Filled {
         subject.record([subject.attempted(&waits, Status::Retry)]).await;
         subject.record([discard(&subject.fresh().await)]).await;
         let parked = subject.event_with(vec![target(ENDPOINT), target_discarded(ENDPOINT_2, Reason::EndpointDeleted)]);
-        let parked = NewEvent { event: Arc::new(parked), parked: vec![0] };
+        let parked = NewEvent { event: Arc::new(parked), parked: vec![0], later: Vec::new() };
         store.commit(vec![parked], ROUTED_AT).await.expect("commits");
     }
 
