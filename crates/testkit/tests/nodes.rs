@@ -7,10 +7,14 @@ mod broadcast;
 mod catalog;
 #[path = "nodes/cut_off.rs"]
 mod cut_off;
+#[path = "nodes/fail_over.rs"]
+mod fail_over;
 #[path = "nodes/frozen.rs"]
 mod frozen;
 #[path = "nodes/killed.rs"]
 mod killed;
+#[path = "nodes/pooler.rs"]
+mod pooler;
 #[path = "nodes/rate.rs"]
 mod rate;
 #[path = "nodes/together.rs"]

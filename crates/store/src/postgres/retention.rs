@@ -9,7 +9,6 @@ use super::session::{Purpose, Sql, Step, Transaction};
 use crate::Result;
 use crate::roles::{Dropped, Retention};
 use async_trait::async_trait;
-use dacapo_model::clock::SystemClock;
 use dacapo_model::{Clock, Id, Timestamp};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -78,15 +77,16 @@ impl Retention for PostgresStore {
         let looks = vec![Step::Known(&partitions::DAYS, Vec::new()), Step::Known(&BEYOND, vec![&bound, &first])];
         let answers = transaction.run(looks).await?;
         let oldest = answers[1].first().map(|row| id(row, 0)).transpose()?;
-        let days = whole_days(partitions::days(&answers[0])?, end, oldest);
+        let now = self.inner.lease.clock.now();
+        let days = whole_days(partitions::days(&answers[0])?, end, oldest, now);
         if days.is_empty() { drop_rows(transaction, end, limit).await } else { drop_days(transaction, &days).await }
     }
 }
 
 /// The day of the oldest event, if all of that day goes, and empty ones before it. Days that nodes
 /// may still write to stay, whatever the cutoff; so does the day behind an event that lies in `_rest`.
-fn whole_days(days: BTreeSet<u64>, end: Id, oldest: Option<Id>) -> Vec<u64> {
-    let closed = partitions::oldest_open(SystemClock.now());
+fn whole_days(days: BTreeSet<u64>, end: Id, oldest: Option<Id>, now: Timestamp) -> Vec<u64> {
+    let closed = partitions::oldest_open(now);
     let through = oldest.map_or(u64::MAX, |oldest| partitions::day_of(oldest.time()));
     days.into_iter()
         .take_while(|day| *day <= through && *day < closed && partitions::start_of(day + 1) <= end)

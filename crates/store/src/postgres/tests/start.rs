@@ -5,6 +5,9 @@ use crate::StoreError;
 use crate::postgres::{Options, PostgresStore};
 use crate::conformance::subject::{PROJECT, UP};
 use crate::roles::{Commit, EventFilter, Lease, Query};
+use dacapo_model::clock::{SharedClock, SystemClock};
+use dacapo_model::{Clock, Timestamp};
+use std::sync::Arc;
 use tokio::task::JoinSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,6 +80,32 @@ async fn a_rolling_upgrade_keeps_what_is_there_and_nodes_of_the_version_before()
     store.hold().await.expect("joins");
     let events = store.events(PROJECT, EventFilter::default(), UP).await.expect("reads");
     assert_eq!(events.iter().map(|event| event.event_type.as_str()).collect::<Vec<_>>(), ["old"; 2]);
+}
+
+/// By so many microseconds.
+struct Wrong(i64);
+
+impl Clock for Wrong {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(SystemClock.now().micros() + self.0)
+    }
+}
+
+/// What one node calls due now must be due now for the owner of its endpoint.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_clock_is_wrong_by_minutes_goes_by_the_databases() {
+    let database = Server::shared().database().await;
+    let now = async || database.count("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8").await;
+    for wrong_by in [300_000_000i64, -300_000_000, 200_000] {
+        let clock = Arc::new(SharedClock::over(Wrong(wrong_by)));
+        let options = Options { clock: Arc::clone(&clock), ..database.options() };
+        let store = PostgresStore::open(&options).await.expect("opens");
+        store.hold().await.expect("joins");
+        let apart = clock.now().micros() - now().await;
+        assert!(apart.abs() < 2_000_000, "{apart} µs apart");
+        assert_eq!(clock.correction() == 0, wrong_by == 200_000, "clocks that differ a little are left alone");
+        store.release().await.expect("releases");
+    }
 }
 
 /// As behind a pooler that knows no named prepared statements.
