@@ -76,7 +76,14 @@ pub struct Options {
 
 impl Options {
     pub fn new(url: impl Into<String>, label: impl Into<String>) -> Self {
-        Self { url: url.into(), read_url: None, direct_url: None, prepared: true, label: label.into(), clock: Arc::default() }
+        Self {
+            url: url.into(),
+            read_url: None,
+            direct_url: None,
+            prepared: true,
+            label: label.into(),
+            clock: Arc::default(),
+        }
     }
 }
 

@@ -37,7 +37,8 @@ impl Listeners {
 
     /// Waits until all have it. How often it came to them in all.
     pub async fn all_have(&self, number: u64, within: Duration) -> Result<usize> {
-        let all = wait_until(within, "everybody has it", async || Ok((self.have(number).0 == self.count).then_some(())));
+        let all =
+            wait_until(within, "everybody has it", async || Ok((self.have(number).0 == self.count).then_some(())));
         all.await.with_context(|| format!("{} of {}", self.have(number).0, self.count))?;
         Ok(self.have(number).1)
     }

@@ -24,7 +24,8 @@ pub fn family_cpu_us(pid: u32) -> Result<u64> {
         let stat = std::fs::read_to_string(format!("/proc/{member}/stat")).unwrap_or_default();
         let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
         // utime, stime, cutime, cstime
-        ticks += fields.split_ascii_whitespace().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
+        ticks +=
+            fields.split_ascii_whitespace().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
     }
     Ok(ticks * 1_000_000 / rustix::param::clock_ticks_per_second())
 }
@@ -125,7 +126,8 @@ mod tests {
     #[test]
     fn counts_what_children_used_that_are_gone() {
         let own = family_cpu_us(std::process::id()).unwrap();
-        let spun = std::process::Command::new("sh").args(["-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"]).status();
+        let spun =
+            std::process::Command::new("sh").args(["-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"]).status();
         assert!(spun.unwrap().success());
         assert!(family_cpu_us(std::process::id()).unwrap() > own);
     }

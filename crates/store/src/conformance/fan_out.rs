@@ -24,7 +24,8 @@ pub fn large(subject: &Subject) -> NewEvent {
     large_with(subject, vec![target(ENDPOINT); LATER as usize])
 }
 
-fn large_with(subject: &Subject, later: Vec<Target>) -> NewEvent {
+/// The same, for these later.
+pub fn large_with(subject: &Subject, later: Vec<Target>) -> NewEvent {
     let own = OWN as usize;
     let mut event = subject.event_with([vec![target(ENDPOINT); own], later].concat());
     let later = event.targets.split_off(own);
@@ -115,7 +116,10 @@ pub async fn they_are_as_they_would_have_been_born(mut subject: Subject) {
         assert_eq!((discarded.status, discarded.reason), (Status::Discarded, Some(Reason::EndpointPaused)));
         let due = subject.due(ENDPOINT_3, Class::Live).await;
         assert_eq!(due.len(), 1);
-        assert_eq!((due[0].id, due[0].due_at, due[0].created_at), (event.id.child(3), event.created_at, event.created_at));
+        assert_eq!(
+            (due[0].id, due[0].due_at, due[0].created_at),
+            (event.id.child(3), event.created_at, event.created_at)
+        );
         assert_eq!(due[0].policy, target(ENDPOINT_3).policy);
         subject.crash().await;
     }

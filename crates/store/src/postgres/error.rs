@@ -40,7 +40,10 @@ fn fix(code: &SqlState) -> Option<&'static str> {
             SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
             "check the user in the database URL, and that pg_hba.conf lets it in from here",
         ),
-        (SqlState::INVALID_CATALOG_NAME, "check the database's name in the URL, or make it: CREATE DATABASE … ENCODING 'UTF8'"),
+        (
+            SqlState::INVALID_CATALOG_NAME,
+            "check the database's name in the URL, or make it: CREATE DATABASE … ENCODING 'UTF8'",
+        ),
         (
             SqlState::INSUFFICIENT_PRIVILEGE,
             "its role needs to own the database, or: GRANT CONNECT, CREATE ON DATABASE … and GRANT USAGE, CREATE ON SCHEMA public",

@@ -2,8 +2,8 @@
 //! `detail` columns apart (see detail.rs).
 
 use super::detail;
-use crate::{packed, targets};
 use crate::{Result, StoreError};
+use crate::{packed, targets};
 use bytes::Bytes;
 use dacapo_model::attempt::HeaderLines;
 use dacapo_model::event::{Audience, ConnectFace, FanOut, Related};

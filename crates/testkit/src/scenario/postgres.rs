@@ -33,7 +33,8 @@ pub(super) async fn run(settings: &Settings, report: &mut Report) -> Result<()> 
 
 async fn full_speed(settings: &Settings, report: &mut Report) {
     let (mut forwarder, mut cpu) = (Row::new("postgres", "forwarder"), Row::new("postgres", "dacapo CPU"));
-    let mut dacapo = Row::new("postgres", "dacapo, 1 node").note("ratio: delivered/s to the forwarder's of the same run");
+    let mut dacapo =
+        Row::new("postgres", "dacapo, 1 node").note("ratio: delivered/s to the forwarder's of the same run");
     cpu = cpu.note("ratio: CPU µs/event to the forwarder's of the same run");
     let mut traces = Vec::new();
     for run in 1..=settings.runs {
@@ -53,7 +54,8 @@ async fn full_speed(settings: &Settings, report: &mut Report) {
     }
     traces.sort_by_key(|left: &Traces| left.wal_bytes);
     if let Some(left) = traces.get(traces.len() / 2) {
-        let text = format!("an event: {} bytes of WAL, {} bytes written by the server", left.wal_bytes, left.written_bytes);
+        let text =
+            format!("an event: {} bytes of WAL, {} bytes written by the server", left.wal_bytes, left.written_bytes);
         report.row(forwarder);
         report.row(dacapo);
         report.row(cpu);

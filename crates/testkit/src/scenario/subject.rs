@@ -26,7 +26,10 @@ pub struct Subject {
 
 #[derive(Debug)]
 enum Process {
-    Forwarder { child: Child, url: String },
+    Forwarder {
+        child: Child,
+        url: String,
+    },
     Dacapo(Box<Product>),
     /// Several on one PostgreSQL, which counts as theirs.
     Nodes(Box<Nodes>),

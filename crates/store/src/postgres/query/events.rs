@@ -86,8 +86,8 @@ pub async fn list(
     let mut found = Vec::new();
     let keep = |row: &tokio_postgres::Row| {
         let event = codec::event(row)?;
-        let wanted = admits(filter, &event)
-            && (sought.is_empty() || reaches(&event, &sought) || beside.contains(&event.id));
+        let wanted =
+            admits(filter, &event) && (sought.is_empty() || reaches(&event, &sought) || beside.contains(&event.id));
         if wanted {
             found.push(Arc::new(event));
         }
@@ -153,8 +153,7 @@ async fn largely_reached(
         uuids(filter.endpoints.iter().copied()),
         Type::UUID_ARRAY,
     );
-    let sql =
-        format!("SELECT f.event FROM fan_outs f JOIN events e ON e.id = f.event WHERE {}", conditions.sql());
+    let sql = format!("SELECT f.event FROM fan_outs f JOIN events e ON e.id = f.event WHERE {}", conditions.sql());
     let rows = transaction.run(vec![Step::Once(&sql, conditions.values())]).await?;
     rows[0].iter().map(|row| codec::id(row, 0)).collect()
 }

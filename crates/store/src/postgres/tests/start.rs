@@ -2,8 +2,8 @@
 
 use super::server::Server;
 use crate::StoreError;
-use crate::postgres::{Options, PostgresStore};
 use crate::conformance::subject::{PROJECT, UP};
+use crate::postgres::{Options, PostgresStore};
 use crate::roles::{Commit, EventFilter, Lease, Query};
 use dacapo_model::clock::{SharedClock, SystemClock};
 use dacapo_model::{Clock, Timestamp};
@@ -71,7 +71,11 @@ const FIRST_WRITES: &str = "INSERT INTO events (id, project, type, source, idem,
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_upgrade_keeps_what_is_there_and_nodes_of_the_version_before() {
     let database = Server::shared().empty("").await;
-    database.sql(&format!("{FIRST}; CREATE TABLE schema_version (version bigint PRIMARY KEY); INSERT INTO schema_version VALUES (1)")).await;
+    database
+        .sql(&format!(
+            "{FIRST}; CREATE TABLE schema_version (version bigint PRIMARY KEY); INSERT INTO schema_version VALUES (1)"
+        ))
+        .await;
     database.sql(FIRST_WRITES).await;
     let store = PostgresStore::open(&database.options()).await.expect("brings it up to date");
     let migrated = PostgresStore::migrate(&database.options(), true).await.expect("looks");

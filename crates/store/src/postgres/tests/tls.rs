@@ -1,8 +1,8 @@
 //! TLS to the server: who is trusted, and who is not.
 
-use base64::Engine;
 use crate::postgres::{Options, PostgresStore};
 use crate::roles::{Commit, Lease};
+use base64::Engine;
 use dacapo_peers::Postgres;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::path::PathBuf;
