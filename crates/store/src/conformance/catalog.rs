@@ -260,7 +260,7 @@ pub async fn an_edit_goes_through_when_its_caller_gives_up(subject: Subject) {
     live.edit().await.expect("may edit").write(vec![project(OTHER_PROJECT)]).await.expect("the next one may write");
     assert_eq!(store.load().await.expect("loads").version, live.snapshot().version);
     let event = subject.event(&[ENDPOINT]);
-    let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: vec![0] }];
+    let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: vec![0], later: Vec::new() }];
     subject.store().commit(batch, ROUTED_AT).await.expect("commits");
     assert_eq!(subject.due_ids().await, [born(&event, 0).id]);
 }
