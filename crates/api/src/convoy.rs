@@ -2,6 +2,7 @@
 //! nothing of how things are done.
 
 pub mod auth;
+mod batch;
 pub mod dates;
 pub mod deliveries;
 pub mod endpoints;

@@ -36,6 +36,11 @@ impl QueryString {
         self.given(name).filter(|value| !value.is_empty())
     }
 
+    /// The names given, those with an empty value too, without `[]`.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(given, _)| given.strip_suffix("[]").unwrap_or(given))
+    }
+
     /// All values under this name or `name[]` that are not empty.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let named = self.0.iter().filter(move |(given, _)| given.strip_suffix("[]").unwrap_or(given) == name);

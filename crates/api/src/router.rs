@@ -34,6 +34,14 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .route("/api/v1/projects/{project}/event-types", get(event_types::list).post(event_types::create))
         // POST is a new event and does not come here: see edge.rs.
         .route("/api/v1/projects/{project}/events", get(events::list).post(unknown_path))
+        // What is not the named method is about an event of that name.
+        .route("/api/v1/projects/{project}/events/batchreplay", post(events::batch_replay).get(events::get))
+        .route("/api/v1/projects/{project}/events/countbatchreplayevents", get(events::count_batch_replay))
+        .route("/api/v1/projects/{project}/events/search", get(events::search::get).post(events::search::post))
+        .route(
+            "/api/v1/projects/{project}/events/search/count",
+            get(events::search::count_get).post(events::search::count_post),
+        )
         .route("/api/v1/projects/{project}/events/{id}", get(events::get))
         .route("/api/v1/projects/{project}/events/{id}/replay", put(events::replay))
         .route("/api/v1/projects/{project}/replays", get(replays::list).post(replays::create))
@@ -44,6 +52,10 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .route("/api/v1/projects/{project}/replays/{id}/resume", post(replays::resume))
         .route("/api/v1/projects/{project}/replays/{id}/cancel", post(replays::cancel))
         .route("/api/v1/projects/{project}/eventdeliveries", get(deliveries::list))
+        .route(
+            "/api/v1/projects/{project}/eventdeliveries/batchretry",
+            post(deliveries::batch_retry).get(deliveries::get),
+        )
         .route("/api/v1/projects/{project}/eventdeliveries/forceresend", post(deliveries::force_resend))
         .route("/api/v1/projects/{project}/eventdeliveries/{id}", get(deliveries::get))
         .route("/api/v1/projects/{project}/eventdeliveries/{id}/resend", put(deliveries::resend))

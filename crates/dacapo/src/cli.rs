@@ -1,5 +1,9 @@
 //! The command line. Options of the server come from the configuration's table.
 
+pub mod remote;
+pub mod replay;
+pub mod selector;
+
 use crate::config::Flags;
 use crate::config::table::{ROWS, Row};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
@@ -31,6 +35,10 @@ pub enum Verb {
     Nodes(NodesOptions),
     /// Copy an embedded store into an empty PostgreSQL database; goes on where it was when run again
     Copy(CopyOptions),
+    /// Plan, run, watch and steer replays of a running gateway
+    Replay(replay::ReplayOptions),
+    /// Look at the events of a running gateway
+    Events(replay::EventsOptions),
     /// Show the configuration in force and where each value came from
     Config(ConfigOptions),
 }

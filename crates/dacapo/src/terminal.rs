@@ -32,3 +32,9 @@ pub enum Colour {
 pub fn paint(text: &str, colour: Colour, colours: bool) -> String {
     if colours { format!("\x1b[{}m{text}\x1b[0m", colour as u8) } else { text.to_owned() }
 }
+
+/// On the way: to standard error, so that what was asked for can be piped on.
+pub fn note(text: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = writeln!(err, "{text}");
+}

@@ -14,6 +14,7 @@ mod tests;
 
 use crate::accept::{Accepted, RETRY_AFTER, Refusal};
 use crate::dispatch::{Dispatcher, Placing};
+use crate::fan_out;
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
 use crate::route;
@@ -25,7 +26,7 @@ use dacapo_store::{LiveCatalog, StoreError};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
 use std::task::Poll;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Events that may wait for the committer; further ones are refused with 503.
@@ -35,6 +36,11 @@ const BATCH_EVENTS_MAX: usize = 512;
 /// Batches handed to the store and not yet answered. The store puts all it has been handed into its
 /// next transaction, so a batch need not wait for the one before it.
 const BATCHES_IN_FLIGHT_MAX: usize = 16;
+
+/// Turns of the runtime a batch waits while each of them brings more events: the answers to one commit
+/// bring the next events all at once, and a batch of the first of them would cost a flush of its own.
+/// No time is waited for.
+const GATHER_TURNS_MAX: usize = 4;
 
 /// How often one batch is routed again before it is refused: each time the configuration was changed
 /// elsewhere between a refresh and a commit.
@@ -77,6 +83,8 @@ pub struct Committer {
     pub dispatcher: Arc<Dispatcher>,
     pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
+    /// Told when fan-outs were stored that go on elsewhere (see fan_out.rs).
+    pub fan_outs: Arc<Notify>,
 }
 
 /// A batch on its way to disk.
@@ -86,6 +94,22 @@ struct Batch {
     placings: Vec<Placing>,
     answers: Vec<Answer>,
     started: Timestamp,
+    /// Some of them have more targets than one transaction takes.
+    is_large: bool,
+}
+
+/// Lets everyone who is about to hand over an event do so.
+async fn gather(queue: &mpsc::Receiver<Arrived>) {
+    let mut gathered = queue.len();
+    for _ in 0..GATHER_TURNS_MAX {
+        if gathered == 0 {
+            return;
+        }
+        tokio::task::yield_now().await;
+        if std::mem::replace(&mut gathered, queue.len()) == gathered {
+            return;
+        }
+    }
 }
 
 impl Committer {
@@ -99,6 +123,7 @@ impl Committer {
         let mut arrived = Vec::with_capacity(BATCH_EVENTS_MAX);
         let mut in_flight = FuturesUnordered::new();
         loop {
+            gather(&queue).await;
             tokio::select! {
                 biased;
                 Some((batch, result)) = in_flight.next(), if !in_flight.is_empty() => self.finish(batch, result),
@@ -152,14 +177,23 @@ impl Committer {
     }
 
     fn place(&self, events: Vec<Event>, answers: Vec<Answer>, started: Timestamp) -> (Batch, Vec<NewEvent>) {
-        let identify = |mut event: Event| {
+        let mut later = Vec::new();
+        let identify = |(index, mut event): (usize, Event)| {
             let children = u32::try_from(event.targets.len()).unwrap_or(u32::MAX);
             (event.id, event.created_at) = self.ids.event(started, children);
+            let behind = fan_out::later(&mut event.targets);
+            if !behind.is_empty() {
+                later.push((index, behind));
+            }
             Arc::new(event)
         };
-        let events: Vec<Arc<Event>> = events.into_iter().map(identify).collect();
-        let (new_events, placings) = self.dispatcher.place(&events);
-        (Batch { events, placings, answers, started }, new_events)
+        let events: Vec<Arc<Event>> = events.into_iter().enumerate().map(identify).collect();
+        let (mut new_events, placings) = self.dispatcher.place(&events);
+        let is_large = !later.is_empty();
+        for (index, behind) in later {
+            new_events[index].later = behind;
+        }
+        (Batch { events, placings, answers, started, is_large }, new_events)
     }
 
     /// With new ids too: another number of targets takes another number of ids.
@@ -189,6 +223,9 @@ impl Committer {
     fn committed(&self, batch: Batch, committed: &[Committed]) {
         let stored = |index: usize| committed.get(index) == Some(&Committed::Stored);
         self.dispatcher.offer(&batch.events, &batch.placings, stored);
+        if batch.is_large {
+            self.fan_outs.notify_one();
+        }
         for ((event, outcome), answer) in batch.events.into_iter().zip(committed).zip(batch.answers) {
             let accepted = match outcome {
                 Committed::Stored => Ok(Accepted { event, duplicate_of: None }),

@@ -6,13 +6,17 @@ pub mod accept;
 pub mod health;
 pub mod metrics;
 pub mod replay;
+pub mod search;
 pub mod settings;
 pub mod transport;
 
+mod breakers;
 mod commit;
 mod deliver;
 mod dispatch;
 mod engine;
+mod fan_out;
+mod healing;
 mod record;
 mod route;
 mod upkeep;

@@ -104,7 +104,8 @@ impl From<EndpointError> for Error {
             | EndpointError::NotAvailable(_)
             | EndpointError::CannotPause(_)
             | EndpointError::CannotActivate(_)
-            | EndpointError::NoActiveSecret) => Self::bad(said.to_string()),
+            | EndpointError::NoActiveSecret
+            | EndpointError::Lookback) => Self::bad(said.to_string()),
         }
     }
 }

@@ -31,6 +31,6 @@ fn named(path: &Named) -> Result<Id, Error> {
 
 pub const UNKNOWN: &str = "replay not found";
 
-fn asker(caller: &Caller) -> Asker {
+pub fn asker(caller: &Caller) -> Asker {
     Asker { kind: AskerKind::ApiKey, id: Some(caller.key_id) }
 }

@@ -26,6 +26,8 @@ use tempfile::TempDir;
 
 const PROJECTS: [Id; 2] = [PROJECT, OTHER_PROJECT];
 const ENDPOINTS: [Id; 3] = [ENDPOINT, ENDPOINT_2, ENDPOINT_3];
+/// Reached by a large fan-out only.
+const LATE_ENDPOINT: Id = Id::from_u128(0xB9);
 const DAY_MS: u64 = 86_400_000;
 /// More than a batch takes, so that its neighbours come in another one.
 const LONG_BYTES: usize = 9 * 1024 * 1024;
@@ -74,6 +76,12 @@ impl Filled {
         let mut long = subject.event(&[ENDPOINT_3]);
         long.data = Bytes::from(vec![0xFF; LONG_BYTES]);
         subject.stored_as(long).await;
+        // A fan-out that is not finished: one of its endpoints is named nowhere but there.
+        let later = vec![target(ENDPOINT), target(ENDPOINT_2), target(LATE_ENDPOINT)];
+        let large = crate::conformance::fan_out::large_with(&subject, later);
+        subject.store().commit(vec![large], ROUTED_AT).await.expect("commits");
+        let part = subject.store().next_part(1).await.expect("reads").expect("is owed");
+        assert!(subject.store().unfold(&part).await.expect("writes"));
         // Nobody has recorded these: their events alone imply them.
         subject.stored(&[ENDPOINT, ENDPOINT_2]).await;
         subject.store().release().await.expect("releases");
@@ -103,7 +111,7 @@ impl Filled {
         subject.record([subject.attempted(&waits, Status::Retry)]).await;
         subject.record([discard(&subject.fresh().await)]).await;
         let parked = subject.event_with(vec![target(ENDPOINT), target_discarded(ENDPOINT_2, Reason::EndpointDeleted)]);
-        let parked = NewEvent { event: Arc::new(parked), parked: vec![0] };
+        let parked = NewEvent { event: Arc::new(parked), parked: vec![0], later: Vec::new() };
         store.commit(vec![parked], ROUTED_AT).await.expect("commits");
     }
 
@@ -173,6 +181,13 @@ impl Filled {
                 assert_eq!(first, right.event_by_idempotency_key(project, key).await.expect("reads"));
             }
         }
+        let late = EventFilter { endpoints: vec![LATE_ENDPOINT], ..EventFilter::default() };
+        for store in [left as &dyn Query, right as &dyn Query] {
+            assert_eq!(store.events(PROJECT, late.clone(), UP).await.expect("reads").len(), 1);
+        }
+        assert!(
+            left.next_part(9).await.expect("reads").is_none() && right.next_part(9).await.expect("reads").is_none()
+        );
         assert_eq!(queue(left).await, queue(right).await);
         let replays = left.replays_of(PROJECT, UP).await.expect("reads");
         assert!(replays.iter().any(|replay| replay.counts.settled() > 0 && replay.waiting() > 0));

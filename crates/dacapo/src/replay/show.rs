@@ -1,0 +1,148 @@
+//! Replays as text.
+
+use super::span::span;
+use serde_json::Value;
+use std::fmt::Write;
+
+/// Longer names are cut in lists.
+const NAME_WIDTH: usize = 28;
+
+pub fn list(replays: &Value) -> String {
+    let rows = replays.as_array().map(Vec::as_slice).unwrap_or_default();
+    if rows.is_empty() {
+        return "No replay yet.\n".to_owned();
+    }
+    let mut out = format!(
+        "{:<26}  {:<9}  {:<9}  {:>9}  {:>9}  {:>9}  {:>5}  NAME\n",
+        "REPLAY", "STATUS", "MODE", "MATCHED", "SUCCESS", "FAILED", "DONE"
+    );
+    for replay in rows {
+        let text = |name: &str| replay[name].as_str().unwrap_or_default();
+        let counts = &replay["counts"];
+        let name: String = text("name").chars().take(NAME_WIDTH).collect();
+        let _ = writeln!(
+            out,
+            "{:<26}  {:<9}  {:<9}  {:>9}  {:>9}  {:>9}  {:>5}  {name}",
+            text("uid"),
+            text("status"),
+            text("mode"),
+            counts["matched"].as_u64().map_or_else(|| "?".to_owned(), |matched| matched.to_string()),
+            counts["success"],
+            counts["failure"],
+            percent(replay),
+        );
+    }
+    out
+}
+
+pub fn one(replay: &Value) -> String {
+    let text = |name: &str| replay[name].as_str().unwrap_or_default();
+    let mut out = String::new();
+    let mut row = |name: &str, value: &str| {
+        if !value.is_empty() {
+            let _ = writeln!(out, "{name:<10}  {value}");
+        }
+    };
+    row("REPLAY", text("uid"));
+    row("STATUS", &format!("{} {}", text("status"), percent(replay)));
+    row("NAME", text("name"));
+    row("REASON", text("reason"));
+    row("MODE", text("mode"));
+    row("SELECTOR", &replay["selector"].to_string());
+    row("OUTCOMES", &outcomes(replay));
+    for (why, count) in replay["counts"]["by_reason"].as_object().into_iter().flatten() {
+        row("  of which", &format!("{count} {why}"));
+    }
+    row("PACE", &pace(replay));
+    row("FAILURE", text("failure"));
+    row("CREATED", text("created_at"));
+    row("FINISHED", text("finished_at"));
+    out
+}
+
+/// As [`one`], with what was on its way when it was stopped.
+pub fn steered(replay: &Value) -> String {
+    let mut out = one(replay);
+    let number = |name: &str| replay[name].as_u64().unwrap_or(0);
+    if number("in_flight") > 0 {
+        let _ = writeln!(
+            out,
+            "IN FLIGHT   {} exchanges were under way and are recorded when they end",
+            number("in_flight")
+        );
+    }
+    if number("unconfirmed_nodes") > 0 {
+        let _ = writeln!(
+            out,
+            "NODES       {} have not confirmed yet: what they have taken up may still go out",
+            number("unconfirmed_nodes")
+        );
+    }
+    out
+}
+
+/// `1200 succeeded, 3 failed, 0 discarded, 40 waiting of 1243`
+pub fn outcomes(replay: &Value) -> String {
+    let counts = &replay["counts"];
+    let number = |name: &str| counts[name].as_u64().unwrap_or(0);
+    let mut text = format!(
+        "{} succeeded, {} failed, {} discarded, {} waiting",
+        number("success"),
+        number("failure"),
+        number("discarded"),
+        number("waiting")
+    );
+    if number("gone") > 0 {
+        let _ = write!(text, ", {} gone with retention", number("gone"));
+    }
+    if let Some(matched) = counts["matched"].as_u64() {
+        let _ = write!(text, " of {matched}");
+    }
+    text
+}
+
+pub fn pace(replay: &Value) -> String {
+    let mut text = format!("{:.1} a second", replay["pace"].as_f64().unwrap_or(0.0));
+    if let Some(rate) = replay["options"]["rate"].as_u64() {
+        let _ = write!(text, " (at most {rate})");
+    }
+    if let Some(left) = replay["eta_seconds"].as_u64() {
+        let _ = write!(text, ", {} to go", span(left));
+    }
+    text
+}
+
+pub fn percent(replay: &Value) -> String {
+    replay["progress"].as_f64().map_or_else(String::new, |done| format!("{:.0}%", (done * 100.0).floor()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_replay_says_how_it_stands() {
+        let replay = json!({
+            "uid": "R", "status": "running", "mode": "failed", "name": "after the outage", "selector": {"from": "-2h"},
+            "counts": {"matched": 1243, "items": 1243, "waiting": 40, "success": 1200, "failure": 3, "discarded": 0,
+                       "gone": 0, "by_reason": {"retry_limit": 3}},
+            "options": {"rate": 50}, "progress": 0.967, "pace": 49.53, "eta_seconds": 1,
+            "in_flight": 2, "unconfirmed_nodes": 0, "created_at": "2026-01-02T03:10:00Z", "finished_at": null,
+        });
+        let text = steered(&replay);
+        for line in [
+            "STATUS      running 96%\n",
+            "OUTCOMES    1200 succeeded, 3 failed, 0 discarded, 40 waiting of 1243\n",
+            "  of which  3 retry_limit\n",
+            "PACE        49.5 a second (at most 50), 1 s to go\n",
+            "IN FLIGHT   2 exchanges",
+        ] {
+            assert!(text.contains(line), "{line:?} is missing in\n{text}");
+        }
+        assert!(!text.contains("NODES") && !text.contains("FINISHED"), "{text}");
+        assert!(
+            list(&json!([replay])).contains("R                           running    failed          1243       1200")
+        );
+    }
+}

@@ -1,0 +1,227 @@
+//! Looking for what a selector means, without changing anything: search and counts.
+//!
+//! - In: a frozen selector and how much may be looked at.
+//! - Out: events with the endpoints each is meant for, how far it looked, and where to go on.
+//! - Promise: a call ends after a bounded number of rows or a bounded time, whichever comes first, and
+//!   says so; its slices are short reads, so nothing waits behind it. A walk over its pages meets each
+//!   event once.
+//! - Failure: the store's; nothing was changed.
+
+use crate::route;
+use dacapo_model::catalog::ProjectView;
+use dacapo_model::selector::{Pair, SelectorError};
+use dacapo_model::{Clock, Event, Frozen, Id, Selector, SetMode};
+use dacapo_store::roles::{Load, ScanItem, ScanRequest};
+use dacapo_store::{LiveCatalog, Store, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Rows one read looks at: some milliseconds, a body predicate on long payloads apart.
+const SLICE_ROWS: usize = 2_000;
+/// Rows of a search that gives no item are looked at no longer than this many at once.
+const SEARCH_ROWS_MAX: u64 = 100_000;
+/// A search that has found less than a page by then gives what it has.
+pub const SEARCH_TIME_MAX: Duration = Duration::from_secs(1);
+/// A count that has not come to the end by then says "at least".
+pub const COUNT_TIME_MAX: Duration = Duration::from_secs(2);
+const COUNT_ROWS_MAX: u64 = 2_000_000;
+/// Events of a count that are in memory at the same time.
+const COUNT_SLICE_ITEMS: usize = 2_000;
+
+#[derive(Clone, Debug)]
+pub struct SearchRequest {
+    pub project_id: Id,
+    pub selector: Arc<Frozen>,
+    /// Oldest first.
+    pub ascending: bool,
+    /// Where the page before ended.
+    pub after: Option<Id>,
+    /// Events at most; at least one.
+    pub items_max: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub item: ScanItem,
+    /// The endpoints it is meant for; none in a replay of an event that nobody matches today.
+    pub pairs: Vec<Pair>,
+}
+
+#[derive(Clone, Debug)]
+pub struct SearchPage {
+    pub found: Vec<Found>,
+    pub looked: Looked,
+}
+
+/// How far a call looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Looked {
+    pub rows: u64,
+    /// Everything up to here is decided; `None`: there is no more.
+    pub next: Option<Id>,
+}
+
+/// `looked.next` is set: at least so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    pub events: u64,
+    /// Of an event and an endpoint.
+    pub pairs: u64,
+    /// Of these, those whose endpoint got the event already.
+    pub already_succeeded: u64,
+    pub data_bytes: u64,
+    pub looked: Looked,
+}
+
+pub struct Searcher {
+    pub store: Arc<dyn Store>,
+    pub catalog: Arc<LiveCatalog>,
+    pub clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FreezeError {
+    #[error("unknown project")]
+    UnknownProject,
+    #[error(transparent)]
+    Selector(#[from] SelectorError),
+}
+
+impl Searcher {
+    /// As of `high_water` and the moment in it, so that one id says again what a selector meant.
+    pub fn freeze(&self, project: Id, selector: &Selector, high_water: Id) -> Result<Frozen, FreezeError> {
+        let catalog = self.catalog.snapshot();
+        let view = catalog.project(project).ok_or(FreezeError::UnknownProject)?;
+        Ok(selector.freeze(high_water.time(), high_water, view)?)
+    }
+
+    pub async fn search(&self, request: SearchRequest) -> Result<SearchPage, StoreError> {
+        let items_max = request.items_max.max(1);
+        let mut page = SearchPage { found: Vec::new(), looked: Looked { rows: 0, next: request.after } };
+        let began = self.clock.now();
+        loop {
+            let slice = Slice {
+                project: request.project_id,
+                selector: &request.selector,
+                ascending: request.ascending,
+                after: page.looked.next,
+                items_max: items_max - page.found.len(),
+                load: Load::ALL,
+            };
+            self.read(slice, &mut page.looked, |found| page.found.push(found)).await?;
+            let is_late = self.clock.now().since(began) >= SEARCH_TIME_MAX || page.looked.rows >= SEARCH_ROWS_MAX;
+            if page.looked.next.is_none() || page.found.len() >= items_max || is_late {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// `after`: where the count before ended. `time_max`: then it answers with what it has.
+    pub async fn count(
+        &self,
+        project: Id,
+        selector: &Arc<Frozen>,
+        after: Option<Id>,
+        time_max: Duration,
+    ) -> Result<Counted, StoreError> {
+        let mut counted = Counted {
+            events: 0,
+            pairs: 0,
+            already_succeeded: 0,
+            data_bytes: 0,
+            looked: Looked { rows: 0, next: after },
+        };
+        let began = self.clock.now();
+        loop {
+            let slice = Slice {
+                project,
+                selector,
+                ascending: true,
+                after: counted.looked.next,
+                items_max: COUNT_SLICE_ITEMS,
+                // Routing today asks what the payload looks like.
+                load: Load { data: selector.needs_routing(), deliveries: false },
+            };
+            let mut looked = counted.looked;
+            self.read(slice, &mut looked, |found| {
+                counted.events += 1;
+                counted.pairs += found.pairs.len() as u64;
+                counted.already_succeeded += found.pairs.iter().filter(|pair| pair.already_succeeded).count() as u64;
+                counted.data_bytes += found.item.data_bytes as u64;
+            })
+            .await?;
+            counted.looked = looked;
+            let is_late = self.clock.now().since(began) >= time_max || looked.rows >= COUNT_ROWS_MAX;
+            if looked.next.is_none() || is_late {
+                return Ok(counted);
+            }
+        }
+    }
+
+    /// Events alone, whatever their endpoints. `TooSlow` when they cannot be counted within `time_max`.
+    pub async fn tally(&self, project: Id, selector: &Arc<Frozen>, time_max: Duration) -> Result<u64, StoreError> {
+        let began = self.clock.now();
+        let (mut events, mut after) = (0, None);
+        loop {
+            let request = ScanRequest {
+                project,
+                selector: Arc::clone(selector),
+                ascending: true,
+                after,
+                rows_max: SLICE_ROWS,
+                items_max: COUNT_SLICE_ITEMS,
+                load: Load::default(),
+            };
+            let page = self.store.scan(request).await?;
+            events += page.items.len() as u64;
+            after = page.next;
+            if after.is_none() {
+                return Ok(events);
+            }
+            if self.clock.now().since(began) >= time_max {
+                return Err(StoreError::TooSlow);
+            }
+        }
+    }
+
+    async fn read(&self, slice: Slice<'_>, looked: &mut Looked, mut take: impl FnMut(Found)) -> Result<(), StoreError> {
+        let page = self
+            .store
+            .scan(ScanRequest {
+                project: slice.project,
+                selector: Arc::clone(slice.selector),
+                ascending: slice.ascending,
+                after: slice.after,
+                rows_max: SLICE_ROWS,
+                items_max: slice.items_max,
+                load: slice.load,
+            })
+            .await?;
+        let catalog = self.catalog.snapshot();
+        let view = catalog.project(slice.project);
+        for item in page.items {
+            let pairs = slice.selector.pairs(&item.event, &item.deliveries, || matching(view, &item.event));
+            // A backfill asks for events that lack something; a replay shows also what nobody matches.
+            if slice.selector.parts().mode != SetMode::Missing || !pairs.is_empty() {
+                take(Found { item, pairs });
+            }
+        }
+        looked.rows += page.rows;
+        looked.next = page.next;
+        Ok(())
+    }
+}
+
+struct Slice<'s> {
+    project: Id,
+    selector: &'s Arc<Frozen>,
+    ascending: bool,
+    after: Option<Id>,
+    items_max: usize,
+    load: Load,
+}
+
+fn matching(view: Option<&Arc<ProjectView>>, event: &Event) -> Vec<Id> {
+    let targets = view.map(|view| route::again(view, event, None)).unwrap_or_default();
+    targets.into_iter().map(|target| target.endpoint_id).collect()
+}
