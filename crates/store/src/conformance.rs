@@ -91,6 +91,7 @@ macro_rules! suite {
             held_items_are_not_due,
             heads_are_the_oldest_of_each_endpoint,
             an_event_has_reached_whom_it_succeeded_at,
+            a_later_target_of_a_large_fan_out_is_reached_too,
             a_key_finds_its_replay,
             so_many_may_be_open,
             who_steers_has_seen_the_last_change,

@@ -32,7 +32,7 @@ pub fn large_with(subject: &Subject, later: Vec<Target>) -> NewEvent {
     NewEvent { event: Arc::new(event), parked: Vec::new(), later }
 }
 
-async fn stored(subject: &Subject, item: NewEvent) -> Arc<Event> {
+pub async fn stored(subject: &Subject, item: NewEvent) -> Arc<Event> {
     let event = Arc::clone(&item.event);
     assert_eq!(subject.store().commit(vec![item], ROUTED_AT).await.expect("commits"), [Committed::Stored]);
     event
@@ -46,7 +46,7 @@ async fn unfold(subject: &Subject, part: &Part) -> bool {
     subject.store().unfold(part).await.expect("writes")
 }
 
-async fn finish(subject: &Subject) -> usize {
+pub async fn finish(subject: &Subject) -> usize {
     let mut parts = 0;
     while let Some(part) = next(subject, 2).await {
         assert!(unfold(subject, &part).await);

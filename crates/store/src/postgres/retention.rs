@@ -66,6 +66,11 @@ static ABOUT: Sql = Sql {
     types: &[Type::TEXT_ARRAY],
 };
 
+/// No delivery an event was born with has an id behind this one.
+pub fn born_before(event: Id) -> Id {
+    Id::from_parts(event.order().saturating_add(BORN_WITHIN), u64::MAX)
+}
+
 /// Holds retention off while the transaction makes something of an old event wait again.
 pub fn stay() -> Step<'static> {
     Step::Known(&STAY, vec![&LOCK_SPACE, &LOCK_RETENTION])
@@ -146,7 +151,7 @@ async fn oldest_owed(transaction: &mut Transaction) -> Result<Option<Id>> {
     let answers = transaction.run(looks).await?;
     let mut born = Vec::new();
     if let Some(row) = answers[0].first() {
-        let near: Uuid = uuid(Id::from_parts(id(row, 0)?.order().saturating_add(BORN_WITHIN), u64::MAX));
+        let near: Uuid = uuid(born_before(id(row, 0)?));
         born = transaction.run(vec![Step::Known(&OLDEST_BORN, vec![&near])]).await?.swap_remove(0);
     }
     let events = born.iter().chain(&answers[1]).chain(&answers[2]).map(|row| Ok(id_of(row.try_get(0)?)));

@@ -1,9 +1,9 @@
 //! An embedded store with some of everything in it, and whether two stores answer alike.
 
-use crate::conformance::catalog::one_of_each;
+use crate::conformance::catalog::{endpoint, one_of_each};
 use crate::conformance::subject::{
-    ALL, ENDPOINT, ENDPOINT_2, ENDPOINT_3, FOREVER, OTHER_PROJECT, PROJECT, ROUTED_AT, UP, born, discard, target,
-    target_discarded,
+    ALL, ENDPOINT, ENDPOINT_2, ENDPOINT_3, FOREVER, OTHER_PROJECT, PROJECT, ROUTED_AT, START, UP, born, discard,
+    target, target_discarded,
 };
 use crate::conformance::{Place, Subject};
 use crate::document;
@@ -15,11 +15,13 @@ use crate::sqlite::SqliteStore;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dacapo_model::attempt::HeaderLines;
+use dacapo_model::catalog::Change;
 use dacapo_model::delivery::Reason;
 use dacapo_model::event::{Audience, ConnectFace, Related};
 use dacapo_model::{Class, Event, Id, Status, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 const PROJECTS: [Id; 2] = [PROJECT, OTHER_PROJECT];
@@ -56,8 +58,13 @@ impl Filled {
         let directory = Arc::new(TempDir::new().expect("a directory"));
         let subject = Subject::new(Box::new(At(Arc::clone(&directory)))).await;
         subject.store().write(one_of_each()).await.expect("writes");
-        // Some have been otherwise.
-        subject.store().write(one_of_each()).await.expect("writes");
+        // One has been otherwise.
+        for second in 1..=5 {
+            let Change::Endpoint(state) = endpoint(ENDPOINT, &format!("state {second}")) else { unreachable!() };
+            let mut state = Arc::unwrap_or_clone(state);
+            state.updated_at = START.plus(Duration::from_secs(second));
+            subject.store().write(vec![Change::Endpoint(Arc::new(state))]).await.expect("writes");
+        }
         crate::conformance::replays::some(&subject).await;
         let mut filled = Self { directory, keys: Vec::new(), replays: Vec::new() };
         for round in 0..ROUNDS {
@@ -182,6 +189,17 @@ impl Filled {
             left.next_part(9).await.expect("reads").is_none() && right.next_part(9).await.expect("reads").is_none()
         );
         assert_eq!(queue(left).await, queue(right).await);
+        let replays = left.replays_of(PROJECT, UP).await.expect("reads");
+        assert!(replays.iter().any(|replay| replay.counts.settled() > 0 && replay.waiting() > 0));
+        assert_eq!(replays, right.replays_of(PROJECT, UP).await.expect("reads"));
+        let newest = replays.iter().map(|replay| replay.revision).max().unwrap_or(0);
+        assert!(right.replays_since(newest).await.expect("reads").is_empty(), "later changes come after these");
+        for second in 0..8 {
+            let at = START.plus(Duration::from_secs(second));
+            let state = left.endpoint_as_of(ENDPOINT, at).await.expect("reads").map(|state| state.name);
+            let theirs = right.endpoint_as_of(ENDPOINT, at).await.expect("reads").map(|state| state.name);
+            assert_eq!(state, theirs, "after {second} s");
+        }
         for replay in &self.replays {
             let answer = left.replay(replay.clone()).await.expect("answers");
             assert!(matches!(answer, ReplayWritten::Before(_)), "{answer:?}");
