@@ -8,11 +8,11 @@ PROFILE := test-bin
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 LOOPBACK := 127.0.0.0/8
 
-.PHONY: help run listen test dev lint fmt docs bench crash build clean
+.PHONY: help run listen test dev lint fmt docs bench bench-replay crash build clean
 
 help: ## List the targets
 	@printf 'Dacapo: a webhook gateway. Start with: make run\n\n'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build and start on 127.0.0.1:5005, with data in ./dacapo-data (DATABASE_URL=postgres://… shares one; ARGS="…" adds flags)
 	cargo build --profile $(PROFILE) -p dacapo
@@ -45,6 +45,10 @@ docs: ## Write docs/configuration.md from the options
 bench: ## Measure against a forwarder without storage (ARGS="--scenario …", see docs/benchmarks.md)
 	cargo build --release -p dacapo -p dacapo-testkit --bins
 	$(TARGET_DIR)/release/bench $(ARGS)
+
+bench-replay: ## A live endpoint beside a replay of a million events (ARGS="--waiting 100000" for fewer)
+	cargo build --release -p dacapo -p dacapo-testkit --bins
+	$(TARGET_DIR)/release/bench --scenario replay $(ARGS)
 
 crash: ## Kill the real binary 20 times under load, count what was lost; again with a failing sink
 	cargo build --release -p dacapo -p dacapo-testkit --bins

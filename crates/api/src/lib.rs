@@ -21,7 +21,8 @@ pub use settings::Settings;
 
 use dacapo_control::Control;
 use dacapo_engine::Engine;
-use dacapo_model::Timestamp;
+use dacapo_model::health::Shown;
+use dacapo_model::{Endpoint, Timestamp};
 use dacapo_store::roles::Query;
 use request_id::RequestIds;
 use std::sync::Arc;
@@ -49,6 +50,11 @@ impl Shared {
     fn new(state: ApiState) -> Self {
         let request_ids = RequestIds::new(&*state.control.entropy);
         Self { control: state.control, engine: state.engine, store: state.store, settings: state.settings, request_ids }
+    }
+
+    /// What this node knows of it.
+    fn health_of(&self, endpoint: &Endpoint) -> Shown {
+        self.engine.endpoint_health(endpoint)
     }
 
     fn now(&self) -> Timestamp {

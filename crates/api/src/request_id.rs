@@ -26,8 +26,10 @@ impl RequestIds {
 
     pub fn make(&self) -> RequestId {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let text = format!("req_{:016x}{number:08x}", self.process);
-        RequestId(HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("req_")))
+        let mut text = *b"req_00000000000000000000000000";
+        write_hex(self.process, &mut text[4..20]);
+        write_hex(number, &mut text[20..]);
+        RequestId(HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("req_")))
     }
 
     /// The id the caller sent, or one of ours.
@@ -38,6 +40,15 @@ impl RequestIds {
             }
             _ => self.make(),
         }
+    }
+}
+
+/// The last digits of `number`, as many as there are places. Once for every request, so without the
+/// formatting machinery.
+fn write_hex(number: u64, places: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (digit, place) in places.iter_mut().rev().enumerate() {
+        *place = DIGITS[(number >> (4 * digit) & 15) as usize];
     }
 }
 

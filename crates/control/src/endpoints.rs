@@ -11,7 +11,9 @@ mod tests;
 use crate::endpoint_url::{self, UrlRefusal};
 use crate::violation::Violations;
 use crate::{Control, NotAvailable, live_project};
-use checks::{advanced_signatures, authentication, check_chat, check_fields, content_type, refuse_mtls, unredacted};
+use checks::{
+    advanced_signatures, authentication, check_chat, check_fields, content_type, recovery, refuse_mtls, unredacted,
+};
 use dacapo_model::catalog::{Change, ProjectView};
 use dacapo_model::endpoint::{Endpoint, Secret, Status};
 use dacapo_model::key::endpoint_secret;
@@ -45,6 +47,15 @@ pub struct NewEndpoint {
     pub authentication: Option<NewAuthentication>,
     /// A client certificate was given.
     pub mtls: bool,
+    pub recover_on_heal: Option<RecoverySetting>,
+}
+
+/// Ours: whether what failed is sent again by itself when the endpoint heals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoverySetting {
+    pub enabled: bool,
+    /// Seconds before the healing; `None`: a day.
+    pub lookback: Option<u64>,
 }
 
 /// A change of an endpoint: partly a replacement, partly a patch, field by field as §3.3 has it.
@@ -71,6 +82,8 @@ pub struct EndpointUpdate {
     /// Replaced: `None` removes it.
     pub authentication: Option<NewAuthentication>,
     pub mtls: bool,
+    /// `None` keeps.
+    pub recover_on_heal: Option<RecoverySetting>,
 }
 
 /// What reads show instead of a basic-auth password. Who sends it back with an update keeps the
@@ -113,6 +126,8 @@ pub enum EndpointError {
     CannotActivate(Status),
     #[error("no active secret found")]
     NoActiveSecret,
+    #[error("recover_on_heal.lookback must be a duration between 1m and 2160h, such as \"24h\"")]
+    Lookback,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -166,6 +181,9 @@ impl Control {
             rate_limit_duration: new.rate_limit_duration,
             content_type,
             authentication,
+            activation: 0,
+            activated_at: None,
+            recover_on_heal: recovery(new.recover_on_heal, None, now)?,
             version: 1,
             created_at: now,
             updated_at: now,
@@ -176,6 +194,7 @@ impl Control {
     }
 
     pub async fn update_endpoint(&self, project: Id, id: Id, update: EndpointUpdate) -> Result<Arc<Endpoint>> {
+        let now = self.clock.now();
         self.change_endpoint(project, id, |view, endpoint| {
             let support_email = update.support_email.as_deref().unwrap_or_default();
             check_fields(&update.name, &update.url, support_email, update.authentication.as_ref())?;
@@ -207,6 +226,9 @@ impl Control {
                 check_chat(&url, Chat::Teams)?;
                 endpoint.teams_webhook_url = url;
             }
+            if update.recover_on_heal.is_some() {
+                endpoint.recover_on_heal = recovery(update.recover_on_heal, endpoint.recover_on_heal, now)?;
+            }
             endpoint.advanced_signatures =
                 advanced_signatures(&view.project, update.advanced_signatures, endpoint.advanced_signatures);
             Ok(())
@@ -236,23 +258,26 @@ impl Control {
 
     /// Active becomes paused and paused becomes active.
     pub async fn toggle_pause(&self, project: Id, id: Id) -> Result<Arc<Endpoint>> {
+        let now = self.clock.now();
         self.change_endpoint(project, id, |_, endpoint| {
-            endpoint.status = match endpoint.status {
-                Status::Active => Status::Paused,
-                Status::Paused => Status::Active,
+            match endpoint.status {
+                Status::Active => endpoint.status = Status::Paused,
+                Status::Paused => endpoint.activate(now),
                 Status::Inactive => return Err(EndpointError::CannotPause(endpoint.status)),
-            };
+            }
             Ok(())
         })
         .await
     }
 
+    /// Clears its breaker too.
     pub async fn activate_endpoint(&self, project: Id, id: Id) -> Result<Arc<Endpoint>> {
+        let now = self.clock.now();
         self.change_endpoint(project, id, |_, endpoint| {
             if endpoint.status == Status::Active {
                 return Err(EndpointError::CannotActivate(endpoint.status));
             }
-            endpoint.status = Status::Active;
+            endpoint.activate(now);
             Ok(())
         })
         .await

@@ -2,6 +2,7 @@
 
 use crate::violation::{TokenFault, Violations, token_fault};
 use crate::{Control, NotAvailable, live_project};
+use dacapo_model::breaker;
 use dacapo_model::catalog::{Change, ProjectView};
 use dacapo_model::endpoint::{Endpoint, Status};
 use dacapo_model::project::{
@@ -84,6 +85,8 @@ pub enum ProjectError {
     #[error("{header} {fault}")]
     HeaderName { header: &'static str, fault: TokenFault },
     #[error(transparent)]
+    CircuitBreaker(#[from] breaker::Invalid),
+    #[error(transparent)]
     NotAvailable(#[from] NotAvailable),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -142,7 +145,10 @@ impl Control {
         replace(&mut config.search_policy, patch.search_policy);
         replace(&mut config.ssl, patch.ssl);
         replace(&mut config.ratelimit, patch.ratelimit);
-        replace(&mut config.circuit_breaker, patch.circuit_breaker);
+        if let Some(breaker) = patch.circuit_breaker {
+            breaker.validate()?;
+            config.circuit_breaker = breaker;
+        }
         replace(&mut config.standard_webhooks, patch.standard_webhooks);
         if let Some(meta_event) = patch.meta_event {
             if meta_event.is_enabled {
@@ -210,7 +216,7 @@ fn reactivated(view: &ProjectView, now: Timestamp) -> impl Iterator<Item = Arc<E
     let inactive = view.endpoints.values().filter(|endpoint| endpoint.is_live() && endpoint.status == Status::Inactive);
     inactive.map(move |endpoint| {
         let mut active = Endpoint::clone(endpoint);
-        active.status = Status::Active;
+        active.activate(now);
         active.version += 1;
         active.updated_at = now;
         Arc::new(active)

@@ -14,6 +14,7 @@ use dacapo_store::postgres::{Options, PostgresStore};
 use dacapo_store::sqlite::SqliteStore;
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 pub struct Gateway {
     pub control: Control,
@@ -22,7 +23,7 @@ pub struct Gateway {
 }
 
 /// `url`: where this node is reached.
-pub async fn build(config: &Config, url: &str) -> Result<Gateway> {
+pub async fn build(config: &Config, url: &str, delivery: Handle) -> Result<Gateway> {
     let store = open_store(config, url).await.context("cannot open the store")?;
     let (catalog, newest_id) = LiveCatalog::load(store.clone()).await.context("cannot read the catalog")?;
     let catalog = Arc::new(catalog);
@@ -41,6 +42,7 @@ pub async fn build(config: &Config, url: &str) -> Result<Gateway> {
         entropy: Arc::new(SystemEntropy),
         transport,
         settings: settings(config),
+        delivery,
     };
     let engine = Engine::start(parts).await.context("cannot start the pipeline")?;
     let surfaces = dacapo_api::Surfaces::new(ApiState {

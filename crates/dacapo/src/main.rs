@@ -18,8 +18,9 @@ mod server;
 mod shutdown;
 mod telemetry;
 mod terminal;
+mod threads;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use cli::{Cli, ConfigOptions, ServerOptions, Verb};
 use config::{Config, Sources};
@@ -51,20 +52,21 @@ fn run(command: Verb) -> Result<()> {
             let config = Config::from_sources(&gather(&options)?)?;
             telemetry::start(&config);
             raise_open_files_limit();
-            runtime()?.block_on(serve::run(config))
+            let delivery = threads::delivery()?;
+            threads::intake()?.block_on(serve::run(config, delivery.handle.clone()))
         }
-        Verb::Listen(options) => runtime()?.block_on(listen::run(options)),
+        Verb::Listen(options) => threads::intake()?.block_on(listen::run(options)),
         Verb::Migrate(options) => {
             let config = Config::from_sources(&gather(&options.server)?)?;
-            runtime()?.block_on(migrate::run(&config, options.check))
+            threads::intake()?.block_on(migrate::run(&config, options.check))
         }
         Verb::Nodes(options) => {
             let config = Config::from_sources(&gather(&options.server)?)?;
-            runtime()?.block_on(nodes::run(&config, options.json))
+            threads::intake()?.block_on(nodes::run(&config, options.json))
         }
-        Verb::Copy(options) => runtime()?.block_on(copy::run(options)),
-        Verb::Replay(options) => runtime()?.block_on(replay::run(options)),
-        Verb::Events(options) => runtime()?.block_on(events::run(options)),
+        Verb::Copy(options) => threads::intake()?.block_on(copy::run(options)),
+        Verb::Replay(options) => threads::intake()?.block_on(replay::run(options)),
+        Verb::Events(options) => threads::intake()?.block_on(events::run(options)),
         Verb::Config(options) => show_config(&options),
     }
 }
@@ -83,10 +85,6 @@ fn show_config(options: &ConfigOptions) -> Result<()> {
 
 fn gather(options: &ServerOptions) -> Result<Sources, config::Problems> {
     config::gather(options.file.as_deref(), &config::environment(), &options.flags)
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
 }
 
 /// Each connection is an open file, and shells allow few by default.

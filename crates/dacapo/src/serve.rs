@@ -11,6 +11,7 @@ use serde::Serialize;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 /// Tells scripts and tests where this process is reached, as long as it runs.
@@ -22,13 +23,14 @@ struct Listening<'a> {
     pid: u32,
 }
 
-pub async fn run(config: Config) -> Result<()> {
+/// `delivery`: where deliveries are sent; see [`crate::threads`].
+pub async fn run(config: Config, delivery: Handle) -> Result<()> {
     let signals = Signals::listen().context("cannot watch for signals")?;
     files::make_directory(&config.data_dir)
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
     let listener = server::bind(config.listen).await?;
     let url = config.public_url.clone().unwrap_or_else(|| reached_at(listener.local_addr().unwrap_or(config.listen)));
-    let Gateway { control, engine, surfaces } = gateway::build(&config, &url).await?;
+    let Gateway { control, engine, surfaces } = gateway::build(&config, &url, delivery).await?;
     let start = first_run::prepare(&control, &config.data_dir, &url).await?;
 
     let announcement = Announcement {

@@ -36,6 +36,11 @@ const BATCH_EVENTS_MAX: usize = 512;
 /// next transaction, so a batch need not wait for the one before it.
 const BATCHES_IN_FLIGHT_MAX: usize = 16;
 
+/// Turns of the runtime a batch waits while each of them brings more events: the answers to one commit
+/// bring the next events all at once, and a batch of the first of them would cost a flush of its own.
+/// No time is waited for.
+const GATHER_TURNS_MAX: usize = 4;
+
 /// How often one batch is routed again before it is refused: each time the configuration was changed
 /// elsewhere between a refresh and a commit.
 const ROUTED_AGAIN_MAX: usize = 5;
@@ -88,6 +93,20 @@ struct Batch {
     started: Timestamp,
 }
 
+/// Lets everyone who is about to hand over an event do so.
+async fn gather(queue: &mpsc::Receiver<Arrived>) {
+    let mut gathered = queue.len();
+    for _ in 0..GATHER_TURNS_MAX {
+        if gathered == 0 {
+            return;
+        }
+        tokio::task::yield_now().await;
+        if std::mem::replace(&mut gathered, queue.len()) == gathered {
+            return;
+        }
+    }
+}
+
 impl Committer {
     /// Runs until `stop`, then commits what is queued and ends.
     pub fn start(self, stop: CancellationToken) -> (Intake, tokio::task::JoinHandle<()>) {
@@ -99,6 +118,7 @@ impl Committer {
         let mut arrived = Vec::with_capacity(BATCH_EVENTS_MAX);
         let mut in_flight = FuturesUnordered::new();
         loop {
+            gather(&queue).await;
             tokio::select! {
                 biased;
                 Some((batch, result)) = in_flight.next(), if !in_flight.is_empty() => self.finish(batch, result),

@@ -215,6 +215,8 @@ impl Courier {
                 return;
             }
             Status::Retry => self.metrics.retried.inc(),
+            // Put off without an attempt.
+            Status::Scheduled => return,
             _ => self.metrics.given_up.inc(),
         };
         if report.attempt.is_some() {

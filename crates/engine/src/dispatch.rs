@@ -4,7 +4,7 @@
 //!   ([`refill`]), and what became of attempts ([`Dispatcher::finished`], [`Dispatcher::recorded`]).
 //! - Out: one delivery at a time to a courier ([`Dispatcher::take`]), while there is room.
 //! - Promise: round robin across projects, then across a project's lanes; within a lane the classes
-//!   live, retry, replay by weight; a lane's concurrency, rate limit and back-off hold; memory is
+//!   live, retry, replay by weight; a lane's concurrency, rate limit and circuit breaker hold; memory is
 //!   bounded by lane windows, the rest waits in the store. Only lanes of shards this node owns send
 //!   ([`ownership`]).
 //! - Failure: none of its own. What it forgets in a crash the store still has.
@@ -12,7 +12,9 @@
 //! All state is behind one lock that is held for fractions of a microsecond per delivery, never
 //! across an await.
 
+mod breakers;
 mod fair;
+mod guard;
 mod lane;
 mod ownership;
 mod pacer;
@@ -21,12 +23,14 @@ mod runs;
 #[cfg(test)]
 mod simulation;
 
+pub use breakers::Turned;
 pub use ownership::Follower;
 pub use refill::Refiller;
 pub use runs::Terms;
 
 use crate::settings::Settings;
 use bytes::Bytes;
+use dacapo_model::id::IdMap;
 use dacapo_model::{Class, Clock, Delivery, Event, Id, Shard, Timestamp};
 use dacapo_store::LiveCatalog;
 use dacapo_store::roles::{Backlog, Holding, NewEvent, Report, Waiting};
@@ -69,6 +73,8 @@ pub struct Dispatcher {
     timer_set: Notify,
     /// Told when there is work and room for another courier.
     work: Notify,
+    /// Told when there is something to tell of an endpoint's breaker.
+    breaker_turned: Notify,
     /// Told when items of replays were settled.
     replay_progress: watch::Sender<()>,
 }
@@ -83,13 +89,16 @@ pub struct Placing {
 }
 
 struct State {
-    lanes: HashMap<Id, Lane>,
+    lanes: IdMap<Lane>,
     holding: Arc<Holding>,
     /// When shards became this node's; empty where they all are for good.
     gained: HashMap<Shard, Timestamp>,
     fair: Fair,
     runs: Runs,
     timers: BTreeSet<(Timestamp, Id)>,
+    /// Endpoints whose health others are to hear of; at most one entry a lane.
+    untold: BTreeSet<Id>,
+    turned: Turned,
     in_exchange: usize,
     /// Bytes of payload in all windows.
     window_bytes: usize,
@@ -105,12 +114,14 @@ impl Dispatcher {
     ) -> (Arc<Self>, mpsc::Receiver<refill::Request>) {
         let (refills, requests) = mpsc::channel(refill::REQUESTS_QUEUED_MAX);
         let state = State {
-            lanes: HashMap::new(),
+            lanes: IdMap::default(),
             holding: Arc::new(Holding::everything()),
             gained: HashMap::new(),
             fair: Fair::default(),
             runs: Runs::default(),
             timers: BTreeSet::new(),
+            untold: BTreeSet::new(),
+            turned: Turned::default(),
             in_exchange: 0,
             window_bytes: 0,
             stopped: false,
@@ -123,6 +134,7 @@ impl Dispatcher {
             refills,
             timer_set: Notify::new(),
             work: Notify::new(),
+            breaker_turned: Notify::new(),
             replay_progress: watch::channel(()).0,
         };
         (Arc::new(dispatcher), requests)
@@ -206,7 +218,8 @@ impl Dispatcher {
                 self.timer_set.notify_one();
             }
             let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };
-            let limit = snapshot.endpoint(lane.project_id, endpoint).and_then(|endpoint| lane::limit_of(endpoint));
+            lane.guard.adopt(&snapshot, lane.project_id, endpoint, now);
+            let limit = lane::limit_of(snapshot.endpoint(lane.project_id, endpoint).map(Arc::as_ref));
             let (taken, is_given_up) = match front {
                 Front::GivenUp(work) => (Some(work), true),
                 Front::Free => (lane.take(limit, now, &self.settings), false),
@@ -236,6 +249,7 @@ impl Dispatcher {
         let now = self.clock.now();
         let mut state = self.lock();
         state.in_exchange -= 1;
+        let mut was_tripped = false;
         for blocked in state.runs.ended(replay) {
             if let Some(lane) = state.lanes.get_mut(&blocked) {
                 lane.blocked = false;
@@ -243,13 +257,24 @@ impl Dispatcher {
             state.list(blocked, now, &self.settings);
         }
         if let Some(lane) = state.lanes.get_mut(&endpoint) {
-            lane.finished(exchanged, now);
-            if let Some(resume_at) = lane.resume_at {
+            let was_untold = lane.guard.untold;
+            was_tripped = lane.guard.is_tripped();
+            let turn = lane.finished(exchanged, now);
+            let (resume_at, is_news) = (lane.resume_at, turn.is_some() || lane.guard.untold && !was_untold);
+            if let Some(resume_at) = resume_at {
                 state.set_timer(resume_at, endpoint);
                 self.timer_set.notify_one();
             }
+            if is_news {
+                state.turn(endpoint, turn);
+                self.breaker_turned.notify_one();
+            }
         }
         state.list(endpoint, now, &self.settings);
+        if was_tripped {
+            // What waited for a probe, or behind an open breaker.
+            self.refill_hungry(&mut state, [endpoint].into_iter());
+        }
     }
 
     /// Reports are in the store: what was held is let go, retries wait for their time.
@@ -320,6 +345,15 @@ impl Dispatcher {
         for endpoint in endpoints {
             if !state.dispatches(endpoint) {
                 continue;
+            }
+            let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };
+            if lane.guard.is_new() {
+                // Before it reads a dead endpoint's backlog.
+                lane.guard.adopt(&self.catalog.snapshot(), lane.project_id, endpoint, now);
+                if let Some(until) = lane.guard.open_until() {
+                    state.set_timer(until, endpoint);
+                    self.timer_set.notify_one();
+                }
             }
             let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };
             for class in Class::ALL {

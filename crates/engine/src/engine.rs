@@ -1,9 +1,11 @@
 //! Wiring of the stages, and what the surfaces call.
 
 use crate::accept::{Accepted, Acceptor, Refusal, Submission};
+use crate::breakers::Breakers;
 use crate::commit::Committer;
 use crate::deliver::{Courier, Sampler};
 use crate::dispatch::{Dispatcher, Follower, Refiller};
+use crate::healing::Healing;
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
 use crate::record::{REPORTS_QUEUED_MAX, Recorder};
@@ -16,12 +18,15 @@ use crate::settings::Settings;
 use crate::transport::Transport;
 use crate::upkeep::Upkeep;
 use crate::warden::Warden;
+use dacapo_model::breaker::Policy;
+use dacapo_model::health::Shown;
 use dacapo_model::id::Entropy;
-use dacapo_model::{Clock, Id, IdSource};
+use dacapo_model::{Clock, Endpoint, Id, IdSource};
 use dacapo_store::roles::{NodeView, Resend, ResendKind};
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +40,9 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     pub transport: Arc<dyn Transport>,
     pub settings: Settings,
+    /// Where deliveries are sent and recorded. A runtime of its own beside the one that takes events in:
+    /// neither side's threads wake or wait for the other's per event, only per batch.
+    pub delivery: Handle,
 }
 
 /// The running pipeline. Cheap to clone.
@@ -42,10 +50,12 @@ pub struct Parts {
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
+    catalog: Arc<LiveCatalog>,
+    clock: Arc<dyn Clock>,
     acceptor: Acceptor,
     replayer: Replayer,
     searcher: Searcher,
-    desk: Desk,
+    desk: Arc<Desk>,
     dispatcher: Arc<Dispatcher>,
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
@@ -59,19 +69,22 @@ struct Inner {
     tasks: Mutex<Option<Tasks>>,
 }
 
-/// What a drain waits for, in this order.
+/// What a drain waits for.
 struct Tasks {
     committer: JoinHandle<()>,
     recorder: JoinHandle<()>,
+    breakers: JoinHandle<()>,
 }
 
+/// For passing on how endpoints fare, at the end.
+const LAST_WORD_WITHIN: Duration = Duration::from_secs(1);
 /// How often a drain looks whether the exchanges are over.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
 
 impl Engine {
     /// Takes up what waits in the store and starts all stages.
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { store, catalog, clock, ids, entropy, transport, settings } = parts;
+        let Parts { store, catalog, clock, ids, entropy, transport, settings, delivery } = parts;
         store.hold().await?;
         let metrics = Arc::new(Metrics::default());
         let readiness = Arc::new(Readiness::default());
@@ -86,11 +99,13 @@ impl Engine {
         let seen = replays.adopt().await?;
         dispatcher.take_up(&store.backlog().await?);
 
+        let warden = Warden::start(Arc::clone(&catalog), Arc::clone(&clock));
+        let sending = delivery.enter();
         let (reports, reported) = mpsc::channel(REPORTS_QUEUED_MAX);
         let recorder = Recorder {
             store: Arc::clone(&store) as _,
             dispatcher: Arc::clone(&dispatcher),
-            warden: Warden::start(Arc::clone(&catalog), Arc::clone(&clock)),
+            warden: warden.clone(),
             readiness: Arc::clone(&readiness),
             metrics: Arc::clone(&metrics),
         }
@@ -100,7 +115,7 @@ impl Engine {
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
             entropy,
-            transport,
+            transport: Arc::clone(&transport),
             dispatcher: Arc::clone(&dispatcher),
             replays: Arc::clone(&store) as _,
             reports,
@@ -117,6 +132,7 @@ impl Engine {
             clock: Arc::clone(&clock),
         }
         .start(refills, &stop_dispatching);
+        drop(sending);
         let (intake, committer) = Committer {
             store: Arc::clone(&store) as _,
             catalog: Arc::clone(&catalog),
@@ -136,6 +152,13 @@ impl Engine {
             metrics: Arc::clone(&metrics),
         }
         .start(&stop_dispatching);
+        let breakers = Breakers {
+            catalog: Arc::clone(&catalog),
+            dispatcher: Arc::clone(&dispatcher),
+            warden,
+            metrics: Arc::clone(&metrics),
+        };
+        let breakers = tokio::spawn(breakers.pass_on(stop_dispatching.clone()));
         let stop_following = CancellationToken::new();
         tokio::spawn(follower.follow(stop_following.clone()));
         let runner = Runner {
@@ -165,12 +188,28 @@ impl Engine {
             clock: Arc::clone(&clock),
             dispatcher: Arc::clone(&dispatcher),
             sampler: Sampler { clock: Arc::clone(&clock), settings },
+            transport,
             changed,
             is_shared: store.is_shared(),
         };
-        let replayer = Replayer { store: Arc::clone(&store), catalog, ids, clock, dispatcher: Arc::clone(&dispatcher) };
-        let tasks = Mutex::new(Some(Tasks { committer, recorder }));
+        let desk = Arc::new(desk);
+        let healing = Healing {
+            catalog: Arc::clone(&catalog),
+            dispatcher: Arc::clone(&dispatcher),
+            on_heal: Arc::clone(&desk) as _,
+        };
+        tokio::spawn(healing.watch(stop_dispatching.clone()));
+        let replayer = Replayer {
+            store: Arc::clone(&store),
+            catalog: Arc::clone(&catalog),
+            ids,
+            clock: Arc::clone(&clock),
+            dispatcher: Arc::clone(&dispatcher),
+        };
+        let tasks = Mutex::new(Some(Tasks { committer, recorder, breakers }));
         Ok(Self(Arc::new(Inner {
+            catalog,
+            clock,
             acceptor,
             replayer,
             searcher,
@@ -214,6 +253,12 @@ impl Engine {
         self.0.store.nodes().await
     }
 
+    /// What is known here of an endpoint's health: by the node that sends to it as it is, by the others
+    /// as that one last told it.
+    pub fn endpoint_health(&self, endpoint: &Endpoint) -> Shown {
+        self.0.endpoint_health(endpoint)
+    }
+
     pub fn health(&self) -> Health {
         self.0.readiness.get()
     }
@@ -234,6 +279,8 @@ impl Engine {
         let _ = tasks.committer.await;
         inner.dispatcher.stop();
         inner.stop_dispatching.cancel();
+        // The next owner starts from what is told now.
+        let _ = tokio::time::timeout(LAST_WORD_WITHIN, tasks.breakers).await;
         // Other nodes take what is quiet while the last exchanges go on.
         if let Err(cause) = inner.store.retire().await {
             tracing::warn!(%cause, "other nodes could not be told that this one leaves");
@@ -258,5 +305,17 @@ impl Engine {
         while self.0.dispatcher.in_exchange() > 0 {
             tokio::time::sleep(DRAIN_LOOK).await;
         }
+    }
+}
+
+impl Inner {
+    fn endpoint_health(&self, endpoint: &Endpoint) -> Shown {
+        if let Some(shown) = self.dispatcher.shown(endpoint) {
+            return shown;
+        }
+        let snapshot = self.catalog.snapshot();
+        let told = snapshot.health(endpoint.id).filter(|told| told.is_of(endpoint));
+        let (Some(told), Some(view)) = (told, snapshot.project(endpoint.project_id)) else { return Shown::UNKNOWN };
+        told.shown(&Policy::from(&view.project.config.circuit_breaker), self.clock.now())
     }
 }

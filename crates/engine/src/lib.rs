@@ -10,10 +10,12 @@ pub mod search;
 pub mod settings;
 pub mod transport;
 
+mod breakers;
 mod commit;
 mod deliver;
 mod dispatch;
 mod engine;
+mod healing;
 mod record;
 mod route;
 mod upkeep;

@@ -49,6 +49,11 @@ pub struct Metrics {
     pub given_up: Counter,
     /// Reports refused because another node owns their shards by now.
     pub fenced: Counter,
+    /// Circuit breakers that opened, from half-open too.
+    pub breakers_opened: Counter,
+    pub breakers_closed: Counter,
+    /// Endpoints of this node whose breaker is open or half-open.
+    pub breakers_open: Gauge,
     pub commit_batch_size: Histogram,
     pub commit_seconds: Histogram,
     pub record_batch_size: Histogram,
@@ -74,6 +79,9 @@ impl Default for Metrics {
             retried: Counter::default(),
             given_up: Counter::default(),
             fenced: Counter::default(),
+            breakers_opened: Counter::default(),
+            breakers_closed: Counter::default(),
+            breakers_open: Gauge::default(),
             commit_batch_size: sizes(),
             commit_seconds: seconds(),
             record_batch_size: sizes(),
@@ -103,6 +111,11 @@ impl Metrics {
         registry.register("attempts_failed", "Attempts without success", self.failed.clone());
         registry.register("deliveries_retried", "Attempts that will be followed by another", self.retried.clone());
         registry.register("deliveries_given_up", "Deliveries that ended without success", self.given_up.clone());
+        let trips = "Circuit breakers that opened, or opened again after a probe";
+        registry.register("breakers_opened", trips, self.breakers_opened.clone());
+        registry.register("breakers_closed", "Circuit breakers that closed", self.breakers_closed.clone());
+        let open = "Endpoints whose circuit breaker is open or half-open";
+        registry.register("breakers_open", open, self.breakers_open.clone());
         registry.register("commit_batch_size", "Events per transaction", self.commit_batch_size.clone());
         registry.register("commit_duration_seconds", "A batch's way to disk", self.commit_seconds.clone());
         registry.register("record_batch_size", "Attempts per transaction", self.record_batch_size.clone());

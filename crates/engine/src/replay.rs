@@ -8,6 +8,7 @@
 pub mod desk;
 pub mod follow;
 mod items;
+mod on_heal;
 pub mod plan;
 pub mod run;
 

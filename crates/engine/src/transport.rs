@@ -66,4 +66,10 @@ pub enum Failure {
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
     async fn exchange(&self, request: Outgoing) -> Exchange;
+
+    /// Why nothing would be sent to this address, as far as it can be told now.
+    async fn refusal(&self, address: &Uri) -> Option<String> {
+        let _ = address;
+        None
+    }
 }

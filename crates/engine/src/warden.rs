@@ -1,5 +1,5 @@
 //! Switches endpoints off: on 410, and, where the project asks for it, when a delivery used up its
-//! retries (contracts/convoy.md §6.7).
+//! retries (contracts/convoy.md §6.7) or the breaker opened too often in a row (§6.6).
 
 use dacapo_model::catalog::Change;
 use dacapo_model::delivery::Reason;
@@ -22,7 +22,14 @@ pub struct Warden {
 struct Verdict {
     project: Id,
     endpoint: Id,
-    gone: bool,
+    cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    Gone,
+    RetriesUsedUp,
+    TrippedTooOften,
 }
 
 impl Warden {
@@ -38,16 +45,21 @@ impl Warden {
 
     /// Never waits.
     pub fn look_at(&self, report: &Report) {
-        let gone = match report.delivery.reason {
-            Some(Reason::Gone) => true,
-            Some(Reason::RetryLimit) => false,
+        let cause = match report.delivery.reason {
+            Some(Reason::Gone) => Cause::Gone,
+            Some(Reason::RetryLimit) => Cause::RetriesUsedUp,
             _ => return,
         };
-        let _ = self.queue.try_send(Verdict {
-            project: report.delivery.project_id,
-            endpoint: report.delivery.endpoint_id,
-            gone,
-        });
+        self.judge(report.delivery.project_id, report.delivery.endpoint_id, cause);
+    }
+
+    /// Its breaker opened as often in a row as its project puts up with. Never waits.
+    pub fn tripped_too_often(&self, project: Id, endpoint: Id) {
+        self.judge(project, endpoint, Cause::TrippedTooOften);
+    }
+
+    fn judge(&self, project: Id, endpoint: Id, cause: Cause) {
+        let _ = self.queue.try_send(Verdict { project, endpoint, cause });
     }
 }
 
@@ -60,7 +72,7 @@ async fn switch_off(catalog: &LiveCatalog, clock: &dyn Clock, verdict: Verdict) 
         }
     };
     let Some(view) = edit.snapshot().project(verdict.project) else { return };
-    if !verdict.gone && !view.project.config.disable_endpoint {
+    if verdict.cause != Cause::Gone && !view.project.config.disable_endpoint {
         return;
     }
     let Some(endpoint) = view.live_endpoint(verdict.endpoint).filter(|endpoint| endpoint.status != Status::Inactive)
@@ -72,7 +84,7 @@ async fn switch_off(catalog: &LiveCatalog, clock: &dyn Clock, verdict: Verdict) 
     changed.version += 1;
     changed.updated_at = clock.now();
     match edit.write(vec![Change::Endpoint(Arc::new(changed))]).await {
-        Ok(()) => tracing::info!(endpoint = %verdict.endpoint, gone = verdict.gone, "endpoint switched off"),
+        Ok(()) => tracing::info!(endpoint = %verdict.endpoint, cause = ?verdict.cause, "endpoint switched off"),
         Err(cause) => tracing::warn!(%cause, endpoint = %verdict.endpoint, "endpoint could not be switched off"),
     }
 }

@@ -4,7 +4,8 @@
 use crate::endpoint::Endpoint;
 use crate::event_type::EventType;
 use crate::filter::scopes::Matcher;
-use crate::id::Id;
+use crate::health::Health;
+use crate::id::{Id, IdMap};
 use crate::key::ApiKey;
 use crate::organisation::{Organisation, User};
 use crate::project::Project;
@@ -23,6 +24,8 @@ pub enum Change {
     Subscription(Arc<Subscription>),
     EventType(Arc<EventType>),
     Key(Arc<ApiKey>),
+    /// Under the endpoint's id.
+    Health(Arc<Health>),
 }
 
 /// Cheap to clone: maps of pointers, and only the project that changed is copied.
@@ -32,9 +35,12 @@ pub struct Snapshot {
     pub version: u64,
     organisations: Arc<BTreeMap<Id, Arc<Organisation>>>,
     users: Arc<BTreeMap<Id, Arc<User>>>,
-    projects: Arc<HashMap<Id, Arc<ProjectView>>>,
+    projects: Arc<IdMap<Arc<ProjectView>>>,
     /// By mask.
-    keys: Arc<HashMap<String, Arc<ApiKey>>>,
+    keys: Arc<HashMap<String, Arc<ApiKey>, foldhash::fast::RandomState>>,
+    /// By endpoint, of those whose breaker ever opened. Beside the projects: it changes by itself, and
+    /// a project's view stays the same then.
+    health: Arc<IdMap<Arc<Health>>>,
 }
 
 /// A project with what belongs to it.
@@ -46,9 +52,9 @@ pub struct ProjectView {
     /// Deleted ones too.
     pub subscriptions: BTreeMap<Id, Arc<Subscription>>,
     /// Live subscriptions by endpoint, oldest first.
-    by_endpoint: HashMap<Id, Vec<Arc<Subscription>>>,
+    by_endpoint: IdMap<Vec<Arc<Subscription>>>,
     /// Compiled, of the live subscriptions that have conditions.
-    matchers: HashMap<Id, Arc<Matcher>>,
+    matchers: IdMap<Arc<Matcher>>,
     pub event_types: BTreeMap<Id, Arc<EventType>>,
 }
 
@@ -81,6 +87,16 @@ impl Snapshot {
         self.projects.get(&project)?.endpoints.get(&endpoint)
     }
 
+    /// What was last reported of an endpoint; `None` when nothing ever was.
+    pub fn health(&self, endpoint: Id) -> Option<&Arc<Health>> {
+        self.health.get(&endpoint)
+    }
+
+    /// Of all endpoints of which anything was ever reported.
+    pub fn all_health(&self) -> impl Iterator<Item = &Arc<Health>> {
+        self.health.values()
+    }
+
     /// The snapshot after these changes. Changes to things of an unknown project are left out: the
     /// store refuses them before they come here.
     pub fn apply(&self, changes: &[Change], version: u64) -> Self {
@@ -102,6 +118,9 @@ impl Snapshot {
             }
             Change::Key(key) => {
                 Arc::make_mut(&mut self.keys).insert(key.mask.clone(), key.clone());
+            }
+            Change::Health(health) => {
+                Arc::make_mut(&mut self.health).insert(health.endpoint_id, health.clone());
             }
             Change::Project(project) => {
                 let projects = Arc::make_mut(&mut self.projects);
@@ -141,8 +160,8 @@ impl ProjectView {
             project,
             endpoints: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
-            by_endpoint: HashMap::new(),
-            matchers: HashMap::new(),
+            by_endpoint: IdMap::default(),
+            matchers: IdMap::default(),
             event_types: BTreeMap::new(),
         }
     }

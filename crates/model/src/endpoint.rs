@@ -29,6 +29,15 @@ pub struct Endpoint {
     pub rate_limit_duration: u64,
     pub content_type: ContentType,
     pub authentication: Option<Authentication>,
+    /// How often it came back to active; what was learnt of it before means nothing then.
+    #[serde(default)]
+    pub activation: u64,
+    /// When it last did.
+    #[serde(default)]
+    pub activated_at: Option<Timestamp>,
+    /// Ours: sends again by itself what failed, when it heals. `None`: off.
+    #[serde(default)]
+    pub recover_on_heal: Option<RecoverOnHeal>,
     /// Rises with every change, so that history can say what was used.
     pub version: u64,
     pub created_at: Timestamp,
@@ -56,6 +65,22 @@ impl Endpoint {
     pub fn is_live(&self) -> bool {
         self.deleted_at.is_none()
     }
+
+    /// Active from now on. Its breaker starts anew, and what failed before may be sent again.
+    pub fn activate(&mut self, now: Timestamp) {
+        self.status = Status::Active;
+        self.activation += 1;
+        self.activated_at = Some(now);
+    }
+}
+
+/// What is sent again when an endpoint heals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoverOnHeal {
+    /// Seconds: how far before its healing deliveries may have been made.
+    pub lookback: u64,
+    /// Since when it is on: what healed before is past.
+    pub since: Timestamp,
 }
 
 impl std::fmt::Debug for Endpoint {

@@ -16,6 +16,7 @@
 
 use crate::clock::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Mutex;
@@ -23,6 +24,11 @@ use std::sync::Mutex;
 /// See the module's documentation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(u128);
+
+/// Keyed by ids, which are made here and half of them random: nobody outside can choose them so that
+/// they collide, and they are looked up several times an event.
+pub type IdMap<V> = HashMap<Id, V, foldhash::fast::RandomState>;
+pub type IdSet = HashSet<Id, foldhash::fast::RandomState>;
 
 /// Crockford's base 32: no I, L, O, U.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -94,6 +100,16 @@ impl Id {
         EventText(self)
     }
 
+    /// As [`Self::as_event`], as the bytes of a header: made for every event and every attempt, so
+    /// without the formatting machinery.
+    pub fn event_text(self) -> [u8; EVENT_PREFIX.len() + TEXT_LEN] {
+        let mut text = [0; EVENT_PREFIX.len() + TEXT_LEN];
+        let (prefix, ulid) = text.split_at_mut(EVENT_PREFIX.len());
+        prefix.copy_from_slice(EVENT_PREFIX.as_bytes());
+        ulid.copy_from_slice(&self.encode());
+        text
+    }
+
     /// The same 128 bits as a UUID.
     pub fn as_uuid(self) -> UuidText {
         UuidText(self)
@@ -123,7 +139,8 @@ impl Id {
         Some(Self(value))
     }
 
-    fn encode(self) -> [u8; TEXT_LEN] {
+    /// Its text, in bytes.
+    pub fn encode(self) -> [u8; TEXT_LEN] {
         let mut text = [0u8; TEXT_LEN];
         let mut rest = self.0;
         for slot in text.iter_mut().rev() {
@@ -323,6 +340,7 @@ mod tests {
             let id = Id::from_u128(value);
             prop_assert_eq!(id.to_string().parse::<Id>(), Ok(id));
             prop_assert_eq!(Id::parse_event(&id.as_event().to_string()), Some(id));
+            prop_assert_eq!(&id.event_text()[..], id.as_event().to_string().as_bytes());
             prop_assert_eq!(Id::parse_uuid(&id.as_uuid().to_string()), Some(id));
             prop_assert_eq!(Id::from_bytes(id.to_bytes()), id);
         }

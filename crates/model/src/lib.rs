@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod attempt;
+pub mod breaker;
 pub mod catalog;
 pub mod clock;
 pub mod delivery;
@@ -13,6 +14,7 @@ pub mod event;
 pub mod event_type;
 pub mod filter;
 pub mod gcra;
+pub mod health;
 pub mod id;
 pub mod json;
 pub mod key;
@@ -27,10 +29,12 @@ pub mod signature;
 pub mod subscription;
 
 pub use attempt::Attempt;
+pub use breaker::Breaker;
 pub use clock::{Clock, Timestamp};
 pub use delivery::{Class, Delivery, Mode, Status, Trigger};
 pub use endpoint::Endpoint;
 pub use event::Event;
+pub use health::Health;
 pub use id::{Id, IdSource};
 pub use project::Project;
 pub use replay::Replay;

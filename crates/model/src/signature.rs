@@ -8,6 +8,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 /// What the shown form of a Standard Webhooks secret begins with.
 const WHSEC: &str = "whsec_";
@@ -18,13 +19,46 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// A secret, with what is derived from it kept: a sender that signs again and again derives it once.
+pub struct Key {
+    secret: String,
+    sha256: OnceLock<hmac::Key>,
+    sha512: OnceLock<hmac::Key>,
+    standard: OnceLock<hmac::Key>,
+}
+
+impl Key {
+    /// `secret`: in stored or, for Standard Webhooks, in shown form (see [`whsec`]).
+    pub fn new(secret: &str) -> Self {
+        Self { secret: secret.to_owned(), sha256: OnceLock::new(), sha512: OnceLock::new(), standard: OnceLock::new() }
+    }
+
+    fn convoy(&self, hash: Hash) -> &hmac::Key {
+        let (kept, algorithm) = match hash {
+            Hash::Sha256 => (&self.sha256, hmac::HMAC_SHA256),
+            Hash::Sha512 => (&self.sha512, hmac::HMAC_SHA512),
+        };
+        kept.get_or_init(|| hmac::Key::new(algorithm, self.secret.as_bytes()))
+    }
+
+    fn standard(&self) -> &hmac::Key {
+        self.standard.get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, &standard_key(&self.secret)))
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
 /// Longest entry of an advanced header: `,v1=` and SHA-512 in hex.
 const ENTRY_BYTES_MAX: usize = 5 + 128;
 
 /// The value of Convoy's signature header over `payload`, the bytes that are sent
 /// (contracts/convoy.md §6.2).
 ///
-/// `secrets`: those not deleted, oldest first. `versions`: the project's, oldest first; none counts as
+/// `keys`: of the secrets not deleted, oldest first. `versions`: the project's, oldest first; none counts as
 /// the default one (SHA-256, hex). `timestamp_s`: Unix seconds, used by advanced signatures only.
 ///
 /// - Simple: the newest secret with the last version; the bare digest.
@@ -33,7 +67,7 @@ const ENTRY_BYTES_MAX: usize = 5 + 128;
 ///
 /// Without a secret nothing can be signed: the result is empty, and no header should be sent.
 pub fn convoy(
-    secrets: &[&str],
+    keys: &[&Key],
     versions: &[SignatureVersion],
     advanced: bool,
     timestamp_s: i64,
@@ -42,20 +76,20 @@ pub fn convoy(
     let fallback = [SignatureVersion::default()];
     let versions = if versions.is_empty() { &fallback[..] } else { versions };
     let mut out = String::new();
-    let (Some(newest), Some(last)) = (secrets.last(), versions.last()) else { return out };
+    let (Some(newest), Some(last)) = (keys.last(), versions.last()) else { return out };
     if !advanced {
-        let digest = digest(last.hash, newest.as_bytes(), &[payload]);
+        let digest = digest(newest.convoy(last.hash), &[payload]);
         encode(last.encoding, digest.as_ref(), &mut out);
         return out;
     }
     let timestamp = timestamp_s.to_string();
-    out.reserve(2 + timestamp.len() + versions.len() * secrets.len() * ENTRY_BYTES_MAX);
+    out.reserve(2 + timestamp.len() + versions.len() * keys.len() * ENTRY_BYTES_MAX);
     out.push_str("t=");
     out.push_str(&timestamp);
     for (number, version) in (1..).zip(versions) {
-        for secret in secrets {
+        for key in keys {
             write_infallible(&mut out, format_args!(",v{number}="));
-            let digest = digest(version.hash, secret.as_bytes(), &[timestamp.as_bytes(), b",", payload]);
+            let digest = digest(key.convoy(version.hash), &[timestamp.as_bytes(), b",", payload]);
             encode(version.encoding, digest.as_ref(), &mut out);
         }
     }
@@ -65,14 +99,14 @@ pub fn convoy(
 /// The value of Standard Webhooks' `webhook-signature`: `v1,<base64>` for each secret, newest first,
 /// separated by spaces; each is HMAC-SHA256 over `<webhook_id>.<timestamp_s>.<payload>` (design §7).
 ///
-/// `secrets`: oldest first, in stored or shown form (see [`whsec`]). `timestamp_s`: Unix seconds, the
+/// `keys`: oldest first. `timestamp_s`: Unix seconds, the
 /// `webhook-timestamp`. Without a secret the result is empty.
-pub fn standard_v1(secrets: &[&str], webhook_id: &str, timestamp_s: i64, payload: &[u8]) -> String {
+pub fn standard_v1(keys: &[&Key], webhook_id: &str, timestamp_s: i64, payload: &[u8]) -> String {
     let timestamp = timestamp_s.to_string();
-    let mut out = String::with_capacity(secrets.len() * 48);
-    for secret in secrets.iter().rev() {
+    let mut out = String::with_capacity(keys.len() * 48);
+    for key in keys.iter().rev() {
         let parts = [webhook_id.as_bytes(), b".", timestamp.as_bytes(), b".", payload];
-        let digest = digest(Hash::Sha256, &standard_key(secret), &parts);
+        let digest = digest(key.standard(), &parts);
         if !out.is_empty() {
             out.push(' ');
         }
@@ -101,12 +135,8 @@ fn standard_key(secret: &str) -> Cow<'_, [u8]> {
 }
 
 /// HMAC over the parts one after the other; the payload is not copied.
-fn digest(hash: Hash, key: &[u8], parts: &[&[u8]]) -> hmac::Tag {
-    let algorithm = match hash {
-        Hash::Sha256 => hmac::HMAC_SHA256,
-        Hash::Sha512 => hmac::HMAC_SHA512,
-    };
-    let mut context = hmac::Context::with_key(&hmac::Key::new(algorithm, key));
+fn digest(key: &hmac::Key, parts: &[&[u8]]) -> hmac::Tag {
+    let mut context = hmac::Context::with_key(key);
     for part in parts {
         context.update(part);
     }
@@ -137,6 +167,16 @@ fn write_infallible(out: &mut String, text: std::fmt::Arguments<'_>) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn convoy(secrets: &[&str], versions: &[SignatureVersion], advanced: bool, at: i64, payload: &[u8]) -> String {
+        let keys: Vec<Key> = secrets.iter().map(|secret| Key::new(secret)).collect();
+        super::convoy(&keys.iter().collect::<Vec<_>>(), versions, advanced, at, payload)
+    }
+
+    fn standard_v1(secrets: &[&str], id: &str, at: i64, payload: &[u8]) -> String {
+        let keys: Vec<Key> = secrets.iter().map(|secret| Key::new(secret)).collect();
+        super::standard_v1(&keys.iter().collect::<Vec<_>>(), id, at, payload)
+    }
 
     const SECRET: &str = "convoy-webhook-secret";
     const PAYLOAD: &[u8] = br#"{"event":"charge.success","amount":1000,"currency":"NGN"}"#;

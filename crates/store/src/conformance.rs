@@ -148,6 +148,8 @@ macro_rules! shared_suite {
             the_backlog_is_that_of_the_shards_held,
             owners_hear_of_what_others_commit,
             owners_hear_of_replays_and_resends,
+            owners_hear_of_items,
+            a_stop_is_known_to_be_heard_everywhere,
             a_stale_catalog_commits_nothing,
             a_change_here_is_a_change_there,
             an_edit_waits_for_the_edit_of_another_store,

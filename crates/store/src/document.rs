@@ -15,6 +15,7 @@ pub const ENDPOINT: i64 = 4;
 const SUBSCRIPTION: i64 = 5;
 const EVENT_TYPE: i64 = 6;
 const KEY: i64 = 7;
+const HEALTH: i64 = 8;
 
 pub fn encode(change: &Change) -> Result<(i64, Id, String)> {
     Ok(match change {
@@ -25,6 +26,7 @@ pub fn encode(change: &Change) -> Result<(i64, Id, String)> {
         Change::Subscription(row) => (SUBSCRIPTION, row.id, text(row)?),
         Change::EventType(row) => (EVENT_TYPE, row.id, text(row)?),
         Change::Key(row) => (KEY, row.id, text(row)?),
+        Change::Health(row) => (HEALTH, row.endpoint_id, text(row)?),
     })
 }
 
@@ -37,6 +39,7 @@ pub fn decode(kind: i64, id: Id, doc: &str) -> Result<Change> {
         SUBSCRIPTION => Change::Subscription(value(id, doc)?),
         EVENT_TYPE => Change::EventType(value(id, doc)?),
         KEY => Change::Key(value(id, doc)?),
+        HEALTH => Change::Health(value(id, doc)?),
         _ => return Err(inconsistent("kind", id, "unknown kind")),
     })
 }

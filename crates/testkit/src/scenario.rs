@@ -7,6 +7,7 @@ mod fanout;
 mod history;
 mod latency;
 mod measure;
+mod replay;
 mod report;
 mod subject;
 mod throughput;
@@ -35,6 +36,8 @@ pub enum Scenario {
     Dead,
     /// A store full of finished events
     History,
+    /// A live endpoint beside a replay of a long history
+    Replay,
 }
 
 /// What the command line decides.
@@ -68,6 +71,7 @@ pub async fn run(settings: &Settings, scenarios: &[Scenario]) -> Report {
             Scenario::Fanout => fanout::run(settings, &mut report).await,
             Scenario::Dead => dead::run(settings, &mut report).await,
             Scenario::History => history::run(settings, &mut report).await,
+            Scenario::Replay => replay::run(settings, &mut report).await,
         };
         if let Err(error) = outcome {
             eprintln!("{scenario:?} failed: {error:#}");

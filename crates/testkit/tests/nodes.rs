@@ -1,6 +1,8 @@
 //! Several real processes on one PostgreSQL, one file per thing that goes wrong. They take turns: what is measured is
 //! seconds, and a machine that runs ten processes of another test measures that.
 
+#[path = "nodes/breaker.rs"]
+mod breaker;
 #[path = "nodes/catalog.rs"]
 mod catalog;
 #[path = "nodes/cut_off.rs"]

@@ -1,5 +1,7 @@
 //! The way of an event through the real binary, one file per part of it.
 
+#[path = "pipeline/breaker.rs"]
+mod breaker;
 #[path = "pipeline/connect_replay.rs"]
 mod connect_replay;
 #[path = "pipeline/delivery.rs"]

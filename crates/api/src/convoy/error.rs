@@ -104,7 +104,8 @@ impl From<EndpointError> for Error {
             | EndpointError::NotAvailable(_)
             | EndpointError::CannotPause(_)
             | EndpointError::CannotActivate(_)
-            | EndpointError::NoActiveSecret) => Self::bad(said.to_string()),
+            | EndpointError::NoActiveSecret
+            | EndpointError::Lookback) => Self::bad(said.to_string()),
         }
     }
 }
@@ -187,6 +188,7 @@ impl From<Refused> for Error {
             said @ (Refused::Selector(_)
             | Refused::Unbounded
             | Refused::UnknownTarget(_)
+            | Refused::RefusedTarget(_)
             | Refused::NotCounted { .. }) => Self::bad(said.to_string()),
             said @ (Refused::Moved { .. }
             | Refused::KeyConflict

@@ -1,10 +1,11 @@
 //! What an endpoint's fields must be, and what they become (contracts/convoy.md §3.2-3.4).
 
-use super::{Chat, EndpointError, NewAuthentication, REDACTED, Result};
+use super::{Chat, EndpointError, NewAuthentication, REDACTED, RecoverySetting, Result};
 use crate::NotAvailable;
 use crate::endpoint_url;
 use crate::violation::{NON_ZERO, Violations, is_email, token_fault};
-use dacapo_model::endpoint::{Authentication, ContentType};
+use dacapo_model::Timestamp;
+use dacapo_model::endpoint::{Authentication, ContentType, RecoverOnHeal};
 use dacapo_model::project::{Kind, Project};
 
 pub fn check_fields(name: &str, url: &str, email: &str, authentication: Option<&NewAuthentication>) -> Result<()> {
@@ -93,6 +94,25 @@ pub fn content_type(text: &str) -> Result<ContentType> {
         .into_iter()
         .find(|known| known.as_str() == text)
         .ok_or(EndpointError::ContentType)
+}
+
+const LOOKBACK_DEFAULT_S: u64 = 24 * 3_600;
+/// A minute to ninety days.
+const LOOKBACK_S: std::ops::RangeInclusive<u64> = 60..=90 * 24 * 3_600;
+
+/// On since `before` said so, if it did.
+pub fn recovery(
+    given: Option<RecoverySetting>,
+    before: Option<RecoverOnHeal>,
+    now: Timestamp,
+) -> Result<Option<RecoverOnHeal>> {
+    let Some(given) = given else { return Ok(None) };
+    let lookback = given.lookback.unwrap_or(LOOKBACK_DEFAULT_S);
+    if !LOOKBACK_S.contains(&lookback) {
+        return Err(EndpointError::Lookback);
+    }
+    let since = before.map_or(now, |before| before.since);
+    Ok(given.enabled.then_some(RecoverOnHeal { lookback, since }))
 }
 
 /// Always on in incoming projects.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::memory::Fixture;
 use crate::subscriptions::NewSubscription;
-use dacapo_model::endpoint::ContentType;
+use dacapo_model::endpoint::{ContentType, RecoverOnHeal};
 use std::sync::atomic::Ordering;
 
 fn acme() -> NewEndpoint {
@@ -189,4 +189,45 @@ async fn what_is_not_there_yet_is_refused_not_ignored() {
         let refused = fixture.control.create_endpoint(project, new).await;
         assert!(matches!(refused, Err(EndpointError::NotAvailable(_))));
     }
+}
+
+#[tokio::test]
+async fn every_return_to_active_is_a_new_activation() {
+    let fixture = Fixture::new().await;
+    let project = fixture.first_run().await.project_id;
+    let id = fixture.control.create_endpoint(project, acme()).await.expect("created").id;
+    let paused = fixture.control.toggle_pause(project, id).await.expect("paused");
+    assert_eq!((paused.activation, paused.activated_at), (0, None));
+    fixture.clock.advance(Duration::from_secs(1));
+    let resumed = fixture.control.toggle_pause(project, id).await.expect("resumed");
+    assert_eq!(
+        (resumed.status, resumed.activation, resumed.activated_at),
+        (Status::Active, 1, Some(resumed.updated_at))
+    );
+    fixture.control.toggle_pause(project, id).await.expect("paused");
+    let activated = fixture.control.activate_endpoint(project, id).await.expect("activated");
+    assert_eq!((activated.status, activated.activation), (Status::Active, 2));
+}
+
+#[tokio::test]
+async fn recovery_on_heal_is_kept_until_it_is_switched_off() {
+    let fixture = Fixture::new().await;
+    let project = fixture.first_run().await.project_id;
+    let set = |enabled, lookback| Some(RecoverySetting { enabled, lookback });
+    let new = NewEndpoint { recover_on_heal: set(true, Some(7_200)), ..acme() };
+    let endpoint = fixture.control.create_endpoint(project, new).await.expect("created");
+    let since = endpoint.created_at;
+    assert_eq!(endpoint.recover_on_heal, Some(RecoverOnHeal { lookback: 7_200, since }));
+    fixture.clock.advance(Duration::from_secs(1));
+    let update = |recover_on_heal| EndpointUpdate { recover_on_heal, ..update_of(&endpoint) };
+    let change = async |setting| fixture.control.update_endpoint(project, endpoint.id, update(setting)).await;
+    let kept = change(None).await.expect("updated");
+    assert_eq!(kept.recover_on_heal, endpoint.recover_on_heal);
+    let longer = change(set(true, None)).await.expect("updated");
+    assert_eq!(longer.recover_on_heal, Some(RecoverOnHeal { lookback: 86_400, since }), "it was on all the time");
+    for lookback in [0, 59, 90 * 86_400 + 1] {
+        let fault = change(set(true, Some(lookback))).await.expect_err("out of range");
+        assert!(fault.to_string().starts_with("recover_on_heal.lookback"), "{fault}");
+    }
+    assert_eq!(change(set(false, None)).await.expect("updated").recover_on_heal, None);
 }

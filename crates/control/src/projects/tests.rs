@@ -45,6 +45,13 @@ async fn bad_settings_are_refused_and_nothing_changes() {
             "request_id_header must be a valid HTTP header token: invalid character at position 3",
         ),
         (
+            ConfigPatch {
+                circuit_breaker: Some(CircuitBreaker { success_threshold: 0, ..Default::default() }),
+                ..Default::default()
+            },
+            "circuit_breaker.success_threshold must be between 1 and 100 percent",
+        ),
+        (
             ConfigPatch { sync_dynamic_event_ack: true, ..Default::default() },
             "sync_dynamic_event_ack has been renamed to verify_dynamic_events",
         ),

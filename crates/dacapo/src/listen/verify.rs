@@ -3,7 +3,7 @@
 
 use dacapo_model::Timestamp;
 use dacapo_model::project::{DEFAULT_SIGNATURE_HEADER, Encoding, Hash, SignatureVersion};
-use dacapo_model::signature;
+use dacapo_model::signature::{self, Key};
 use http::HeaderMap;
 use subtle::ConstantTimeEq;
 
@@ -45,8 +45,9 @@ pub fn verdict(secret: Option<&str>, headers: &HeaderMap, body: &[u8], now: Time
 }
 
 fn convoy(secret: &str, header: &str, body: &[u8], now: Timestamp) -> Verdict {
+    let key = Key::new(secret);
     if !header.contains(',') {
-        let right = schemes().any(|scheme| same(&signature::convoy(&[secret], &[scheme], false, 0, body), header));
+        let right = schemes().any(|scheme| same(&signature::convoy(&[&key], &[scheme], false, 0, body), header));
         return if right { Verdict::Verified(SIMPLE) } else { Verdict::Wrong(SIMPLE) };
     }
     let mut entries = header.split(',').take(ENTRIES_MAX);
@@ -54,7 +55,7 @@ fn convoy(secret: &str, header: &str, body: &[u8], now: Timestamp) -> Verdict {
     let Some(time) = time else { return Verdict::Wrong(ADVANCED) };
     // "t=…,v1=<digest>": ours has one entry, which is compared with each of theirs.
     let ours: Vec<String> = schemes()
-        .filter_map(|scheme| digest(&signature::convoy(&[secret], &[scheme], true, time, body)).map(str::to_owned))
+        .filter_map(|scheme| digest(&signature::convoy(&[&key], &[scheme], true, time, body)).map(str::to_owned))
         .collect();
     let right = entries.filter_map(digest).any(|theirs| ours.iter().any(|ours| same(ours, theirs)));
     timed(right, time, now, ADVANCED)
@@ -62,7 +63,7 @@ fn convoy(secret: &str, header: &str, body: &[u8], now: Timestamp) -> Verdict {
 
 fn standard(secret: &str, header: &str, id: &str, time: &str, body: &[u8], now: Timestamp) -> Verdict {
     let Ok(time) = time.parse::<i64>() else { return Verdict::Wrong(STANDARD) };
-    let ours = signature::standard_v1(&[secret], id, time, body);
+    let ours = signature::standard_v1(&[&Key::new(secret)], id, time, body);
     let right = header.split(' ').take(ENTRIES_MAX).any(|theirs| same(&ours, theirs));
     timed(right, time, now, STANDARD)
 }
@@ -137,9 +138,15 @@ mod tests {
     fn each_hash_and_encoding_verifies_and_another_secret_does_not() {
         for scheme in schemes() {
             for advanced in [false, true] {
-                let right = signature::convoy(&["old", SECRET], std::slice::from_ref(&scheme), advanced, AT, BODY);
+                let right = signature::convoy(
+                    &[&Key::new("old"), &Key::new(SECRET)],
+                    std::slice::from_ref(&scheme),
+                    advanced,
+                    AT,
+                    BODY,
+                );
                 assert!(matches!(convoy_verdict(&right, AT), Verdict::Verified(_)), "{right}");
-                let wrong = signature::convoy(&["other"], std::slice::from_ref(&scheme), advanced, AT, BODY);
+                let wrong = signature::convoy(&[&Key::new("other")], std::slice::from_ref(&scheme), advanced, AT, BODY);
                 assert!(matches!(convoy_verdict(&wrong, AT), Verdict::Wrong(_)), "{wrong}");
             }
         }
@@ -150,7 +157,7 @@ mod tests {
 
     #[test]
     fn standard_webhooks_verify_and_every_signature_has_to_be_right() {
-        let signed = signature::standard_v1(&["old", SECRET], "msg_1", AT, BODY);
+        let signed = signature::standard_v1(&[&Key::new("old"), &Key::new(SECRET)], "msg_1", AT, BODY);
         let both = |convoy: &str, body: &[u8]| {
             let all = [
                 ("webhook-id", "msg_1"),
@@ -160,7 +167,7 @@ mod tests {
             ];
             verdict(Some(SECRET), &headers(&all), body, now(AT))
         };
-        let convoy = signature::convoy(&[SECRET], &[], false, 0, BODY);
+        let convoy = signature::convoy(&[&Key::new(SECRET)], &[], false, 0, BODY);
         assert_eq!(both(&convoy, BODY), Verdict::Verified(STANDARD));
         assert_eq!(both(&convoy, b"{}"), Verdict::Wrong(SIMPLE));
         assert_eq!(both("00", BODY), Verdict::Wrong(SIMPLE));

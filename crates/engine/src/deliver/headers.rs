@@ -17,7 +17,10 @@ pub fn lines(headers: &HeaderMap) -> HeaderLines {
         }
         let mut values = headers.get_all(key).iter();
         match (values.next(), values.next()) {
-            (Some(only), None) => lines.push(key.as_str(), &String::from_utf8_lossy(only.as_bytes())),
+            (Some(only), None) => match std::str::from_utf8(only.as_bytes()) {
+                Ok(text) => lines.push(key.as_str(), text),
+                Err(_) => lines.push(key.as_str(), &String::from_utf8_lossy(only.as_bytes())),
+            },
             _ => {
                 let all: Vec<_> =
                     headers.get_all(key).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();

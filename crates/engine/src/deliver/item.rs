@@ -57,7 +57,9 @@ impl Courier {
             report.delivery.status = Status::Discarded;
             report.delivery.reason = Some(Reason::ReplayEnded);
         }
-        (report, exchanged)
+        // What another address answers says nothing of the endpoint as it is now.
+        let is_elsewhere = view.endpoints.get(&endpoint.id).is_some_and(|current| current.url != endpoint.url);
+        (report, if is_elsewhere { Exchanged::Skipped } else { exchanged })
     }
 
     async fn course(&self, taken: &Taken, terms: &Terms, view: &ProjectView) -> Result<Course, StoreError> {
@@ -135,6 +137,9 @@ pub(super) fn nobodys(replay: Id, project_id: Id, url: &str, secret: &str, now: 
         rate_limit_duration: 0,
         content_type: endpoint::ContentType::Json,
         authentication: None,
+        activation: 0,
+        activated_at: None,
+        recover_on_heal: None,
         version: 1,
         created_at: now,
         updated_at: now,

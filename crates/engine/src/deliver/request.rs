@@ -88,23 +88,18 @@ fn sign(
     now: Timestamp,
 ) -> Result<(), Unsendable> {
     let endpoint = &template.endpoint;
-    let secrets: Vec<&str> = endpoint.signing_secrets(now).map(|secret| secret.value.as_str()).collect();
+    let keys = template.signing_keys(now);
     let config = &project.config;
     let seconds = now.seconds();
     // For forms too the signature covers the JSON (contracts/convoy.md §6.2).
-    let convoy = signature::convoy(
-        &secrets,
-        &config.signature.versions,
-        endpoint.advanced_signatures,
-        seconds,
-        &work.event.data,
-    );
+    let convoy =
+        signature::convoy(&keys, &config.signature.versions, endpoint.advanced_signatures, seconds, &work.event.data);
     if !convoy.is_empty() {
         headers.insert(template.signature.clone(), value("the signature", &convoy)?);
     }
-    if config.standard_webhooks && !secrets.is_empty() {
+    if config.standard_webhooks && !keys.is_empty() {
         let id = event_id_text(work.event.id);
-        let signed = signature::standard_v1(&secrets, &id, seconds, body);
+        let signed = signature::standard_v1(&keys, &id, seconds, body);
         headers.insert(WEBHOOK_ID, value("webhook-id", &id)?);
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(seconds));
         headers.insert(WEBHOOK_SIGNATURE, value("webhook-signature", &signed)?);
@@ -120,7 +115,7 @@ fn identify(headers: &mut HeaderMap, template: &Template, project: &Project, wor
     } else if !config.request_id_header.eq_ignore_ascii_case(dacapo_model::project::DEFAULT_REQUEST_ID_HEADER) {
         return Err(Unsendable::NoIdempotencyKey);
     }
-    headers.insert(template.event_id.clone(), value(&config.event_id_header, &event_id_text(event.id))?);
+    headers.insert(template.event_id.clone(), id_value(&event.id.event_text()));
     headers.insert(ATTEMPT, HeaderValue::from(delivery.attempts + 1));
     if config.add_event_id_trace_headers {
         headers.insert(TRACE_EVENT, value("X-Convoy-Event-ID", &event.id.to_string())?);
@@ -155,6 +150,11 @@ fn pass_on(headers: &mut HeaderMap, event_headers: &HeaderLines) -> Result<(), U
 pub(super) fn name(given: &str) -> Result<HeaderName, Unsendable> {
     HeaderName::from_bytes(given.as_bytes())
         .map_err(|_| Unsendable::Header { name: given.to_owned(), detail: "no valid header name" })
+}
+
+/// Letters and digits only.
+fn id_value(text: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static(""))
 }
 
 pub(super) fn value(given: &str, text: &str) -> Result<HeaderValue, Unsendable> {

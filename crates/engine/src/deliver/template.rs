@@ -5,11 +5,11 @@ use super::request::{self, Unsendable};
 use crate::settings::Settings;
 use base64::Engine as _;
 use dacapo_model::catalog::ProjectView;
-use dacapo_model::endpoint::Authentication;
-use dacapo_model::{Endpoint, Id};
+use dacapo_model::endpoint::{Authentication, Secret};
+use dacapo_model::id::IdMap;
+use dacapo_model::{Endpoint, Timestamp, signature};
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Headers of ours at most, event headers aside: sizes the map once.
@@ -28,6 +28,8 @@ pub struct Template {
     pub signature: HeaderName,
     pub request_id: HeaderName,
     pub event_id: HeaderName,
+    /// Of the endpoint's secrets, in their order.
+    keys: Vec<signature::Key>,
 }
 
 impl Template {
@@ -52,7 +54,16 @@ impl Template {
             signature: request::name(&config.signature.header)?,
             request_id: request::name(&config.request_id_header)?,
             event_id: request::name(&config.event_id_header)?,
+            keys: endpoint.secrets.iter().map(|secret| signature::Key::new(&secret.value)).collect(),
         })
+    }
+}
+
+impl Template {
+    /// Of the secrets that sign now, oldest first.
+    pub fn signing_keys(&self, now: Timestamp) -> Vec<&signature::Key> {
+        let signs = |(secret, key)| Secret::signs_at(secret, now).then_some(key);
+        self.endpoint.secrets.iter().zip(&self.keys).filter_map(signs).collect()
     }
 }
 
@@ -71,7 +82,7 @@ fn authentication(given: &Authentication) -> Result<(HeaderName, HeaderValue), U
 }
 
 #[derive(Default)]
-pub struct Templates(RwLock<HashMap<Id, Arc<Template>>>);
+pub struct Templates(RwLock<IdMap<Arc<Template>>>);
 
 impl Templates {
     /// For an endpoint as `view` has it: every change makes a new view, so an old template is known

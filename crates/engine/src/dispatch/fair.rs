@@ -2,13 +2,14 @@
 //! endpoints gets as many turns as one with a single endpoint.
 
 use dacapo_model::Id;
-use std::collections::{HashMap, VecDeque};
+use dacapo_model::id::IdMap;
+use std::collections::VecDeque;
 
 /// Lanes that can send. Each lane is in here at most once; the caller sees to that.
 #[derive(Default)]
 pub struct Fair {
     turn: VecDeque<Id>,
-    lanes: HashMap<Id, VecDeque<Id>>,
+    lanes: IdMap<VecDeque<Id>>,
 }
 
 impl Fair {

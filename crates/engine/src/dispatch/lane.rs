@@ -1,12 +1,14 @@
 //! One endpoint's lane: a bounded window of deliveries in memory, what it may send now, and what it
 //! knows of the rest that waits in the store.
 
+use super::guard::{Guard, is_sent_to};
 use super::{Exchanged, Work};
 use crate::settings::Settings;
-use dacapo_model::endpoint::Status;
+use dacapo_model::breaker::{PROBES_MAX, Turn, Wait};
 use dacapo_model::gcra::{Gcra, Limit};
+use dacapo_model::id::IdSet;
 use dacapo_model::{Class, Endpoint, Id, Timestamp};
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Turns out of eleven when all classes have work.
@@ -16,11 +18,6 @@ const WEIGHTS: [i32; 3] = [8, 2, 1];
 const CONCURRENCY_AT_START: usize = 16;
 /// Failures in a row for which the allowed concurrency is halved once more.
 const FAILURES_PER_HALVING: u32 = 16;
-/// From this many failures in a row on, a lane pauses between attempts: a dead endpoint with a
-/// million deliveries behind it costs little.
-const FAILURES_BEFORE_PAUSES: u32 = 64;
-const PAUSE_MIN: Duration = Duration::from_millis(5);
-const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 pub struct Lane {
     pub project_id: Id,
@@ -29,12 +26,17 @@ pub struct Lane {
     credit: [i32; 3],
     in_exchange: usize,
     /// All deliveries in memory: placed, ready, in exchange, or not yet recorded.
-    held: HashSet<Id>,
+    held: IdSet,
     limiter: Gcra,
     /// Another node may have used up the allowance a moment ago: this one starts with none.
     starts_spent: bool,
-    /// Nothing is sent before this moment: rate limit or pause.
+    /// Nothing is sent before this moment: rate limit or open breaker.
     pub resume_at: Option<Timestamp>,
+    /// The breaker lets nothing through before one of those under way is answered.
+    pub awaits_answers: bool,
+    pub guard: Guard,
+    /// Of those in exchange, how many the breaker was not asked for: they are not sent.
+    unasked: usize,
     successes: usize,
     failures_in_a_row: u32,
     /// In the rotation.
@@ -59,18 +61,19 @@ struct ClassQueue {
 #[derive(Default)]
 struct Refill {
     /// Let go since it began: its snapshot may still show them.
-    let_go: HashSet<Id>,
+    let_go: IdSet,
     /// Was asked for under an older lease: its rows mean nothing.
     void: bool,
     /// Something was put into the store since it began, due at this moment: it may have missed it.
     stored_since: Option<Timestamp>,
 }
 
-/// An endpoint's rate limit as the limiter wants it. Nothing is sent to one that is deleted or
-/// inactive: giving its deliveries up needs no leave.
-pub fn limit_of(endpoint: &Endpoint) -> Option<Limit> {
-    let is_sent_to = endpoint.is_live() && endpoint.status != Status::Inactive;
-    is_sent_to.then(|| Limit { count: endpoint.rate_limit, per: Duration::from_secs(endpoint.rate_limit_duration) })
+/// An endpoint's rate limit as the limiter wants it; `None` for one that nothing is sent to. A replay's
+/// own address is in no configuration, and has no limit.
+pub fn limit_of(endpoint: Option<&Endpoint>) -> Option<Limit> {
+    let Some(endpoint) = endpoint else { return Some(Limit { count: 0, per: Duration::ZERO }) };
+    let limit = || Limit { count: endpoint.rate_limit, per: Duration::from_secs(endpoint.rate_limit_duration) };
+    is_sent_to(endpoint).then(limit)
 }
 
 impl Lane {
@@ -81,9 +84,12 @@ impl Lane {
             queues: Default::default(),
             credit: [0; 3],
             in_exchange: 0,
-            held: HashSet::new(),
+            held: IdSet::default(),
             limiter: Gcra::default(),
             resume_at: None,
+            awaits_answers: false,
+            guard: Guard::default(),
+            unasked: 0,
             successes: 0,
             failures_in_a_row: 0,
             listed: false,
@@ -97,12 +103,14 @@ impl Lane {
 
     /// Whether memory takes a live delivery that is about to be committed. While anything of the
     /// class is in the store, new ones go behind it: order is kept. What is taken is held from now on:
-    /// a read of the store may find it before it is offered.
+    /// a read of the store may find it before it is offered. What waits for a breaker waits in the
+    /// store: memory is for what can be sent.
     pub fn place(&mut self, delivery: Id, memory_full: bool, settings: &Settings) -> bool {
+        let is_tripped = self.guard.is_tripped();
         let queue = self.queue(Class::Live);
         let room = queue.ready.len() + queue.reserved < settings.lane_window_max;
         let behind = queue.stored_due.is_some() || queue.parking > 0 || queue.refill.is_some();
-        if room && !behind && !memory_full {
+        if room && !behind && !is_tripped && !memory_full {
             queue.reserved += 1;
             self.held.insert(delivery);
             return true;
@@ -140,14 +148,26 @@ impl Lane {
     /// How many rows to read for this class, when it is time to; a read is then under way.
     pub fn hunger(&mut self, class: Class, now: Timestamp, settings: &Settings) -> Option<usize> {
         let held = self.held.len();
+        let probes_only = self.guard.open_until();
+        if probes_only.is_some_and(|until| now < until || self.has_ready()) {
+            return None;
+        }
         let queue = self.queue(class);
         let due = queue.stored_due.is_some_and(|due| due <= now);
         if !due || queue.refill.is_some() || queue.ready.len() * 2 > settings.lane_window_max {
             return None;
         }
         queue.refill = Some(Refill::default());
+        let wanted = match probes_only {
+            Some(_) => PROBES_MAX as usize,
+            None => settings.lane_window_max - queue.ready.len(),
+        };
         // Rows that are held here are read too and left out.
-        Some(settings.lane_window_max - queue.ready.len() + held)
+        Some(wanted + held)
+    }
+
+    fn has_ready(&self) -> bool {
+        (0..self.queues.len()).any(|class| self.is_busy(class))
     }
 
     /// The read could not be asked for or failed: the need stands.
@@ -190,8 +210,9 @@ impl Lane {
     }
 
     pub fn can_send(&self, now: Timestamp, settings: &Settings) -> bool {
-        (0..self.queues.len()).any(|class| self.is_busy(class))
+        self.has_ready()
             && self.in_exchange < self.concurrency(settings)
+            && !self.awaits_answers
             && self.resume_at.is_none_or(|at| at <= now)
     }
 
@@ -209,6 +230,7 @@ impl Lane {
     pub fn take_front_replay(&mut self) -> Option<Work> {
         let work = self.queue(Class::Replay).ready.pop_front()?;
         self.in_exchange += 1;
+        self.unasked += 1;
         Some(work)
     }
 
@@ -225,13 +247,25 @@ impl Lane {
         (grown >> halvings.min(16)).max(1)
     }
 
-    /// The next delivery, when the lane may send one now; a rate limit that is used up sets `resume_at`.
+    /// The next delivery, when the lane may send one now; a rate limit that is used up and a breaker that is
+    /// open set `resume_at`. Without a `limit` nothing is sent, only given up, and neither is asked.
     pub fn take(&mut self, limit: Option<Limit>, now: Timestamp, settings: &Settings) -> Option<Work> {
         if !self.can_send(now, settings) {
             return None;
         }
         self.resume_at = None;
         if let Some(limit) = limit {
+            match self.guard.may_send(self.in_exchange, now) {
+                Ok(()) => {}
+                Err(Wait::Until(at)) => {
+                    self.resume_at = Some(at);
+                    return None;
+                }
+                Err(Wait::ForAnswers) => {
+                    self.awaits_answers = true;
+                    return None;
+                }
+            }
             if std::mem::take(&mut self.starts_spent) {
                 self.limiter.use_up(limit, now);
             }
@@ -242,6 +276,10 @@ impl Lane {
         }
         let work = self.pick()?;
         self.in_exchange += 1;
+        match limit {
+            Some(_) => self.guard.sent(),
+            None => self.unasked += 1,
+        }
         Some(work)
     }
 
@@ -264,9 +302,15 @@ impl Lane {
         self.queues[class].ready.pop_front()
     }
 
-    pub fn finished(&mut self, exchanged: Exchanged, now: Timestamp) {
+    /// Tells when the breaker opened or closed by it.
+    pub fn finished(&mut self, exchanged: Exchanged, now: Timestamp) -> Option<Turn> {
         self.in_exchange -= 1;
+        self.awaits_answers = false;
         match exchanged {
+            Exchanged::Skipped if self.unasked > 0 => {
+                self.unasked -= 1;
+                return None;
+            }
             Exchanged::Skipped => {}
             Exchanged::Succeeded => {
                 self.successes = self.successes.saturating_add(1);
@@ -275,12 +319,13 @@ impl Lane {
             Exchanged::Failed => {
                 self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
                 self.successes = self.successes.saturating_sub(1);
-                if let Some(over) = self.failures_in_a_row.checked_sub(FAILURES_BEFORE_PAUSES) {
-                    let pause = PAUSE_MIN.saturating_mul(1 << (over / FAILURES_BEFORE_PAUSES).min(8)).min(PAUSE_MAX);
-                    self.resume_at = Some(now.plus(pause)).max(self.resume_at);
-                }
             }
         }
+        let turn = self.guard.finished(exchanged, now);
+        if let Some(Turn::Opened { until, .. }) = turn {
+            self.resume_at = Some(until).max(self.resume_at);
+        }
+        turn
     }
 
     /// A held delivery is in the store as it is now; it waits there when it is to be tried again.
@@ -299,6 +344,7 @@ impl Lane {
     /// The lane is another node's now: forgets what is ready and what waits in the store, and gives
     /// the bytes that frees. What is in exchange stays held until it is recorded.
     pub fn abandon(&mut self) -> usize {
+        self.guard.forget();
         let mut bytes = 0;
         for queue in &mut self.queues {
             for work in queue.ready.drain(..) {
@@ -337,6 +383,10 @@ impl Lane {
     /// What it learnt of the endpoint is worth keeping while the endpoint is limited or failing: a
     /// forgotten limiter would start with a full allowance.
     fn forgettable(&self) -> bool {
-        self.resume_at.is_none() && self.failures_in_a_row == 0 && self.limiter == Gcra::default()
+        self.resume_at.is_none()
+            && self.failures_in_a_row == 0
+            && self.limiter == Gcra::default()
+            && !self.guard.is_tripped()
+            && !self.guard.untold
     }
 }

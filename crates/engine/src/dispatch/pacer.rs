@@ -1,5 +1,6 @@
-//! The one timer of dispatch: wakes lanes whose rate limit, pause or retry has come.
+//! The one timer of dispatch: wakes lanes whose rate limit, breaker or retry has come.
 
+use super::lane::Lane;
 use super::{Dispatcher, State};
 use dacapo_model::{Id, Timestamp};
 use std::sync::Arc;
@@ -24,19 +25,22 @@ impl Dispatcher {
         }
     }
 
-    /// After a change of configuration: a limit may have been lifted, an endpoint deleted. Lanes that
-    /// are still limited find out when their next delivery is taken.
+    /// After a change of configuration: a limit may have been lifted, an endpoint activated or deleted.
+    /// Lanes that are still limited find out when their next delivery is taken.
     pub(super) fn look_again(&self) {
         let now = self.clock.now();
+        let snapshot = self.catalog.snapshot();
         let mut state = self.lock();
-        let held: Vec<Id> =
-            state.lanes.iter().filter(|(_, lane)| lane.resume_at.is_some()).map(|(id, _)| *id).collect();
-        for endpoint in held {
-            if let Some(lane) = state.lanes.get_mut(&endpoint) {
-                lane.resume_at = None;
+        let is_held = |lane: &Lane| lane.resume_at.is_some() || lane.awaits_answers || lane.guard.is_tripped();
+        let held: Vec<Id> = state.lanes.iter().filter(|(_, lane)| is_held(lane)).map(|(id, _)| *id).collect();
+        for endpoint in &held {
+            if let Some(lane) = state.lanes.get_mut(endpoint) {
+                lane.guard.adopt(&snapshot, lane.project_id, *endpoint, now);
+                (lane.resume_at, lane.awaits_answers) = (None, false);
             }
-            state.list(endpoint, now, &self.settings);
+            state.list(*endpoint, now, &self.settings);
         }
+        self.refill_hungry(&mut state, held.into_iter());
         let room = state.has_room(&self.settings);
         drop(state);
         if room {
@@ -80,7 +84,8 @@ impl State {
         }
         lane.blocked = false;
         // A later need of the same lane has a timer of its own only if it was set when it arose.
-        let later = [lane.resume_at, lane.next_stored_due()].into_iter().flatten().filter(|at| *at > now).min();
+        let needs = [lane.resume_at, lane.next_stored_due(), lane.guard.open_until()];
+        let later = needs.into_iter().flatten().filter(|at| *at > now).min();
         if let Some(at) = later {
             self.set_timer(at, endpoint);
         }

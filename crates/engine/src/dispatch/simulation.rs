@@ -1,6 +1,7 @@
 //! Dispatch against a store that is a map, with every step of the seam in random order: commits that
-//! fail, reads that return late, records that come later still. What must hold: a delivery is never
-//! handed out twice at a time, never after it settled, and every one is handed out in the end. Items of
+//! fail, reads that return late, records that come later still, endpoints that are dead for a while.
+//! What must hold: a delivery is never handed out twice at a time, never after it settled, never but as a
+//! probe while its endpoint's breaker is not closed, and every one is handed out in the end. Items of
 //! replays among them: none of one that is paused or over is handed out to be sent, and never more at
 //! a time than it allows.
 
@@ -9,13 +10,17 @@ use super::{Dispatcher, Exchanged, Taken, Work};
 use crate::settings::Settings;
 use async_trait::async_trait;
 use dacapo_model::attempt::HeaderLines;
+use dacapo_model::breaker::PROBES_MAX;
+use dacapo_model::catalog::Change;
 use dacapo_model::clock::ManualClock;
 use dacapo_model::delivery::Mode;
 use dacapo_model::event::{Audience, ConnectFace, FanOut, Target};
 use dacapo_model::id::SystemEntropy;
 use dacapo_model::replay::{Asker, AskerKind, Control, Counts, Definition, Options, Progress, State};
 use dacapo_model::retry::{Kind, Policy};
-use dacapo_model::{Clock, Event, Id, IdSource, Replay, SetMode, Shard, Status, Timestamp, Trigger};
+use dacapo_model::{
+    Class, Clock, Endpoint, Event, Id, IdSource, Project, Replay, SetMode, Shard, Status, Timestamp, Trigger,
+};
 use dacapo_store::LiveCatalog;
 use dacapo_store::roles::lease::Deadline;
 use dacapo_store::roles::{Backlog, Catalog, Contents, Holding, Report};
@@ -24,12 +29,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-struct EmptyCatalog;
+/// One project with its endpoints, and nobody who changes it.
+struct FixedCatalog;
 
 #[async_trait]
-impl Catalog for EmptyCatalog {
+impl Catalog for FixedCatalog {
     async fn load(&self) -> dacapo_store::Result<Contents> {
-        Ok(Contents::default())
+        let rows = [project()].into_iter().chain((0..ENDPOINTS).map(endpoint)).collect();
+        Ok(Contents { version: 1, rows, newest_id: None })
     }
 
     async fn write(&self, _: Vec<dacapo_model::catalog::Change>) -> dacapo_store::Result<u64> {
@@ -62,6 +69,12 @@ struct World {
     reads: Vec<(Request, Timestamp, Vec<Work>, Vec<Replay>)>,
     in_exchange: Vec<Work>,
     unrecorded: Vec<Report>,
+    /// The store takes everything, and all of a batch is recorded at once.
+    never_fails: bool,
+    /// Endpoints that answer nothing but errors.
+    dead: HashSet<Id>,
+    /// Exchanges that ended, by endpoint.
+    ended: HashMap<Id, u64>,
     /// Not settled in the store yet.
     owed: HashSet<u64>,
     events: HashMap<u64, Arc<Event>>,
@@ -83,9 +96,13 @@ struct World {
 impl World {
     async fn new(seed: u64, is_shared: bool) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_700_000_000_000)));
-        let (catalog, _) = LiveCatalog::load(Arc::new(EmptyCatalog)).await.expect("an empty catalog");
-        let settings =
-            Settings { lane_window_max: 6, exchanges_max: 10, window_bytes_max: 12_000, ..Settings::default() };
+        let (catalog, _) = LiveCatalog::load(Arc::new(FixedCatalog)).await.expect("a catalog");
+        let settings = Settings {
+            lane_window_max: 6,
+            exchanges_max: EXCHANGES_MAX,
+            window_bytes_max: 12_000,
+            ..Settings::default()
+        };
         let (dispatcher, requests) = Dispatcher::new(Arc::new(catalog), Arc::clone(&clock) as Arc<dyn Clock>, settings);
         let held = Holding::everything().shards;
         Self {
@@ -103,6 +120,9 @@ impl World {
             reads: Vec::new(),
             in_exchange: Vec::new(),
             unrecorded: Vec::new(),
+            never_fails: false,
+            dead: HashSet::new(),
+            ended: HashMap::new(),
             owed: HashSet::new(),
             events: HashMap::new(),
             attempts: HashMap::new(),
@@ -113,11 +133,15 @@ impl World {
     }
 
     fn event(&mut self) -> Arc<Event> {
-        let targets: Vec<Target> = (0..=self.dice.roll(3)).map(|_| target(self.dice.roll(3))).collect();
+        let targets: Vec<Target> = (0..=self.dice.roll(3)).map(|_| target(self.dice.roll(ENDPOINTS))).collect();
+        self.event_for(targets)
+    }
+
+    fn event_for(&mut self, targets: Vec<Target>) -> Arc<Event> {
         let (id, created_at) = self.ids.event(self.clock.now(), 3);
         Arc::new(Event {
             id,
-            project_id: Id::from_u128(u128::from(self.dice.roll(1)) + 1),
+            project_id: PROJECT,
             event_type: "t".to_owned(),
             data: bytes::Bytes::from_static(b"{}"),
             headers: HeaderLines::new(),
@@ -136,13 +160,17 @@ impl World {
 
     fn commit(&mut self) {
         let events: Vec<Arc<Event>> = (0..=self.dice.roll(4)).map(|_| self.event()).collect();
-        let (batch, placings) = self.dispatcher.place(&events);
-        if self.dice.roll(10) == 0 {
-            self.dispatcher.take_back(&events, &placings);
+        self.commit_these(&events);
+    }
+
+    fn commit_these(&mut self, events: &[Arc<Event>]) {
+        let (batch, placings) = self.dispatcher.place(events);
+        if !self.never_fails && self.dice.roll(10) == 0 {
+            self.dispatcher.take_back(events, &placings);
             return;
         }
         // One event of the batch may be refused alone.
-        let refused = self.dice.roll(8) as usize;
+        let refused = if self.never_fails { usize::MAX } else { self.dice.roll(8) as usize };
         for (index, (event, item)) in events.iter().zip(&batch).enumerate() {
             if index == refused {
                 continue;
@@ -162,7 +190,7 @@ impl World {
         if self.dice.roll(2) == 0 {
             self.end_read();
         }
-        self.dispatcher.offer(&events, &placings, |index| index != refused);
+        self.dispatcher.offer(events, &placings, |index| index != refused);
     }
 
     fn take(&mut self) {
@@ -192,7 +220,21 @@ impl World {
         );
         let attempts = self.attempts.get(&order).copied().unwrap_or(0);
         assert!(!knows_its_place || work.delivery.attempts == attempts, "handed out as it was before");
+        if !is_given_up {
+            self.check_breaker(work.delivery.endpoint_id);
+        }
         self.in_exchange.push(work);
+    }
+
+    /// What was just handed out for this endpoint is no more than a probe, if its breaker is not closed.
+    fn check_breaker(&self, endpoint: Id) {
+        let state = self.dispatcher.lock();
+        let Some(until) = state.lanes[&endpoint].guard.open_until() else { return };
+        assert!(until <= self.clock.now(), "handed out while the breaker is open");
+        let is_sent = |work: &&Work| !self.given_up.contains(&work.delivery.id.order());
+        let of_it = self.in_exchange.iter().filter(|work| work.delivery.endpoint_id == endpoint);
+        let under_way = of_it.filter(is_sent).count();
+        assert!(under_way < PROBES_MAX as usize, "more than the probes of a half-open breaker");
     }
 
     fn finish(&mut self, always_succeed: bool) {
@@ -204,7 +246,9 @@ impl World {
         let mut delivery = work.delivery;
         delivery.attempts += 1;
         let is_given_up = self.given_up.remove(&delivery.id.order());
-        let success = always_succeed || self.dice.roll(3) > 0;
+        let is_dead = self.dead.contains(&delivery.endpoint_id);
+        let success = !is_dead && (always_succeed || self.dice.roll(3) > 0);
+        *self.ended.entry(delivery.endpoint_id).or_default() += 1;
         if is_given_up {
             delivery.status = Status::Discarded;
         } else if success {
@@ -220,7 +264,8 @@ impl World {
     }
 
     fn record(&mut self) {
-        let count = self.dice.roll(self.unrecorded.len() as u64 + 1) as usize;
+        let all = self.unrecorded.len();
+        let count = if self.never_fails { all } else { self.dice.roll(all as u64 + 1) as usize };
         let (batch, fenced): (Vec<Report>, Vec<Report>) = self
             .unrecorded
             .drain(..count)
@@ -253,7 +298,7 @@ impl World {
 
     /// The database gives a shard to another node, or back to this one.
     fn shift(&mut self) {
-        let shard = Shard::of(target(self.dice.roll(3)).endpoint_id);
+        let shard = Shard::of(target(self.dice.roll(ENDPOINTS)).endpoint_id);
         if self.held.remove(&shard).is_none() {
             self.epoch += 1;
             self.held.insert(shard, self.epoch);
@@ -354,7 +399,7 @@ impl World {
         }
         let index = self.dice.roll(self.reads.len() as u64) as usize;
         let (request, at, rows, replays) = self.reads.swap_remove(index);
-        if self.dice.roll(10) == 0 {
+        if !self.never_fails && self.dice.roll(10) == 0 {
             self.dispatcher.refill_failed(request, at);
             return;
         }
@@ -389,6 +434,12 @@ impl World {
                 _ => self.work_elsewhere(),
             }
         }
+        if self.dice.roll(40) == 0 {
+            let endpoint = target(self.dice.roll(ENDPOINTS)).endpoint_id;
+            if !self.dead.remove(&endpoint) {
+                self.dead.insert(endpoint);
+            }
+        }
         if self.dice.roll(4) == 0 {
             match self.dice.roll(12) {
                 0 | 1 => self.steer(State::Paused),
@@ -405,11 +456,83 @@ impl World {
             8 => self.begin_read(),
             9 => self.end_read(),
             _ => {
-                let millis = self.dice.roll(50);
+                // Now and then long enough for a breaker that opened.
+                let millis = if self.dice.roll(10) == 0 { self.dice.roll(40_000) } else { self.dice.roll(50) };
                 self.tick(millis);
             }
         }
     }
+
+    /// All that can happen now, happens.
+    fn pump(&mut self) {
+        for _ in 0..PUMP_ROUNDS {
+            for _ in 0..Class::ALL.len() {
+                self.begin_read();
+                self.end_read();
+            }
+            while self.in_exchange.len() < EXCHANGES_MAX && self.dispatcher.lock().has_room(&self.dispatcher.settings) {
+                let before = self.in_exchange.len();
+                self.take();
+                if self.in_exchange.len() == before {
+                    break;
+                }
+            }
+            while !self.in_exchange.is_empty() {
+                self.finish(true);
+            }
+            self.record();
+        }
+    }
+}
+
+const PROJECT: Id = Id::from_u128(1);
+const ENDPOINTS: u64 = 3;
+const EXCHANGES_MAX: usize = 10;
+const PUMP_ROUNDS: usize = 8;
+
+fn project() -> Change {
+    let at = Timestamp::default();
+    Change::Project(Arc::new(Project {
+        id: PROJECT,
+        organisation_id: Id::from_u128(2),
+        name: String::new(),
+        logo_url: String::new(),
+        kind: dacapo_model::project::Kind::Outgoing,
+        config: Default::default(),
+        created_at: at,
+        updated_at: at,
+        deleted_at: None,
+    }))
+}
+
+fn endpoint(number: u64) -> Change {
+    let at = Timestamp::default();
+    Change::Endpoint(Arc::new(Endpoint {
+        id: target(number).endpoint_id,
+        project_id: PROJECT,
+        owner_id: String::new(),
+        url: String::new(),
+        name: String::new(),
+        secrets: Vec::new(),
+        advanced_signatures: false,
+        description: String::new(),
+        slack_webhook_url: String::new(),
+        teams_webhook_url: String::new(),
+        support_email: String::new(),
+        status: dacapo_model::endpoint::Status::Active,
+        http_timeout: 0,
+        rate_limit: 0,
+        rate_limit_duration: 0,
+        content_type: dacapo_model::endpoint::ContentType::Json,
+        authentication: None,
+        activation: 0,
+        activated_at: None,
+        recover_on_heal: None,
+        version: 1,
+        created_at: at,
+        updated_at: at,
+        deleted_at: None,
+    }))
 }
 
 const SYSTEM: Asker = Asker { kind: AskerKind::System, id: None };
@@ -470,6 +593,40 @@ async fn nothing_is_forgotten_while_shards_move() {
     }
 }
 
+/// Ten minutes, ten events a second to two endpoints, one of which is dead for nine of them.
+#[tokio::test]
+async fn a_dead_endpoint_gets_probes_and_its_neighbour_everything() {
+    let (dead, healthy) = (target(0).endpoint_id, target(1).endpoint_id);
+    let mut world = World::new(5, false).await;
+    world.never_fails = true;
+    world.dead.insert(dead);
+    let mut sent = 0;
+    for second in 0..600 {
+        if second == 540 {
+            let attempts = world.ended[&dead];
+            // Ten to open it, with what was under way then; one each half minute since.
+            assert!((10 + 15..=10 + EXCHANGES_MAX as u64 + 18).contains(&attempts), "{attempts} attempts in 9 minutes");
+            world.dead.clear();
+        }
+        for _ in 0..10 {
+            let event = world.event_for(vec![target(0), target(1)]);
+            world.commit_these(&[event]);
+            sent += 1;
+            world.pump();
+            world.tick(100);
+            assert_eq!(world.ended[&healthy], sent, "the healthy endpoint waited");
+        }
+    }
+    for _ in 0..SETTLING_STEPS {
+        if world.owed.is_empty() {
+            break;
+        }
+        world.pump();
+        world.tick(100);
+    }
+    assert!(world.owed.is_empty(), "{} deliveries were forgotten", world.owed.len());
+}
+
 async fn walk(seed: u64, is_shared: bool) {
     let mut world = World::new(seed, is_shared).await;
     for _ in 0..STEPS {
@@ -478,6 +635,7 @@ async fn walk(seed: u64, is_shared: bool) {
     if is_shared {
         world.tell(0);
     }
+    world.dead.clear();
     for index in 0..world.replays.len() {
         world.steer_one(index, State::Running);
     }

@@ -9,6 +9,7 @@ use super::items::Planned;
 use super::plan::{self, Plan, SAMPLES_MAX};
 use crate::deliver::Sampler;
 use crate::dispatch::Dispatcher;
+use crate::transport::Transport;
 use dacapo_model::replay::{Asker, Control, Definition, Elsewhere, Options, State};
 use dacapo_model::selector::{Selector, SelectorError};
 use dacapo_model::{Clock, Id, IdSource, Replay};
@@ -68,6 +69,8 @@ pub enum Refused {
     NotCounted { counted: u64 },
     #[error("options.target.endpoint_id: the project has no endpoint {0}")]
     UnknownTarget(Id),
+    #[error("options.target.url: {0}")]
+    RefusedTarget(String),
     #[error("idempotency_key: it was used for another replay")]
     KeyConflict,
     #[error(
@@ -97,6 +100,7 @@ pub struct Desk {
     pub clock: Arc<dyn Clock>,
     pub dispatcher: Arc<Dispatcher>,
     pub sampler: Sampler,
+    pub transport: Arc<dyn Transport>,
     /// Tells the runner.
     pub changed: watch::Sender<u64>,
     /// Whether other processes have to hear of a stop.
@@ -106,7 +110,7 @@ pub struct Desk {
 impl Desk {
     /// Nothing is written.
     pub async fn plan(&self, wish: Wish) -> Result<(Definition, Plan), Refused> {
-        let (id, mut definition) = self.define(&wish)?;
+        let (id, mut definition) = self.define(&wish).await?;
         let plan = self.count(&wish, id, &definition, PLAN_TIME_MAX, SAMPLES_MAX).await?;
         definition.matched = plan.is_complete.then_some(plan.matched);
         Ok((definition, plan))
@@ -114,7 +118,17 @@ impl Desk {
 
     /// The replay, and whether the same call had made it before.
     pub async fn start(&self, wish: Wish) -> Result<(Replay, bool), Refused> {
-        let (id, mut definition) = self.define(&wish)?;
+        // Before anything is looked at that may have moved since the first call.
+        if let Some((key, fingerprint)) = &wish.key
+            && let Some((id, written)) = self.store.replay_by_key(wish.project_id, key.clone()).await?
+        {
+            return if written == *fingerprint {
+                Ok((self.get(wish.project_id, id).await?, true))
+            } else {
+                Err(Refused::KeyConflict)
+            };
+        }
+        let (id, mut definition) = self.define(&wish).await?;
         let within = if wish.expected.is_some() { PLAN_TIME_MAX } else { COUNT_TIME_MAX };
         let plan = self.count(&wish, id, &definition, within, 0).await?;
         definition.matched = plan.is_complete.then_some(plan.matched);
@@ -231,7 +245,7 @@ impl Desk {
         }
     }
 
-    fn define(&self, wish: &Wish) -> Result<(Id, Definition), Refused> {
+    async fn define(&self, wish: &Wish) -> Result<(Id, Definition), Refused> {
         let snapshot = self.catalog.snapshot();
         let view = snapshot.project(wish.project_id).ok_or(Refused::UnknownProject)?;
         if wish.selector.is_unbounded() && !wish.confirm_unbounded {
@@ -241,6 +255,12 @@ impl Desk {
             && view.live_endpoint(*id).is_none()
         {
             return Err(Refused::UnknownTarget(*id));
+        }
+        if let Some(Elsewhere::Url { url, .. }) = &wish.options.target
+            && let Ok(address) = url.parse()
+            && let Some(refusal) = self.transport.refusal(&address).await
+        {
+            return Err(Refused::RefusedTarget(refusal));
         }
         // Also the high-water mark: what it makes itself comes later.
         let (id, at) = self.ids.mint(self.clock.now());

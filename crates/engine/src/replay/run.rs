@@ -125,7 +125,7 @@ impl Runner {
         let Some(replay) = self.store.replays_among(vec![id]).await?.into_iter().next() else { return Ok(Step::Done) };
         match replay.control.state {
             State::Planned => {
-                self.become_(&replay, State::Running, None, true).await?;
+                self.turn(&replay, State::Running, None, true).await?;
                 Ok(Step::Again)
             }
             State::Running => self.run(&replay, pace).await,
@@ -151,7 +151,7 @@ impl Runner {
         }
         if replay.progress.exhausted {
             if replay.waiting() == 0 {
-                self.become_(replay, State::Completed, None, false).await?;
+                self.turn(replay, State::Completed, None, false).await?;
                 return Ok(Step::Done);
             }
             return Ok(Step::After(STEP_EVERY));
@@ -167,7 +167,7 @@ impl Runner {
             Ok(page) => page,
             Err(cause) if cause.is_unavailable() => return Err(cause),
             Err(cause) => {
-                self.become_(replay, State::Failed, Some(cause.to_string()), true).await?;
+                self.turn(replay, State::Failed, Some(cause.to_string()), true).await?;
                 return Ok(Step::Again);
             }
         };
@@ -194,7 +194,10 @@ impl Runner {
     /// Items to be sent that were written; `None` when the replay had moved on.
     async fn write(&self, replay: &Replay, page: ScanPage, now: Timestamp) -> Result<Option<u64>, StoreError> {
         let snapshot = self.catalog.snapshot();
-        let Some(view) = snapshot.project(replay.project_id) else { return Ok(None) };
+        let Some(view) = snapshot.project(replay.project_id) else {
+            self.turn(replay, State::Failed, Some("its project is gone".to_owned()), true).await?;
+            return Ok(None);
+        };
         let definition = &replay.definition;
         let due_at = match definition.options.order {
             Order::Unordered => now,
@@ -246,13 +249,7 @@ impl Runner {
     }
 
     /// Another change that came first is no error: the next step sees it.
-    async fn become_(
-        &self,
-        replay: &Replay,
-        state: State,
-        failure: Option<String>,
-        open: bool,
-    ) -> Result<(), StoreError> {
+    async fn turn(&self, replay: &Replay, state: State, failure: Option<String>, open: bool) -> Result<(), StoreError> {
         let Some(mut control) = replay.control.to(state, self.clock.now(), &SYSTEM) else { return Ok(()) };
         control.failure = failure;
         if let Some(revision) = self.store.steer(replay.id, replay.revision, control.clone(), open).await? {

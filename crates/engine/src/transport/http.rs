@@ -25,9 +25,9 @@ use async_trait::async_trait;
 use connection::{Connection, Outbound, Unanswered};
 use connector::{ConnectError, Connector};
 use dacapo_model::address::Guard;
-use http::header::HOST;
+use http::header::{CONNECTION, HOST};
 use http::uri::PathAndQuery;
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::Full;
 use origin::Origin;
 use pool::Pool;
@@ -81,8 +81,10 @@ impl HttpTransport {
             }
         };
         let (head, body) = response.into_parts();
-        let raw = body::read(&mut connection, body, outgoing.body_bytes_max).await?;
-        self.pool.put_back(origin, connection).await;
+        let (raw, is_whole) = body::read(&mut connection, body, outgoing.body_bytes_max).await?;
+        if is_whole && !closes(&head.headers) {
+            self.pool.put_back(origin, connection);
+        }
         let body = body::decoded(&head.headers, raw, outgoing.body_bytes_max);
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
     }
@@ -97,6 +99,11 @@ impl HttpTransport {
         self.pool.share(origin, &connection);
         Ok(connection)
     }
+}
+
+/// The peer hangs up after this answer.
+fn closes(headers: &HeaderMap) -> bool {
+    headers.get(CONNECTION).is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
 /// Target and `Host`, in the form the connection's protocol wants.
@@ -122,5 +129,9 @@ impl Transport for HttpTransport {
         let mut ip = None;
         let result = tokio::time::timeout(timeout, self.answer(outgoing, &mut ip)).await;
         Exchange { ip, result: result.unwrap_or(Err(Failure::TimedOut(timeout))) }
+    }
+
+    async fn refusal(&self, address: &Uri) -> Option<String> {
+        self.connector.refusal(address.host()?).await
     }
 }

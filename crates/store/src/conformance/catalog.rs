@@ -12,7 +12,7 @@ use dacapo_model::id::SystemEntropy;
 use dacapo_model::key::{self, ApiKey};
 use dacapo_model::organisation::{Organisation, User};
 use dacapo_model::project::{Config, Kind, Project};
-use dacapo_model::{Id, IdSource, Mode, Status, Subscription};
+use dacapo_model::{Health, Id, IdSource, Mode, Status, Subscription};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -55,6 +55,9 @@ pub fn endpoint(id: Id, name: &str) -> Change {
         rate_limit_duration: 0,
         content_type: ContentType::Json,
         authentication: None,
+        activation: 0,
+        activated_at: None,
+        recover_on_heal: None,
         version: 1,
         created_at: START,
         updated_at: START,
@@ -87,10 +90,28 @@ fn subscription(id: Id) -> Change {
     }))
 }
 
+fn health() -> Change {
+    Change::Health(Arc::new(Health {
+        endpoint_id: ENDPOINT,
+        project_id: PROJECT,
+        activation: 1,
+        open_until: Some(START),
+        trips: 3,
+        failing_since: Some(START),
+        successes: 1,
+        failures: u64::from(u32::MAX),
+        reported_at: START,
+        heals: 2,
+        healed_at: Some(START),
+        recovered: Default::default(),
+    }))
+}
+
 /// One of each kind; what owns comes last.
 pub fn one_of_each() -> Vec<Change> {
     let (key, _) = ApiKey::mint(&SystemEntropy, Id::from_u128(0x21), PROJECT, key::Kind::Project, "k", START);
     vec![
+        health(),
         Change::Key(Arc::new(key)),
         Change::EventType(Arc::new(EventType {
             id: Id::from_u128(0x22),
@@ -128,6 +149,7 @@ fn text(change: &Change) -> String {
         Change::Subscription(row) => serde_json::to_string(row),
         Change::EventType(row) => serde_json::to_string(row),
         Change::Key(row) => serde_json::to_string(row),
+        Change::Health(row) => serde_json::to_string(row),
     };
     json.expect("is JSON")
 }

@@ -291,3 +291,47 @@ pub async fn an_edit_dropped_lets_the_next_one_in(subject: Subject) {
         assert_eq!(edit.snapshot().version, before);
     }
 }
+
+pub async fn a_stop_is_known_to_be_heard_everywhere(subject: Subject) {
+    let (first, second) = two(&subject).await;
+    let id = super::replays::running(&subject).await;
+    let replay = first.replay_by_id(PROJECT, id).await.expect("reads").expect("is there");
+    for store in [&first, &second] {
+        store.acknowledge_replays(replay.revision, Vec::new()).await.expect("acknowledges");
+    }
+    let mut newer = second.newer_replays();
+    newer.mark_unchanged();
+    let control = super::replays::paused(&replay, subject.now());
+    let revision = first.steer(id, replay.revision, control, true).await.expect("steers").expect("nobody was first");
+    let heard = tokio::time::timeout(PATIENCE, newer.wait_for(|told| *told >= revision)).await;
+    heard.expect("is told").expect("the store lives");
+    let told = async || first.acknowledged(id, revision).await.expect("reads");
+    assert_eq!(told().await.missing, 2);
+    first.acknowledge_replays(revision, vec![(id, 3)]).await.expect("acknowledges");
+    assert_eq!((told().await.missing, told().await.in_flight), (1, 3));
+    let seen = second.replays_since(replay.revision).await.expect("reads");
+    assert_eq!(seen.iter().map(|replay| (replay.id, replay.revision)).collect::<Vec<_>>(), [(id, revision)]);
+    second.acknowledge_replays(revision, vec![(id, 4)]).await.expect("acknowledges");
+    assert_eq!((told().await.missing, told().await.in_flight), (0, 7));
+    // An older one takes nothing back.
+    second.acknowledge_replays(replay.revision, Vec::new()).await.expect("acknowledges");
+    assert_eq!(told().await.missing, 0);
+}
+
+pub async fn owners_hear_of_items(subject: Subject) {
+    let (first, second) = two(&subject).await;
+    let (mut at_first, mut at_second) = (first.arrivals(), second.arrivals());
+    let (here, there) = (endpoint_in(&first.holding(), true), endpoint_in(&first.holding(), false));
+    let id = super::replays::running(&subject).await;
+    let event = subject.stored(&[]).await;
+    super::replays::scheduled(&subject, id, &event, &[here, there]).await;
+    hears(&mut at_second, there).await;
+    let held = second.hold_items(id, subject.now(), 10).await.expect("holds");
+    assert_eq!(held, 2);
+    let mut at_second = second.arrivals();
+    second.release_items(id, false, false, subject.now(), 10).await.expect("releases");
+    hears(&mut at_first, here).await;
+    first.hold_items(id, subject.now(), 10).await.expect("holds");
+    first.release_items(id, true, false, subject.now(), 10).await.expect("releases");
+    hears(&mut at_second, there).await;
+}

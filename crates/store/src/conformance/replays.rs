@@ -66,10 +66,21 @@ async fn become_state(subject: &Subject, id: Id, state: State) -> Replay {
     shown(subject, id).await
 }
 
-async fn running(subject: &Subject) -> Id {
+pub async fn running(subject: &Subject) -> Id {
     let id = created(subject).await;
     become_state(subject, id, State::Running).await;
     id
+}
+
+/// Its control when somebody pauses it.
+pub fn paused(replay: &Replay, at: dacapo_model::Timestamp) -> Control {
+    replay.control.to(State::Paused, at, &SYSTEM).expect("an arrow")
+}
+
+/// Its first page: the event to each of these.
+pub async fn scheduled(subject: &Subject, replay: Id, event: &Event, endpoints: &[Id]) {
+    let items = endpoints.iter().map(|endpoint| item_for(subject, replay, event, &target(*endpoint))).collect();
+    schedule(subject, page(replay, 0, items)).await;
 }
 
 fn item_for(subject: &Subject, replay: Id, event: &Event, target: &Target) -> Delivery {
@@ -302,6 +313,9 @@ pub async fn a_key_finds_its_replay(mut subject: Subject) {
     subject.crash().await;
     let again = keyed(&subject, 1);
     assert_eq!(subject.store().create_replay(again).await.expect("creates"), ReplayCreated::Before(id));
+    let found = subject.store().replay_by_key(PROJECT, "k".to_owned()).await.expect("reads");
+    assert_eq!(found, Some((id, [1; 32])));
+    assert_eq!(subject.store().replay_by_key(OTHER_PROJECT, "k".to_owned()).await.expect("reads"), None);
     let other = keyed(&subject, 2);
     assert_eq!(subject.store().create_replay(other).await.expect("creates"), ReplayCreated::Conflict);
     let foreign = NewReplayRun { project_id: OTHER_PROJECT, ..keyed(&subject, 2) };

@@ -107,8 +107,9 @@ impl Replays for PostgresStore {
         let looks = vec![Step::Known(&BY_KEY, vec![&project, &key]), Step::Known(&OPEN_OF, vec![&project])];
         let answers = transaction.run(looks).await?;
         if let Some(row) = answers[0].first() {
-            let same = column::<Option<&[u8]>>(row, 1)? == fingerprint;
-            return Ok(if same { ReplayCreated::Before(id(row, 0)?) } else { ReplayCreated::Conflict });
+            let (id, written) = by_key(row)?;
+            let same = Some(&written[..]) == fingerprint;
+            return Ok(if same { ReplayCreated::Before(id) } else { ReplayCreated::Conflict });
         }
         let open = column::<i64>(&answers[1][0], 0)?.cast_unsigned();
         if open >= new.open_max {
@@ -127,6 +128,12 @@ impl Replays for PostgresStore {
     async fn replay_by_id(&self, project: Id, id: Id) -> Result<Option<Replay>> {
         let found = self.replays_among(vec![id]).await?;
         Ok(found.into_iter().find(|replay| replay.project_id == project))
+    }
+
+    async fn replay_by_key(&self, project: Id, key: String) -> Result<Option<(Id, [u8; 32])>> {
+        let (project, key) = (uuid(project), Some(key.as_bytes()));
+        let rows = self.inner.reads.once(Purpose::Work, Step::Known(&BY_KEY, vec![&project, &key])).await?;
+        rows.first().map(by_key).transpose()
     }
 
     async fn replays_of(&self, project: Id, page: Page) -> Result<Vec<Replay>> {
@@ -249,6 +256,13 @@ impl PostgresStore {
         }
         Ok(replays)
     }
+}
+
+fn by_key(row: &Row) -> Result<(Id, [u8; 32])> {
+    let id = id(row, 0)?;
+    let fingerprint: &[u8] = column(row, 1)?;
+    let fingerprint = fingerprint.try_into().map_err(|_| inconsistent("replays", "fingerprint", id, "not 32 bytes"))?;
+    Ok((id, fingerprint))
 }
 
 fn read(row: &Row) -> Result<Replay> {

@@ -95,6 +95,9 @@ pub trait Replays: Send + Sync + 'static {
     /// `None` also when it is another project's.
     async fn replay_by_id(&self, project: Id, id: Id) -> Result<Option<Replay>>;
 
+    /// The one this key started, with what was written about the call.
+    async fn replay_by_key(&self, project: Id, key: String) -> Result<Option<(Id, [u8; 32])>>;
+
     /// By id, which is by age.
     async fn replays_of(&self, project: Id, page: Page) -> Result<Vec<Replay>>;
 

@@ -33,6 +33,10 @@ impl Replays for SqliteStore {
         Ok(found.into_iter().find(|replay| replay.project_id == project))
     }
 
+    async fn replay_by_key(&self, project: Id, key: String) -> Result<Option<(Id, [u8; 32])>> {
+        self.work.read(move |connection| by_key(connection, project, &key)).await
+    }
+
     async fn replays_of(&self, project: Id, page: Page) -> Result<Vec<Replay>> {
         self.history.read(move |connection| list(connection, project, page)).await
     }
@@ -105,15 +109,10 @@ impl Replays for SqliteStore {
 fn create(session: &mut Session<'_>, new: &NewReplayRun) -> Result<ReplayCreated> {
     let connection = session.connection;
     let project = new.project_id.to_bytes();
-    if let Some((key, fingerprint)) = &new.key {
-        let sql = "SELECT id, fingerprint FROM replays WHERE project = ?1 AND key = ?2";
-        let found = connection
-            .prepare_cached(sql)?
-            .query_row(params![project, key], |row| Ok((id_column(row, 0), row.get::<_, Vec<u8>>(1)?)))
-            .optional()?;
-        if let Some((id, written)) = found {
-            return Ok(if written == fingerprint { ReplayCreated::Before(id?) } else { ReplayCreated::Conflict });
-        }
+    if let Some((key, fingerprint)) = &new.key
+        && let Some((id, written)) = by_key(connection, new.project_id, key)?
+    {
+        return Ok(if written == *fingerprint { ReplayCreated::Before(id) } else { ReplayCreated::Conflict });
     }
     let sql = "SELECT count(*) FROM replays INDEXED BY replays_open WHERE project = ?1 AND open = 1";
     let open: i64 = connection.prepare_cached(sql)?.query_row([project], |row| row.get(0))?;
@@ -135,6 +134,17 @@ fn create(session: &mut Session<'_>, new: &NewReplayRun) -> Result<ReplayCreated
         json(&new.control)?,
     ])?;
     Ok(ReplayCreated::New)
+}
+
+fn by_key(connection: &Connection, project: Id, key: &str) -> Result<Option<(Id, [u8; 32])>> {
+    let sql = "SELECT id, fingerprint FROM replays WHERE project = ?1 AND key = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![project.to_bytes(), key])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let id = id_column(row, 0)?;
+    let fingerprint: Vec<u8> = row.get(1)?;
+    let fingerprint = fingerprint.try_into().map_err(|_| inconsistent("replays", "fingerprint", id, "not 32 bytes"))?;
+    Ok(Some((id, fingerprint)))
 }
 
 fn steer(connection: &Connection, id: Id, seen: u64, control: &Control, open: bool) -> Result<Option<u64>> {

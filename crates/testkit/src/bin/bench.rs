@@ -44,7 +44,7 @@ struct Arguments {
     /// Endpoints one event reaches in `fanout`
     #[arg(long, default_value_t = 20)]
     fan: usize,
-    /// Deliveries behind the dead endpoint
+    /// Deliveries behind the dead endpoint of `dead`; events of `replay`
     #[arg(long, default_value_t = 1_000_000)]
     waiting: u64,
     /// How the dead endpoint is dead

@@ -112,6 +112,13 @@ impl Product {
         self.set_config(&json!({"strategy": strategy})).await
     }
 
+    /// Circuit breakers that stay closed, for tests in which an endpoint is to fail often and at once.
+    pub async fn never_trips(&self) -> Result<()> {
+        let breaker = json!({"sample_rate": 30, "error_timeout": 30, "failure_threshold": 100, "success_threshold": 5,
+            "minimum_request_count": 1_000_000, "observability_window": 5, "consecutive_failure_threshold": 10});
+        self.set_config(&json!({"circuit_breaker": breaker})).await
+    }
+
     /// Of one event, newest first.
     pub async fn deliveries(&self, event: &str) -> Result<Vec<Value>> {
         let list = self.get(&format!("/eventdeliveries?eventId={event}&perPage=100")).await?.expect(200)?;

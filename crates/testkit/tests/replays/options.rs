@@ -13,6 +13,7 @@ const EVENTS: u64 = 12;
 async fn with_failures(sink: &Sink, extra: &Value) -> Result<(Product, String)> {
     let product = Product::fresh().await?;
     product.linear_retries(1, 1).await?;
+    product.never_trips().await?;
     let endpoint = product.subscribed_endpoint(&sink.url("/old"), extra).await?;
     product.send_numbered(&endpoint, 0..EVENTS).await?;
     all_failed(&product, usize::try_from(EVENTS)?).await?;
@@ -119,6 +120,7 @@ async fn another_endpoint_or_nobodys_address_gets_each_once_with_its_own_secret(
 async fn per_endpoint_order_is_kept_where_attempts_fail() -> Result<()> {
     let product = Product::fresh().await?;
     product.linear_retries(1, 2).await?;
+    product.never_trips().await?;
     let sinks = [answering(500).await?, sink(Plan::always(Answer::status(500))).await?];
     let mut endpoints = Vec::new();
     for sink in &sinks {

@@ -12,6 +12,7 @@ use serde_json::json;
 async fn plan_run_and_delivered_are_one_number() -> Result<()> {
     let product = Product::fresh().await?;
     product.linear_retries(1, 1).await?;
+    product.never_trips().await?;
     let sink = answering(500).await?;
     let endpoint = product.subscribed_endpoint(&sink.url("/"), &json!({})).await?;
     product.send_numbered(&endpoint, 0..300).await?;
@@ -91,6 +92,7 @@ async fn what_succeeded_is_skipped_with_its_reason() -> Result<()> {
 async fn what_was_delivered_meanwhile_is_not_sent_again() -> Result<()> {
     let product = Product::fresh().await?;
     product.linear_retries(1, 1).await?;
+    product.never_trips().await?;
     let sink = answering(500).await?;
     let endpoint = product.subscribed_endpoint(&sink.url("/"), &json!({})).await?;
     product.send_numbered(&endpoint, 0..40).await?;
@@ -134,6 +136,7 @@ async fn a_new_endpoint_is_filled_up() -> Result<()> {
 async fn failures_of_a_replay_are_the_next_selector() -> Result<()> {
     let product = Product::fresh().await?;
     product.linear_retries(1, 1).await?;
+    product.never_trips().await?;
     let sink = answering(500).await?;
     let endpoint = product.subscribed_endpoint(&sink.url("/"), &json!({})).await?;
     product.send_numbered(&endpoint, 0..30).await?;

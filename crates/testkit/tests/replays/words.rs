@@ -59,6 +59,11 @@ async fn every_refusal_names_the_field_and_the_fix() -> Result<()> {
             400,
             "options.target.endpoint_id: the project has no endpoint",
         ),
+        (
+            with("options", json!({"target": {"url": "http://10.0.0.1/"}})),
+            400,
+            "options.target.url: destination 10.0.0.1 is a private address",
+        ),
         (with("options", json!({"speed": 3})), 400, "options.speed: there is no such field"),
     ] {
         let reply = product.post("/replays", &body).await?;
@@ -109,8 +114,10 @@ async fn a_key_starts_one_and_so_many_may_be_open() -> Result<()> {
     let sink = answering(200).await?;
     let endpoint = product.subscribed_endpoint(&sink.url("/"), &json!({})).await?;
     product.send_numbered(&endpoint, 0..2).await?;
-    let body = with("idempotency_key", json!("once"));
+    let mut body = json!({"mode": "all", "selector": {"from": "-1h"}, "options": {"include_succeeded": true}});
+    (body["idempotency_key"], body["expected_count"]) = (json!("once"), json!(2));
     let first = product.start_replay(&body).await?;
+    product.send_numbered(&endpoint, 2..3).await?;
     let again = product.post("/replays", &body).await?.expect(200)?;
     ensure!(again.data()["uid"] == first, "{}", again.text);
     let mut other = body.clone();

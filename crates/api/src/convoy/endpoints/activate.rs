@@ -23,6 +23,6 @@ pub async fn activate(
     let id = path.id.ok_or(EndpointError::Unknown).map_err(Error::switching_endpoint)?;
     let switched = shared.control.activate_endpoint(caller.project_id(), id).await;
     let endpoint = switched.map_err(Error::switching_endpoint)?;
-    let view = EndpointView::read(&endpoint, version, shared.now());
+    let view = EndpointView::read(&endpoint, version, shared.health_of(&endpoint), shared.now());
     Ok(envelope::accepted("endpoint status successfully activated", view))
 }

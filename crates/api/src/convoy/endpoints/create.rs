@@ -23,7 +23,7 @@ pub async fn create(
     let version = Version::of(&headers)?;
     let new = decode(&body, version).map_err(Error::invalid_format)?;
     let endpoint = shared.control.create_endpoint(caller.project_id(), new).await.map_err(Error::creating_endpoint)?;
-    let view = EndpointView::written(&endpoint, version, shared.now());
+    let view = EndpointView::written(&endpoint, version, shared.health_of(&endpoint), shared.now());
     Ok(envelope::created("Endpoint created successfully", view))
 }
 
@@ -47,5 +47,6 @@ fn decode(body: &[u8], version: Version) -> Result<NewEndpoint, BodyError> {
         rate_limit_duration: fields::seconds(&body, version, "rate_limit_duration")?,
         authentication: fields::authentication(&body)?,
         mtls: fields::has_certificate(&body)?,
+        recover_on_heal: fields::recovery(&body)?,
     })
 }

@@ -28,6 +28,6 @@ pub async fn expire_secret(
     let hours = u64::try_from(body.i64("expiration")?.unwrap_or_default()).unwrap_or_default();
     let id = path.id.ok_or(EndpointError::Unknown)?;
     let endpoint = shared.control.expire_secret(caller.project_id(), id, secret, hours).await?;
-    let view = EndpointView::read(&endpoint, version, shared.now());
+    let view = EndpointView::read(&endpoint, version, shared.health_of(&endpoint), shared.now());
     Ok(envelope::ok("endpoint secret expired successfully", view))
 }

@@ -2,8 +2,9 @@
 
 use crate::convoy::go_duration;
 use crate::convoy::version::Version;
-use dacapo_control::endpoints::NewAuthentication;
+use dacapo_control::endpoints::{NewAuthentication, RecoverySetting};
 use dacapo_model::json::decode::{BodyError, Object};
+use std::borrow::Cow;
 
 /// An absent text is an empty one.
 pub fn text(body: &Object<'_>, name: &str) -> Result<String, BodyError> {
@@ -56,4 +57,16 @@ pub fn has_certificate(body: &Object<'_>) -> Result<bool, BodyError> {
         return Ok(false);
     };
     Ok(!text(&given, "client_cert")?.is_empty() || !text(&given, "client_key")?.is_empty())
+}
+
+/// Ours. A lookback that is no duration is refused by the name of its field, as one out of range is.
+pub fn recovery(body: &Object<'_>) -> Result<Option<RecoverySetting>, BodyError> {
+    let Some(given) = body.object("recover_on_heal")? else {
+        return Ok(None);
+    };
+    let seconds = |text: Cow<'_, str>| go_duration::parse(&text).map_or(0, |lookback| lookback.as_secs());
+    Ok(Some(RecoverySetting {
+        enabled: given.bool("enabled")?.unwrap_or(true),
+        lookback: given.string("lookback")?.map(seconds),
+    }))
 }

@@ -15,5 +15,6 @@ pub async fn get(State(shared): Api, Extension(caller): Extension<Caller>, path:
     let version = Version::of(&headers)?;
     let found = path.id.and_then(|id| caller.project.live_endpoint(id));
     let endpoint = found.ok_or(Error::NotFound("Resource not found"))?;
-    Ok(envelope::ok("Endpoint fetched successfully", EndpointView::read(endpoint, version, shared.now())))
+    let view = EndpointView::read(endpoint, version, shared.health_of(endpoint), shared.now());
+    Ok(envelope::ok("Endpoint fetched successfully", view))
 }

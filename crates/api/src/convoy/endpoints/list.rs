@@ -27,6 +27,6 @@ pub async fn list(
     let now = shared.now();
     let found: Vec<_> = matching(&caller.project, &asked).collect();
     let page = request.page_of(found, |endpoint| endpoint.id);
-    let page = page.map(|endpoint| EndpointView::read(endpoint, version, now));
+    let page = page.map(|endpoint| EndpointView::read(endpoint, version, shared.health_of(endpoint), now));
     Ok(envelope::ok("Endpoints fetched successfully", page))
 }

@@ -26,7 +26,7 @@ pub async fn update(
     let update = decode(&body, version).map_err(parsers_text)?;
     let id = path.id.ok_or(EndpointError::Unknown)?;
     let endpoint = shared.control.update_endpoint(caller.project_id(), id, update).await?;
-    let view = EndpointView::written(&endpoint, version, shared.now());
+    let view = EndpointView::written(&endpoint, version, shared.health_of(&endpoint), shared.now());
     Ok(envelope::accepted("Endpoint updated successfully", view))
 }
 
@@ -47,6 +47,7 @@ fn decode(body: &[u8], version: Version) -> Result<EndpointUpdate, BodyError> {
         rate_limit_duration: fields::seconds(&body, version, "rate_limit_duration")?,
         authentication: fields::authentication(&body)?,
         mtls: fields::has_certificate(&body)?,
+        recover_on_heal: fields::recovery(&body)?,
     })
 }
 

@@ -134,18 +134,20 @@ async fn subscribe_if_bare(control: &Control, project: &ProjectView, endpoint: &
     Ok(control.ensure_catch_all(project, endpoint).await?)
 }
 
-/// The compacted payload. It shares the request's memory, unless most of that is something else.
+/// The compacted payload. A small one is copied: it would keep the connection's whole read buffer for
+/// as long as the event waits, and the connection would have to get itself another one. A large one
+/// shares the request's memory, unless most of that is something else.
 fn payload(body: &Bytes, data: &str) -> Bytes {
-    const OTHER_BYTES_MAX: usize = 4 * 1024;
+    const COPIED_BYTES_MAX: usize = 16 * 1024;
     let data = compact(&body.slice_ref(data.as_bytes()));
-    if body.len() - data.len().min(body.len()) > OTHER_BYTES_MAX + data.len() {
+    if data.len() <= COPIED_BYTES_MAX || body.len() - data.len().min(body.len()) > data.len() {
         return Bytes::copy_from_slice(&data);
     }
     data
 }
 
 fn id_header(id: Id) -> HeaderValue {
-    HeaderValue::try_from(id.to_string()).unwrap_or(HeaderValue::from_static(""))
+    HeaderValue::from_bytes(&id.encode()).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]

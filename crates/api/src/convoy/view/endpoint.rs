@@ -5,7 +5,8 @@ use crate::convoy::go_duration;
 use crate::convoy::version::Version;
 use dacapo_control::endpoints::REDACTED;
 use dacapo_model::Timestamp;
-use dacapo_model::endpoint::{Authentication, Endpoint, Secret};
+use dacapo_model::endpoint::{Authentication, Endpoint, RecoverOnHeal, Secret};
+use dacapo_model::health::Shown;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -26,25 +27,26 @@ pub struct EndpointView<'a> {
     endpoint: &'a Endpoint,
     version: Version,
     face: Face,
+    health: Option<Shown>,
     now: Timestamp,
 }
 
 impl<'a> EndpointView<'a> {
     /// `now` decides which secrets have expired; so for the others.
-    pub fn written(endpoint: &'a Endpoint, version: Version, now: Timestamp) -> Self {
-        Self { endpoint, version, face: Face::Written, now }
+    pub fn written(endpoint: &'a Endpoint, version: Version, health: Shown, now: Timestamp) -> Self {
+        Self { endpoint, version, face: Face::Written, health: Some(health), now }
     }
 
-    pub fn read(endpoint: &'a Endpoint, version: Version, now: Timestamp) -> Self {
-        Self { endpoint, version, face: Face::Read, now }
+    pub fn read(endpoint: &'a Endpoint, version: Version, health: Shown, now: Timestamp) -> Self {
+        Self { endpoint, version, face: Face::Read, health: Some(health), now }
     }
 
     pub fn in_subscription(endpoint: &'a Endpoint, now: Timestamp) -> Self {
-        Self { endpoint, version: Version::default(), face: Face::InSubscription, now }
+        Self { endpoint, version: Version::default(), face: Face::InSubscription, health: None, now }
     }
 
     pub fn in_delivery(endpoint: &'a Endpoint, now: Timestamp) -> Self {
-        Self { endpoint, version: Version::default(), face: Face::InDelivery, now }
+        Self { endpoint, version: Version::default(), face: Face::InDelivery, health: None, now }
     }
 
     fn secrets(&self) -> Vec<SecretView<'a>> {
@@ -83,10 +85,13 @@ impl Serialize for EndpointView<'_> {
         map.serialize_entry("rate_limit", &endpoint.rate_limit)?;
         self.duration_entry(&mut map, "rate_limit_duration", endpoint.rate_limit_duration)?;
         map.serialize_entry("content_type", endpoint.content_type.as_str())?;
-        for not_computed_here in
-            ["failure_rate", "cb_state", "period_failure_rate", "success_count", "failure_count", "retry_count"]
-        {
+        map.serialize_entry("failure_rate", &self.health.and_then(|health| health.failure_rate))?;
+        map.serialize_entry("cb_state", &self.health.map(|health| health.state))?;
+        for not_computed_here in ["period_failure_rate", "success_count", "failure_count", "retry_count"] {
             map.serialize_entry(not_computed_here, &())?;
+        }
+        if let Some(setting) = &endpoint.recover_on_heal {
+            map.serialize_entry("recover_on_heal", &RecoverView::new(setting))?;
         }
         map.serialize_entry("created_at", &endpoint.created_at)?;
         map.serialize_entry("updated_at", &endpoint.updated_at)?;
@@ -132,6 +137,19 @@ impl<'a> SecretView<'a> {
     }
 }
 
+/// Ours; only there when it is on.
+#[derive(Serialize)]
+struct RecoverView {
+    enabled: bool,
+    lookback: String,
+}
+
+impl RecoverView {
+    fn new(setting: &RecoverOnHeal) -> Self {
+        Self { enabled: true, lookback: go_duration::print(setting.lookback) }
+    }
+}
+
 struct AuthenticationView<'a>(&'a Authentication);
 
 impl Serialize for AuthenticationView<'_> {
@@ -165,6 +183,7 @@ impl Serialize for AuthenticationView<'_> {
 mod tests {
     use super::*;
     use dacapo_model::Id;
+    use dacapo_model::breaker::State;
     use dacapo_model::endpoint::{ContentType, Status};
 
     fn endpoint() -> Endpoint {
@@ -195,6 +214,9 @@ mod tests {
             rate_limit_duration: 0,
             content_type: ContentType::Json,
             authentication: None,
+            activation: 0,
+            activated_at: None,
+            recover_on_heal: None,
             version: 1,
             created_at: at,
             updated_at: at,
@@ -209,7 +231,7 @@ mod tests {
     #[test]
     fn the_whole_key_set() {
         let endpoint = endpoint();
-        let text = print(&EndpointView::read(&endpoint, Version::default(), endpoint.created_at));
+        let text = print(&EndpointView::read(&endpoint, Version::default(), Shown::UNKNOWN, endpoint.created_at));
         let expected = concat!(
             r#"{"uid":"00000000000000000000000001","project_id":"00000000000000000000000002","#,
             r#""url":"https://r.example/hook","name":"Acme","#,
@@ -217,7 +239,7 @@ mod tests {
             r#""created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z","deleted_at":null}],"#,
             r#""advanced_signatures":true,"description":"","status":"active","http_timeout":90,"authentication":{},"#,
             r#""rate_limit":0,"rate_limit_duration":0,"content_type":"application/json","#,
-            r#""failure_rate":null,"cb_state":null,"period_failure_rate":null,"#,
+            r#""failure_rate":null,"cb_state":"closed","period_failure_rate":null,"#,
             r#""success_count":null,"failure_count":null,"retry_count":null,"#,
             r#""created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z","deleted_at":null}"#,
         );
@@ -225,10 +247,23 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_in_trouble_says_so() {
+        let mut endpoint = endpoint();
+        let health = Shown { state: State::HalfOpen, failure_rate: Some(87.5) };
+        let text = print(&EndpointView::read(&endpoint, Version::default(), health, endpoint.created_at));
+        assert!(text.contains(r#""failure_rate":87.5,"cb_state":"half-open","#), "{text}");
+        let text = print(&EndpointView::in_delivery(&endpoint, endpoint.created_at));
+        assert!(text.contains(r#""failure_rate":null,"cb_state":null,"#), "{text}");
+        endpoint.recover_on_heal = Some(RecoverOnHeal { lookback: 86_400, since: endpoint.created_at });
+        let text = print(&EndpointView::read(&endpoint, Version::default(), health, endpoint.created_at));
+        assert!(text.contains(r#""recover_on_heal":{"enabled":true,"lookback":"24h0m0s"},"#), "{text}");
+    }
+
+    #[test]
     fn old_versions_have_old_names_and_duration_strings() {
         let endpoint = endpoint();
         let version = Version { duration_strings: true, old_names: true };
-        let text = print(&EndpointView::written(&endpoint, version, endpoint.created_at));
+        let text = print(&EndpointView::written(&endpoint, version, Shown::UNKNOWN, endpoint.created_at));
         assert!(text.contains(r#""target_url":"https://r.example/hook","title":"Acme""#), "{text}");
         assert!(text.contains(r#""http_timeout":"1m30s","authentication":null"#), "{text}");
         assert!(text.contains(r#""rate_limit_duration":"0s""#), "{text}");
@@ -240,7 +275,7 @@ mod tests {
         endpoint.owner_id = "acct_7".to_owned();
         endpoint.authentication =
             Some(Authentication::BasicAuth { username: "u".to_owned(), password: "hidden".to_owned() });
-        let text = print(&EndpointView::read(&endpoint, Version::default(), endpoint.created_at));
+        let text = print(&EndpointView::read(&endpoint, Version::default(), Shown::UNKNOWN, endpoint.created_at));
         assert!(text.contains(
             r#""authentication":{"type":"basic_auth","basic_auth":{"username":"u","password":"[REDACTED]"}}"#
         ));
@@ -254,9 +289,9 @@ mod tests {
         let mut endpoint = endpoint();
         endpoint.secrets[0].expires_at = Some(Timestamp::from_millis(1_767_225_601_000));
         let later = Timestamp::from_millis(1_767_225_602_000);
-        let before = print(&EndpointView::read(&endpoint, Version::default(), endpoint.created_at));
+        let before = print(&EndpointView::read(&endpoint, Version::default(), Shown::UNKNOWN, endpoint.created_at));
         assert!(before.contains(r#""deleted_at":null}]"#), "{before}");
-        let after = print(&EndpointView::read(&endpoint, Version::default(), later));
+        let after = print(&EndpointView::read(&endpoint, Version::default(), Shown::UNKNOWN, later));
         assert!(after.contains(r#""deleted_at":"2026-01-01T00:00:01Z"}]"#), "{after}");
     }
 }

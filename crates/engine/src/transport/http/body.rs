@@ -13,15 +13,16 @@ use std::io::Read;
 use std::pin::Pin;
 
 /// At most `bytes_max` bytes. What lies beyond is not read: the body is dropped, which closes an
-/// HTTP/1 connection and resets an HTTP/2 stream. A body read to its end frees its connection for reuse.
+/// HTTP/1 connection and resets an HTTP/2 stream. `true` with a body that was read to its end, which
+/// frees its connection for reuse.
 pub(super) async fn read(
     connection: &mut Connection,
     mut body: Incoming,
     bytes_max: usize,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<(Vec<u8>, bool), Failure> {
     let mut kept = Vec::new();
     if body.is_end_stream() {
-        return Ok(kept);
+        return Ok((kept, true));
     }
     while let Some(frame) = poll_fn(|cx| connection.poll_frame(Pin::new(&mut body), cx)).await {
         let frame = frame.map_err(|error| Failure::Broken(chain(&error)))?;
@@ -30,10 +31,10 @@ pub(super) async fn read(
         // Copied: a slice would keep the connection's whole read buffer alive.
         kept.extend_from_slice(&data[..data.len().min(room)]);
         if data.len() > room {
-            break;
+            return Ok((kept, false));
         }
     }
-    Ok(kept)
+    Ok((kept, true))
 }
 
 /// `raw`, un-gzipped if that is how it came, to at most `bytes_max` bytes. What was cut off at the

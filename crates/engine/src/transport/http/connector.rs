@@ -67,6 +67,15 @@ impl Connector {
             .await
             .unwrap_or_else(|_| Err(Failure::Unconnected(format!("nothing within {CONNECT_TIMEOUT:?}")).into()))
     }
+
+    /// Why the guard lets nothing through to this host. One that cannot be looked up now is not refused:
+    /// whoever sends to it finds out.
+    pub(super) async fn refusal(&self, host: &str) -> Option<String> {
+        match timeout(CONNECT_TIMEOUT, self.0.vetted(host)).await {
+            Ok(Err(Failure::AddressRefused(refusal))) => Some(refusal),
+            _ => None,
+        }
+    }
 }
 
 impl Shared {

@@ -67,16 +67,15 @@ impl Pool {
         None
     }
 
-    /// After an exchange; an HTTP/1 connection that cannot take another request is closed.
-    pub(super) async fn put_back(&self, origin: Origin, connection: Connection) {
-        let Connection::Single(mut single) = connection else { return };
-        if single.is_ready().await {
-            self.keep(origin, |idle, now| {
-                if idle.singles.len() < IDLE_PER_ORIGIN_MAX {
-                    idle.singles.push((single, now));
-                }
-            });
-        }
+    /// After an exchange whose answer was read to its end. Whether an HTTP/1 connection can take another
+    /// request is looked at when one comes.
+    pub(super) fn put_back(&self, origin: Origin, connection: Connection) {
+        let Connection::Single(single) = connection else { return };
+        self.keep(origin, |idle, now| {
+            if idle.singles.len() < IDLE_PER_ORIGIN_MAX {
+                idle.singles.push((single, now));
+            }
+        });
     }
 
     /// Lets other exchanges use a new HTTP/2 connection at once.

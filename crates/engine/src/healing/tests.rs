@@ -1,0 +1,132 @@
+//! Heals beside a catalog whose writes can be made to fail.
+
+use super::*;
+use crate::settings::Settings;
+use dacapo_model::clock::ManualClock;
+use dacapo_model::endpoint::{ContentType, Endpoint, RecoverOnHeal, Status};
+use dacapo_model::project::{Config, Kind, Project};
+use dacapo_model::{Id, Timestamp};
+use dacapo_store::roles::{Catalog, Contents};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+const PROJECT: Id = Id::from_u128(1);
+const ENDPOINT: Id = Id::from_u128(2);
+const AT: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+#[derive(Default)]
+struct Rows {
+    version: AtomicU64,
+    is_broken: AtomicBool,
+}
+
+#[async_trait]
+impl Catalog for Rows {
+    async fn load(&self) -> dacapo_store::Result<Contents> {
+        Ok(Contents::default())
+    }
+
+    async fn write(&self, _: Vec<Change>) -> dacapo_store::Result<u64> {
+        if self.is_broken.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("broken".to_owned()));
+        }
+        Ok(self.version.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+}
+
+/// The keys it was called with.
+#[derive(Default)]
+struct Calls(Mutex<Vec<String>>);
+
+#[async_trait]
+impl OnHeal for Calls {
+    async fn healed(&self, heal: &Heal) -> Result<(), StoreError> {
+        self.0.lock().expect("no test panics here").push(heal.key());
+        Ok(())
+    }
+}
+
+fn endpoint() -> Endpoint {
+    Endpoint {
+        id: ENDPOINT,
+        project_id: PROJECT,
+        owner_id: String::new(),
+        url: "https://example.test/".to_owned(),
+        name: String::new(),
+        secrets: Vec::new(),
+        advanced_signatures: false,
+        description: String::new(),
+        slack_webhook_url: String::new(),
+        teams_webhook_url: String::new(),
+        support_email: String::new(),
+        status: Status::Active,
+        http_timeout: 0,
+        rate_limit: 0,
+        rate_limit_duration: 0,
+        content_type: ContentType::Json,
+        authentication: None,
+        activation: 0,
+        activated_at: None,
+        recover_on_heal: Some(RecoverOnHeal { lookback: 3_600, since: AT }),
+        version: 1,
+        created_at: AT,
+        updated_at: AT,
+        deleted_at: None,
+    }
+}
+
+fn project() -> Project {
+    Project {
+        id: PROJECT,
+        organisation_id: Id::from_u128(9),
+        name: String::new(),
+        logo_url: String::new(),
+        kind: Kind::Outgoing,
+        config: Config::default(),
+        created_at: AT,
+        updated_at: AT,
+        deleted_at: None,
+    }
+}
+
+#[tokio::test]
+async fn a_heal_is_acted_upon_under_one_key_until_it_is_marked_and_then_no_more() {
+    let rows = Arc::new(Rows::default());
+    let (catalog, _) = LiveCatalog::load(Arc::clone(&rows) as _).await.expect("an empty catalog");
+    let catalog = Arc::new(catalog);
+    let clock = Arc::new(ManualClock::at(AT));
+    let (dispatcher, _requests) = Dispatcher::new(Arc::clone(&catalog), clock, Settings::default());
+    let calls = Arc::new(Calls::default());
+    let healing = Healing { catalog: Arc::clone(&catalog), dispatcher, on_heal: Arc::clone(&calls) as _ };
+    let write = async |change| catalog.edit().await.expect("may edit").write(vec![change]).await.expect("written");
+    let count = || calls.0.lock().expect("no test panics here").len();
+
+    write(Change::Project(Arc::new(project()))).await;
+    write(Change::Endpoint(Arc::new(endpoint()))).await;
+    healing.act_upon_all().await;
+    assert_eq!(count(), 0, "it was never ill");
+
+    let open = Health { open_until: Some(AT), trips: 1, ..Health::new(&endpoint()) };
+    let closed = Health { open_until: None, trips: 0, heals: 1, healed_at: Some(AT), ..open.clone() };
+    write(Change::Health(Arc::new(open))).await;
+    healing.act_upon_all().await;
+    assert_eq!(count(), 0, "it has not healed");
+    write(Change::Health(Arc::new(closed))).await;
+
+    // As after a crash between the two: the mark is missing.
+    rows.is_broken.store(true, Ordering::SeqCst);
+    healing.act_upon_all().await;
+    rows.is_broken.store(false, Ordering::SeqCst);
+    healing.act_upon_all().await;
+    healing.act_upon_all().await;
+    let keys = calls.0.lock().expect("no test panics here").clone();
+    assert_eq!(keys.len(), 2, "called until it was marked: {keys:?}");
+    assert_eq!(keys[0], keys[1]);
+
+    let mut resumed = endpoint();
+    resumed.activate(AT);
+    write(Change::Endpoint(Arc::new(resumed))).await;
+    healing.act_upon_all().await;
+    healing.act_upon_all().await;
+    assert_eq!(count(), 3, "an activation is another heal, and one");
+}
