@@ -162,7 +162,7 @@ pub async fn rows_read_back_in_an_order_that_applies(mut subject: Subject) {
     subject.crash().await;
     let found = subject.store().load().await.expect("loads").rows;
     let mut expected: Vec<String> = rows.iter().map(text).collect();
-    expected[3] = text(&endpoint(ENDPOINT, "two"));
+    expected[4] = text(&endpoint(ENDPOINT, "two"));
     expected.sort();
     let mut texts: Vec<String> = found.iter().map(text).collect();
     texts.sort();
@@ -171,6 +171,7 @@ pub async fn rows_read_back_in_an_order_that_applies(mut subject: Subject) {
     let view = snapshot.project(PROJECT).expect("is there");
     assert_eq!((view.endpoints.len(), view.subscriptions.len(), view.event_types.len()), (1, 1, 1));
     assert_eq!((snapshot.organisations().count(), snapshot.users().count(), snapshot.keys().count()), (1, 1, 1));
+    assert_eq!(snapshot.health(ENDPOINT).map(|health| health.trips), Some(3));
 }
 
 pub async fn a_version_rises_with_each_write_and_survives(mut subject: Subject) {

@@ -1,10 +1,11 @@
-//! Convoy's `batchreplay` and its count (contracts/convoy.md §2.3.10, §2.3.11).
+//! Convoy's `batchreplay`, its count and `batchretry` (contracts/convoy.md §2.3.10, §2.3.11, §2.4.4).
 
 use super::{Pair, SOON};
-use anyhow::{Result, ensure};
-use dacapo_testkit::product::{Product, wait_until};
-use dacapo_testkit::sink::Sink;
+use anyhow::{Context, Result, ensure};
+use dacapo_testkit::product::{Product, Reply, content, text, wait_until};
+use dacapo_testkit::sink::{Answer, Keep, Plan, Sink};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 async fn replayed(product: &Product, query: &str) -> Result<String> {
     // As the Go client does: a body of `null`, which is not read.
@@ -83,5 +84,71 @@ async fn bad_input_is_refused_in_convoys_words() -> Result<()> {
     ensure!(dates.message() == "please specify a startDate in the format 2006-01-02T15:04:05", "{}", dates.text);
     let reply = product.get("/events/batchreplay").await?;
     ensure!(reply.status == 404 && reply.message() == "event not found", "{}", reply.text);
+    Ok(())
+}
+
+async fn retried(product: &Product, query: &str) -> Result<Reply> {
+    product.post(&format!("/eventdeliveries/batchretry?{query}"), &Value::Null).await
+}
+
+/// The newest batch retry, once it is over.
+async fn over(product: &Product) -> Result<Value> {
+    wait_until(SOON, "the batch retry is over", async || {
+        let list = product.get("/replays").await?.expect(200)?;
+        let newest = content(&list).into_iter().find(|replay| text(replay, "name") == "batch retry");
+        Ok(newest.filter(|replay| text(replay, "status") == "completed"))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_retry_sends_what_failed_and_nothing_else() -> Result<()> {
+    let pair = Pair::new().await?;
+    let product = &pair.product;
+    let events = pair.events(6).await?;
+    for (query, again) in [
+        ("status=Success".to_owned(), 0),
+        (format!("endpointId={}", pair.sound), 0),
+        ("eventType=other".to_owned(), 0),
+        (format!("eventId={}", events[1]), 1),
+        (format!("endpointId={}&status=Failure&event_type=test.event", pair.broken), 3),
+    ] {
+        let before = pair.fails.record().requests();
+        let reply = retried(product, &query).await?.expect(200)?;
+        ensure!(reply.data().is_null(), "{}", reply.text);
+        if again > 0 {
+            over(product).await?;
+        }
+        arrived(&pair.fails, before + again).await.with_context(|| query.clone())?;
+    }
+    ensure!(pair.takes.record().requests() == 3, "what succeeded was sent again");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_batch_retry_at_a_time_and_a_kill_does_not_end_it() -> Result<()> {
+    let mut product = Product::fresh().await?;
+    product.linear_retries(1, 1).await?;
+    let slowly = Answer::status(200).after(Duration::from_secs(3));
+    let plan = Plan::in_turn(vec![Answer::status(503), Answer::status(503)], slowly);
+    let sink = Sink::start(plan, Keep { markers: 100, requests: 100 }).await?;
+    let endpoint = product.subscribed_endpoint(&sink.url("/"), &json!({})).await?;
+    for key in ["a", "b"] {
+        let event = product.send_keyed(&endpoint, key, &json!({})).await?;
+        product.delivery_in(&event, "Failure", SOON).await?;
+    }
+    let calls = tokio::join!(retried(&product, ""), retried(&product, ""), retried(&product, ""));
+    let calls = [calls.0?, calls.1?, calls.2?];
+    ensure!(calls.iter().filter(|reply| reply.status == 200).count() == 1, "{calls:?}");
+    for reply in calls.iter().filter(|reply| reply.status != 200) {
+        ensure!(reply.status == 400 && reply.message() == "an active batch retry already exists", "{}", reply.text);
+    }
+    product.kill9()?;
+    product.restart().await?;
+    let again = retried(&product, "").await?;
+    ensure!(again.status == 400 && again.message() == "an active batch retry already exists", "{}", again.text);
+    let done = over(&product).await?;
+    ensure!(done["counts"]["success"] == 2 && done["counts"]["items"] == 2, "{done}");
+    retried(&product, "").await?.expect(200)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `dacapo events …` as people and scripts call it.
+//! `dacapo events …` and `dacapo replay …` as people and scripts call them.
 
 use super::Pair;
 use anyhow::{Context, Result, ensure};
@@ -77,5 +77,72 @@ async fn what_goes_wrong_is_said_with_what_to_do() -> Result<()> {
         ensure!(said(&output).contains(says), "{words:?}: {}", said(&output));
         ensure!(!said(&output).contains(&key), "an error shows the key");
     }
+    Ok(())
+}
+
+fn field<'a>(text: &'a str, name: &str) -> &'a str {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.map_or("", str::trim)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_is_planned_run_and_watched() -> Result<()> {
+    let pair = Pair::new().await?;
+    let product = &pair.product;
+    pair.events(6).await?;
+    let ask = format!("--mode failed --endpoint-id {} --from -1h", pair.broken);
+    let plan = out(&on(product, &format!("replay plan {ask} --rate 50")).await?)?;
+    ensure!(field(&plan, "MATCHED") == "3" && field(&plan, "TAKES").contains("at 50 a second"), "{plan}");
+    ensure!(plan.contains("A request, of event") && plan.contains("--expected-count 3"), "{plan}");
+    let dry = out(&on(product, &format!("replay start {ask} --dry-run")).await?)?;
+    ensure!(field(&dry, "TO SEND") == "3", "{dry}");
+    ensure!(out(&on(product, "replay list").await?)? == "No replay yet.\n", "a plan left something");
+
+    let moved = on(product, &format!("replay start {ask} --expected-count 4")).await?;
+    ensure!(moved.status.code() == Some(1) && said(&moved).contains("expected_count"), "{}", said(&moved));
+    let unbounded = on(product, "replay start --mode failed").await?;
+    ensure!(said(&unbounded).contains("confirm_unbounded"), "{}", said(&unbounded));
+
+    let watched = on(product, &format!("replay start {ask} --expected-count 3 --name outage --watch")).await?;
+    let watched = out(&watched)?;
+    ensure!(field(&watched, "STATUS") == "completed 100%", "{watched}");
+    ensure!(watched.contains("0 succeeded, 3 failed, 0 discarded, 0 waiting of 3"), "{watched}");
+    let id = field(&watched, "REPLAY").to_owned();
+    ensure!(watched.contains(&format!("--replay-id {id}")), "{watched}");
+    ensure!(pair.fails.record().requests() == 6, "{} requests", pair.fails.record().requests());
+
+    // "Those that failed again", and no others.
+    let again = out(&on(product, &format!("replay start --mode failed --replay-id {id} --from -1h --watch")).await?)?;
+    ensure!(again.contains("3 failed"), "{again}");
+    let list = out(&on(product, "replay list").await?)?;
+    ensure!(list.lines().count() == 3 && list.contains("outage"), "{list}");
+    let shown = out(&on(product, &format!("replay show {id} --json")).await?)?;
+    ensure!(serde_json::from_str::<Value>(&shown)?["uid"] == id.as_str(), "{shown}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_is_steered_from_another_terminal() -> Result<()> {
+    let pair = Pair::new().await?;
+    let product = &pair.product;
+    pair.events(6).await?;
+    let started =
+        out(&on(product, "replay start --mode all --delivery-status Success --include-succeeded --from -1h --rate 1")
+            .await?)?;
+    let id = field(&started, "REPLAY").to_owned();
+    let paused = out(&on(product, &format!("replay pause {id}")).await?)?;
+    ensure!(field(&paused, "STATUS").starts_with("paused"), "{paused}");
+    let rate = out(&on(product, &format!("replay rate {id} --rate none")).await?)?;
+    ensure!(!field(&rate, "PACE").contains("at most"), "{rate}");
+    out(&on(product, &format!("replay resume {id}")).await?)?;
+    let watched = out(&on(product, &format!("replay watch {id}")).await?)?;
+    ensure!(watched.contains("3 succeeded, 0 failed"), "{watched}");
+
+    let over = on(product, &format!("replay cancel {id}")).await?;
+    ensure!(over.status.code() == Some(1) && said(&over).contains("completed"), "{}", said(&over));
+    let nothing = on(product, &format!("replay rate {id}")).await?;
+    ensure!(said(&nothing).contains("--rate, --concurrency, or both"), "{}", said(&nothing));
+    let unknown = on(product, "replay show 01H0JA5MEES38RRK3HTEJC647K").await?;
+    ensure!(said(&unknown).contains("replay not found"), "{}", said(&unknown));
     Ok(())
 }
