@@ -8,7 +8,7 @@ PROFILE := test-bin
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 LOOPBACK := 127.0.0.0/8
 
-.PHONY: help run listen test dev lint fmt docs bench bench-replay crash build clean
+.PHONY: help run listen test test-pg dev lint fmt docs bench bench-replay crash build clean
 
 help: ## List the targets
 	@printf 'Dacapo: a webhook gateway. Start with: make run\n\n'
@@ -25,6 +25,9 @@ listen: ## Receive webhooks on 127.0.0.1:9000 and show them (ARGS="--secret … 
 
 test: ## Everything: install what the tests need, formatting, clippy, all tests
 	@scripts/test.sh
+
+test-pg: ## The store's contract on another PostgreSQL from Maven Central (VERSION=18.6.0)
+	@scripts/postgres-versions.sh $(or $(VERSION),18.6.0)
 
 dev: ## The fast inner loop: check everything, run the unit tests of model, store and engine
 	cargo check --workspace --all-targets

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Everything the tests need beyond Rust: a C compiler (SQLite and the crypto library are built from
-# source), Node, Python, PostgreSQL, and the foreign SDKs. Quick when nothing is missing.
+# source), Node, Python, PostgreSQL with PgBouncer and HAProxy, and the foreign SDKs. Quick when nothing is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -19,10 +19,15 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-ven
 { ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || have initdb || [ -n "${DACAPO_POSTGRES_BIN:-}" ]; } ||
     missing="$missing postgresql"
 
+# Poolers and balancers that stand before a database. On Debian they lie in /usr/sbin.
+for server in pgbouncer haproxy; do
+    { have "$server" || [ -x "/usr/sbin/$server" ]; } || missing="$missing $server"
+done
+
 if [ -n "$missing" ]; then
     if ! have apt-get || [ "$(id -u)" -ne 0 ]; then
         echo "missing on this machine:$missing" >&2
-        echo "Install them with your package manager (macOS: brew install node python postgresql; xcode-select --install)." >&2
+        echo "Install them with your package manager (macOS: brew install node python postgresql pgbouncer haproxy; xcode-select --install)." >&2
         exit 1
     fi
     echo "installing:$missing"

@@ -7,7 +7,7 @@ use dacapo_control::Control;
 use dacapo_engine::transport::HttpTransport;
 use dacapo_engine::{Engine, Parts, Settings};
 use dacapo_model::address::Guard;
-use dacapo_model::clock::SystemClock;
+use dacapo_model::clock::SharedClock;
 use dacapo_model::id::SystemEntropy;
 use dacapo_model::{Clock, IdSource};
 use dacapo_store::postgres::{Options, PostgresStore};
@@ -24,10 +24,11 @@ pub struct Gateway {
 
 /// `url`: where this node is reached.
 pub async fn build(config: &Config, url: &str, delivery: Handle) -> Result<Gateway> {
-    let store = open_store(config, url).await.context("cannot open the store")?;
+    let clock = Arc::new(SharedClock::default());
+    let store = open_store(config, url, &clock).await.context("cannot open the store")?;
     let (catalog, newest_id) = LiveCatalog::load(store.clone()).await.context("cannot read the catalog")?;
     let catalog = Arc::new(catalog);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = clock;
     let ids = Arc::new(IdSource::new(SystemEntropy));
     newest_id.inspect(|id| ids.start_after(*id));
     let control =
@@ -54,21 +55,23 @@ pub async fn build(config: &Config, url: &str, delivery: Handle) -> Result<Gatew
     Ok(Gateway { control, engine, surfaces })
 }
 
-async fn open_store(config: &Config, url: &str) -> Result<Arc<dyn Store>, StoreError> {
+async fn open_store(config: &Config, url: &str, clock: &Arc<SharedClock>) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match database(config, url) {
         None => Arc::new(SqliteStore::open(&config.data_dir)?),
-        Some(options) => Arc::new(PostgresStore::open(&options).await?),
+        Some(options) => {
+            let options = Options { clock: Arc::clone(clock), ..options };
+            Arc::new(PostgresStore::open(&options).await?)
+        }
     })
 }
 
 /// How to reach the shared database; `None` with the embedded store.
 pub fn database(config: &Config, label: &str) -> Option<Options> {
     Some(Options {
-        url: config.database_url.clone()?,
         read_url: config.database_read_url.clone(),
         direct_url: config.database_direct_url.clone(),
         prepared: config.database_prepared,
-        label: label.to_owned(),
+        ..Options::new(config.database_url.clone()?, label)
     })
 }
 

@@ -14,6 +14,7 @@ mod tests;
 
 use crate::accept::{Accepted, RETRY_AFTER, Refusal};
 use crate::dispatch::{Dispatcher, Placing};
+use crate::fan_out;
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
 use crate::route;
@@ -25,7 +26,7 @@ use dacapo_store::{LiveCatalog, StoreError};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
 use std::task::Poll;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Events that may wait for the committer; further ones are refused with 503.
@@ -82,6 +83,8 @@ pub struct Committer {
     pub dispatcher: Arc<Dispatcher>,
     pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
+    /// Told when fan-outs were stored that go on elsewhere (see fan_out.rs).
+    pub fan_outs: Arc<Notify>,
 }
 
 /// A batch on its way to disk.
@@ -91,6 +94,8 @@ struct Batch {
     placings: Vec<Placing>,
     answers: Vec<Answer>,
     started: Timestamp,
+    /// Some of them have more targets than one transaction takes.
+    is_large: bool,
 }
 
 /// Lets everyone who is about to hand over an event do so.
@@ -172,14 +177,23 @@ impl Committer {
     }
 
     fn place(&self, events: Vec<Event>, answers: Vec<Answer>, started: Timestamp) -> (Batch, Vec<NewEvent>) {
-        let identify = |mut event: Event| {
+        let mut later = Vec::new();
+        let identify = |(index, mut event): (usize, Event)| {
             let children = u32::try_from(event.targets.len()).unwrap_or(u32::MAX);
             (event.id, event.created_at) = self.ids.event(started, children);
+            let behind = fan_out::later(&mut event.targets);
+            if !behind.is_empty() {
+                later.push((index, behind));
+            }
             Arc::new(event)
         };
-        let events: Vec<Arc<Event>> = events.into_iter().map(identify).collect();
-        let (new_events, placings) = self.dispatcher.place(&events);
-        (Batch { events, placings, answers, started }, new_events)
+        let events: Vec<Arc<Event>> = events.into_iter().enumerate().map(identify).collect();
+        let (mut new_events, placings) = self.dispatcher.place(&events);
+        let is_large = !later.is_empty();
+        for (index, behind) in later {
+            new_events[index].later = behind;
+        }
+        (Batch { events, placings, answers, started, is_large }, new_events)
     }
 
     /// With new ids too: another number of targets takes another number of ids.
@@ -209,6 +223,9 @@ impl Committer {
     fn committed(&self, batch: Batch, committed: &[Committed]) {
         let stored = |index: usize| committed.get(index) == Some(&Committed::Stored);
         self.dispatcher.offer(&batch.events, &batch.placings, stored);
+        if batch.is_large {
+            self.fan_outs.notify_one();
+        }
         for ((event, outcome), answer) in batch.events.into_iter().zip(committed).zip(batch.answers) {
             let accepted = match outcome {
                 Committed::Stored => Ok(Accepted { event, duplicate_of: None }),

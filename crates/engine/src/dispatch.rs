@@ -18,6 +18,7 @@ mod guard;
 mod lane;
 mod ownership;
 mod pacer;
+mod part;
 mod refill;
 mod runs;
 #[cfg(test)]
@@ -162,7 +163,7 @@ impl Dispatcher {
         let place = |event: &Arc<Event>| {
             let placing = state.place(event, &self.settings);
             let parked = placing.parked.iter().chain(&placing.elsewhere).copied().collect();
-            (NewEvent { event: Arc::clone(event), parked }, placing)
+            (NewEvent { event: Arc::clone(event), parked, later: Vec::new() }, placing)
         };
         events.iter().map(place).unzip()
     }

@@ -5,6 +5,7 @@ use crate::breakers::Breakers;
 use crate::commit::Committer;
 use crate::deliver::{Courier, Sampler};
 use crate::dispatch::{Dispatcher, Follower, Refiller};
+use crate::fan_out::Unfolder;
 use crate::healing::Healing;
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
@@ -27,7 +28,7 @@ use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -90,7 +91,12 @@ impl Engine {
         let readiness = Arc::new(Readiness::default());
         let (stop_committing, stop_dispatching) = (CancellationToken::new(), CancellationToken::new());
         let (dispatcher, refills) = Dispatcher::new(Arc::clone(&catalog), Arc::clone(&clock), settings.clone());
-        let follower = Follower { store: Arc::clone(&store), dispatcher: Arc::clone(&dispatcher) };
+        let fan_outs = Arc::new(Notify::new());
+        let follower = Follower {
+            store: Arc::clone(&store),
+            dispatcher: Arc::clone(&dispatcher),
+            fan_outs: Arc::clone(&fan_outs),
+        };
         follower.adopt();
         let (changed, changes) = watch::channel(0);
         let replays =
@@ -141,8 +147,11 @@ impl Engine {
             dispatcher: Arc::clone(&dispatcher),
             readiness: Arc::clone(&readiness),
             metrics: Arc::clone(&metrics),
+            fan_outs: Arc::clone(&fan_outs),
         }
         .start(stop_committing.clone());
+        let unfolder = Unfolder { store: Arc::clone(&store), dispatcher: Arc::clone(&dispatcher), begun: fan_outs };
+        tokio::spawn(unfolder.run(stop_dispatching.clone()));
         Upkeep {
             store: Arc::clone(&store),
             dispatcher: Arc::clone(&dispatcher),

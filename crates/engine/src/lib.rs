@@ -15,6 +15,7 @@ mod commit;
 mod deliver;
 mod dispatch;
 mod engine;
+mod fan_out;
 mod healing;
 mod record;
 mod route;

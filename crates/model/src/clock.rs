@@ -106,6 +106,53 @@ impl Clock for SystemClock {
     }
 }
 
+/// A machine's clock as a store that several machines share corrects it: what one of them says is due
+/// now is due now for the others, however far apart their own clocks are.
+pub struct SharedClock {
+    own: Box<dyn Clock>,
+    /// Microseconds to add.
+    ahead: AtomicI64,
+}
+
+impl SharedClock {
+    pub fn over(own: impl Clock) -> Self {
+        Self { own: Box::new(own), ahead: AtomicI64::new(0) }
+    }
+
+    /// The machine's own time, uncorrected.
+    pub fn own(&self) -> Timestamp {
+        self.own.now()
+    }
+
+    /// From here on this much is added to the machine's own time.
+    pub fn correct(&self, micros: i64) {
+        self.ahead.store(micros, Ordering::Relaxed);
+    }
+
+    /// What is added, microseconds.
+    pub fn correction(&self) -> i64 {
+        self.ahead.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for SharedClock {
+    fn default() -> Self {
+        Self::over(SystemClock)
+    }
+}
+
+impl std::fmt::Debug for SharedClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedClock").field("ahead", &self.ahead).finish_non_exhaustive()
+    }
+}
+
+impl Clock for SharedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.own.now().micros().saturating_add(self.correction()))
+    }
+}
+
 /// A clock that moves when it is told to.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicI64);

@@ -340,7 +340,7 @@ mod tests {
             let id = Id::from_u128(value);
             prop_assert_eq!(id.to_string().parse::<Id>(), Ok(id));
             prop_assert_eq!(Id::parse_event(&id.as_event().to_string()), Some(id));
-            prop_assert_eq!(&id.event_text()[..], id.as_event().to_string().as_bytes());
+            prop_assert_eq!(id.event_text().to_vec(), id.as_event().to_string().into_bytes());
             prop_assert_eq!(Id::parse_uuid(&id.as_uuid().to_string()), Some(id));
             prop_assert_eq!(Id::from_bytes(id.to_bytes()), id);
         }

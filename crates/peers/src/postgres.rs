@@ -3,8 +3,10 @@
 //! The binaries are looked for in `DACAPO_POSTGRES_BIN`, then `/usr/lib/postgresql/*/bin` (the newest),
 //! then the `PATH`. The server refuses to run as root; for root it is run as [`UNPRIVILEGED_UID`].
 
-mod process;
+mod standby;
+mod tls;
 
+use crate::process;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -13,10 +15,10 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// `nobody` nearly everywhere; nothing depends on its name.
-const UNPRIVILEGED_UID: u32 = 65_534;
+pub(crate) const UNPRIVILEGED_UID: u32 = 65_534;
 /// A start or a stop that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The superuser of each server; connections from 127.0.0.1 need no password.
 pub const USER: &str = "dacapo";
 
@@ -84,6 +86,22 @@ impl Postgres {
     /// SIGKILL to the postmaster; its children notice and end.
     pub fn kill(&mut self) {
         self.down("KILL");
+    }
+
+    /// A line of `pg_hba.conf` that comes before all others.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    pub fn admit_first(&self, line: &str) {
+        let file = self.data_dir().join("pg_hba.conf");
+        let given = fs::read_to_string(&file).expect("initdb wrote it");
+        fs::write(&file, format!("{line}\n{given}")).expect("is writable");
+        self.reload();
+    }
+
+    /// SIGHUP: reads its settings again.
+    pub fn reload(&self) {
+        process::signal(self.pid(), "HUP");
     }
 
     /// After [`Self::kill`].
@@ -204,7 +222,7 @@ fn binaries() -> Option<PathBuf> {
         .or_else(|| std::env::split_paths(&std::env::var_os("PATH")?).find(is_one))
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("is bound").port()
 }

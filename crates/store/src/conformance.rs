@@ -11,6 +11,7 @@
 
 pub mod catalog;
 pub mod commit;
+pub mod fan_out;
 pub mod lease;
 pub mod lists;
 pub mod model;
@@ -40,6 +41,14 @@ macro_rules! suite {
             born_discarded_is_settled_and_never_due,
             every_field_of_an_event_reads_back,
             a_probe_answers);
+        $crate::conformance::role!($place, fan_out:
+            every_target_becomes_a_delivery_once_over_any_crash,
+            a_part_is_written_once,
+            the_oldest_goes_first_and_each_ends,
+            they_are_as_they_would_have_been_born,
+            a_duplicate_goes_to_nobody,
+            lists_find_them_by_all_ways,
+            what_is_not_written_yet_keeps_its_event);
         $crate::conformance::role!($place, queue:
             fresh_deliveries_come_back_after_a_crash_once_and_in_order,
             recorded_deliveries_do_not_come_back,
@@ -82,6 +91,7 @@ macro_rules! suite {
             held_items_are_not_due,
             heads_are_the_oldest_of_each_endpoint,
             an_event_has_reached_whom_it_succeeded_at,
+            a_later_target_of_a_large_fan_out_is_reached_too,
             a_key_finds_its_replay,
             so_many_may_be_open,
             who_steers_has_seen_the_last_change,
@@ -107,6 +117,7 @@ macro_rules! suite {
             a_walk_sees_each_row_once_while_events_arrive,
             a_walk_upward_meets_no_gap_within_what_is_committed);
         $crate::conformance::role!($place, scan:
+            a_large_fan_out_is_scanned_with_all_its_deliveries,
             a_walk_meets_every_event_that_is_meant_once,
             an_item_has_all_that_was_asked_for,
             a_page_looks_at_so_many_rows,
@@ -150,6 +161,7 @@ macro_rules! shared_suite {
             owners_hear_of_replays_and_resends,
             owners_hear_of_items,
             a_stop_is_known_to_be_heard_everywhere,
+            a_large_fan_out_is_for_who_owns_its_event,
             a_stale_catalog_commits_nothing,
             a_change_here_is_a_change_there,
             an_edit_waits_for_the_edit_of_another_store,

@@ -131,7 +131,8 @@ pub(crate) struct Batch {
 
 pub(crate) enum Rows {
     Catalog(Vec<Document>),
-    Events(Vec<Event>),
+    /// With the targets that lie outside of the event, in the layout of `targets.rs`.
+    Events(Vec<(Event, Option<Vec<u8>>)>),
     Waiting(Vec<Delivery>),
     /// With the attempt that lies in the delivery's row.
     Settled(Vec<(Delivery, Option<Attempt>)>),

@@ -13,6 +13,7 @@ mod packed;
 pub mod postgres;
 pub mod roles;
 pub mod sqlite;
+mod targets;
 
 pub use error::StoreError;
 pub use live::LiveCatalog;

@@ -18,6 +18,7 @@ mod commit;
 pub(crate) mod copy;
 mod detail;
 mod error;
+mod fan_out;
 mod lease;
 mod listen;
 mod nodes;
@@ -40,7 +41,7 @@ pub use schema::Migrated;
 
 use crate::{Result, StoreError};
 use address::Address;
-use dacapo_model::clock::SystemClock;
+use dacapo_model::clock::SharedClock;
 use dacapo_model::id::SystemEntropy;
 use dacapo_model::{Clock, IdSource};
 use session::{Purpose, Sessions, Step};
@@ -71,11 +72,20 @@ pub struct Options {
     pub prepared: bool,
     /// What people call this node.
     pub label: String,
+    /// Follows the database's time from [`crate::roles::Lease::hold`] on, where the node's own is wrong.
+    pub clock: Arc<SharedClock>,
 }
 
 impl Options {
     pub fn new(url: impl Into<String>, label: impl Into<String>) -> Self {
-        Self { url: url.into(), read_url: None, direct_url: None, prepared: true, label: label.into() }
+        Self {
+            url: url.into(),
+            read_url: None,
+            direct_url: None,
+            prepared: true,
+            label: label.into(),
+            clock: Arc::default(),
+        }
     }
 }
 
@@ -111,14 +121,14 @@ impl PostgresStore {
         let read = options.read_url.as_deref().map(Address::parse).transpose()?;
         let direct = options.direct_url.as_deref().map_or_else(|| Ok(address.clone()), Address::parse)?;
         let sessions = |address: &Address, most| Sessions::new(address, most, options.prepared);
-        let node = IdSource::new(SystemEntropy).mint(SystemClock.now()).0;
+        let node = IdSource::new(SystemEntropy).mint(options.clock.now()).0;
         let inner = Arc::new(Inner {
             work: sessions(&address, WORK_CONNECTIONS)?,
             reads: sessions(&address, READ_CONNECTIONS)?,
             history: sessions(&address, HISTORY_CONNECTIONS)?,
             replica: read.map(|read| sessions(&read, HISTORY_CONNECTIONS)).transpose()?,
             upkeep: sessions(&address, UPKEEP_CONNECTIONS)?,
-            lease: lease::Tenure::new(node, options.label.clone()),
+            lease: lease::Tenure::new(node, options.label.clone(), Arc::clone(&options.clock)),
             arrivals: listen::Announcer::default(),
             newer: watch::channel(0).0,
             newer_replays: watch::channel(0).0,
@@ -127,7 +137,7 @@ impl PostgresStore {
         inner.work.set_durability(&durability);
         inner.upkeep.set_durability(&durability);
         schema::migrate(&inner.upkeep, false).await?;
-        schema::make_partitions(&inner.upkeep, SystemClock.now()).await?;
+        schema::make_partitions(&inner.upkeep, options.clock.now()).await?;
         let store = Self { inner: Arc::clone(&inner), tasks: Mutex::default() };
         store.run(listen::keep(inner, direct));
         Ok(store)

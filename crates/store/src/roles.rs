@@ -4,6 +4,7 @@
 
 mod catalog;
 mod commit;
+mod fan_out;
 pub mod lease;
 mod query;
 mod queue;
@@ -15,6 +16,7 @@ mod scan;
 
 pub use catalog::{Catalog, Contents, EditLock};
 pub use commit::{Commit, Committed, NewEvent};
+pub use fan_out::{FanOuts, Part};
 pub use lease::{Epoch, Holding, Lease, NodeView};
 pub use query::{DeliveryFilter, DeliveryView, EventFilter, Page, Query, Window};
 pub use queue::{ARRIVALS_QUEUED_MAX, Arrival, Arrivals, Backlog, Queue, Waiting};
@@ -27,6 +29,12 @@ pub use retention::{Dropped, Retention};
 pub use scan::{Load, Scan, ScanItem, ScanPage, ScanRequest};
 
 /// All roles of one engine, for the wiring; stages take the single roles.
-pub trait Store: Commit + Queue + Record + Requeue + Catalog + Query + Scan + Lease + Retention + Replays {}
+pub trait Store:
+    Commit + FanOuts + Queue + Record + Requeue + Catalog + Query + Scan + Lease + Retention + Replays
+{
+}
 
-impl<T: Commit + Queue + Record + Requeue + Catalog + Query + Scan + Lease + Retention + Replays> Store for T {}
+impl<T: Commit + FanOuts + Queue + Record + Requeue + Catalog + Query + Scan + Lease + Retention + Replays> Store
+    for T
+{
+}

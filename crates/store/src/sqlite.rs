@@ -15,6 +15,7 @@ pub(crate) mod copy;
 mod detail;
 mod endpoint_log;
 mod error;
+mod fan_out;
 mod floor;
 mod fresh;
 mod gate;

@@ -2,6 +2,7 @@
 //! receivers that misbehave, and a handle on the real binary. Nothing here is part of the product.
 //! All load stays on loopback and is bounded in count and in time.
 
+pub mod broadcast;
 pub mod clock;
 pub mod crash;
 pub mod forwarder;

@@ -25,6 +25,12 @@ const SHARED_OUT_WITHIN: Duration = Duration::from_secs(30);
 /// The database all nodes share.
 const DATABASE: &str = "postgres";
 
+impl std::fmt::Debug for Nodes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Nodes").field("each", &self.each).finish_non_exhaustive()
+    }
+}
+
 /// The nodes of a test, by number; a node that was killed keeps its number, address and directory.
 pub struct Nodes {
     pub postgres: Postgres,
@@ -52,9 +58,19 @@ impl Nodes {
 
     /// A database, and nobody on it.
     pub fn none(binary: PathBuf, args: &[&str]) -> Result<Self> {
+        Self::none_on(Postgres::start(&[]), binary, args)
+    }
+
+    /// The same on a server that is set up otherwise.
+    pub fn none_on(postgres: Postgres, binary: PathBuf, args: &[&str]) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("dacapo-nodes-").tempdir()?;
         let args = args.iter().map(ToString::to_string).collect();
-        Ok(Self { postgres: Postgres::start(&[]), each: Vec::new(), binary, args, dir })
+        Ok(Self { postgres, each: Vec::new(), binary, args, dir })
+    }
+
+    /// Arguments of every node that is started from here on.
+    pub fn also(&mut self, args: &[&str]) {
+        self.args.extend(args.iter().map(ToString::to_string));
     }
 
     /// One more node, which gets the next number.
@@ -69,7 +85,8 @@ impl Nodes {
         self.add_at(&url.replace(&direct, &proxy.address().to_string())).await
     }
 
-    async fn add_at(&mut self, url: &str) -> Result<usize> {
+    /// The same, by another way to the database.
+    pub async fn add_at(&mut self, url: &str) -> Result<usize> {
         let number = self.each.len();
         let options = self.options(number, url);
         let node = match self.each.first() {

@@ -16,6 +16,40 @@ pub fn cpu_us(pid: u32) -> Result<u64> {
     Ok(total * 1_000_000 / rustix::param::clock_ticks_per_second())
 }
 
+/// The same of a process and all below it, with what those that have ended used while it waited for them: a server
+/// that works in processes of its own.
+pub fn family_cpu_us(pid: u32) -> Result<u64> {
+    let mut ticks = 0;
+    for member in family(pid)? {
+        let stat = std::fs::read_to_string(format!("/proc/{member}/stat")).unwrap_or_default();
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        // utime, stime, cutime, cstime
+        ticks +=
+            fields.split_ascii_whitespace().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
+    }
+    Ok(ticks * 1_000_000 / rustix::param::clock_ticks_per_second())
+}
+
+/// Bytes a process and all below it have had written to the disk.
+pub fn family_written_bytes(pid: u32) -> Result<u64> {
+    let written = |member: u32| {
+        let io = std::fs::read_to_string(format!("/proc/{member}/io")).ok()?;
+        io.lines().find_map(|line| line.strip_prefix("write_bytes:")?.trim().parse::<u64>().ok())
+    };
+    Ok(family(pid)?.into_iter().filter_map(written).sum())
+}
+
+/// Proportional set size of a process and all below it, bytes.
+pub fn family_pss_bytes(pid: u32) -> Result<u64> {
+    Ok(family(pid)?.into_iter().filter_map(|member| pss_bytes(member).ok()).sum())
+}
+
+/// A process and its children.
+fn family(pid: u32) -> Result<Vec<u32>> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).context("process is gone")?;
+    Ok(std::iter::once(pid).chain(children.split_ascii_whitespace().filter_map(|child| child.parse().ok())).collect())
+}
+
 /// Proportional set size now, bytes: what the process costs the machine.
 pub fn pss_bytes(pid: u32) -> Result<u64> {
     kilobytes(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
@@ -87,6 +121,15 @@ mod tests {
             std::hint::spin_loop();
         }
         assert!(cpu_us(pid).unwrap() > before);
+    }
+
+    #[test]
+    fn counts_what_children_used_that_are_gone() {
+        let own = family_cpu_us(std::process::id()).unwrap();
+        let spun =
+            std::process::Command::new("sh").args(["-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"]).status();
+        assert!(spun.unwrap().success());
+        assert!(family_cpu_us(std::process::id()).unwrap() > own);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod fanout;
 mod history;
 mod latency;
 mod measure;
+mod postgres;
 mod replay;
 mod report;
 mod subject;
@@ -38,6 +39,8 @@ pub enum Scenario {
     History,
     /// A live endpoint beside a replay of a long history
     Replay,
+    /// The same on PostgreSQL: one node and several
+    Postgres,
 }
 
 /// What the command line decides.
@@ -72,6 +75,7 @@ pub async fn run(settings: &Settings, scenarios: &[Scenario]) -> Report {
             Scenario::Dead => dead::run(settings, &mut report).await,
             Scenario::History => history::run(settings, &mut report).await,
             Scenario::Replay => replay::run(settings, &mut report).await,
+            Scenario::Postgres => postgres::run(settings, &mut report).await,
         };
         if let Err(error) = outcome {
             eprintln!("{scenario:?} failed: {error:#}");

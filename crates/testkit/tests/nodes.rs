@@ -3,14 +3,20 @@
 
 #[path = "nodes/breaker.rs"]
 mod breaker;
+#[path = "nodes/broadcast.rs"]
+mod broadcast;
 #[path = "nodes/catalog.rs"]
 mod catalog;
 #[path = "nodes/cut_off.rs"]
 mod cut_off;
+#[path = "nodes/fail_over.rs"]
+mod fail_over;
 #[path = "nodes/frozen.rs"]
 mod frozen;
 #[path = "nodes/killed.rs"]
 mod killed;
+#[path = "nodes/pooler.rs"]
+mod pooler;
 #[path = "nodes/rate.rs"]
 mod rate;
 #[path = "nodes/together.rs"]

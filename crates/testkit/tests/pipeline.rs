@@ -2,6 +2,8 @@
 
 #[path = "pipeline/breaker.rs"]
 mod breaker;
+#[path = "pipeline/broadcast.rs"]
+mod broadcast;
 #[path = "pipeline/connect_replay.rs"]
 mod connect_replay;
 #[path = "pipeline/delivery.rs"]

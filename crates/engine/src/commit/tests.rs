@@ -8,9 +8,10 @@ use dacapo_model::attempt::HeaderLines;
 use dacapo_model::catalog::Change;
 use dacapo_model::clock::ManualClock;
 use dacapo_model::endpoint::{ContentType, Endpoint, Status};
-use dacapo_model::event::{Audience, ConnectFace};
+use dacapo_model::event::{Audience, ConnectFace, Target};
 use dacapo_model::id::SystemEntropy;
 use dacapo_model::project::{Config, Kind, Project};
+use dacapo_model::retry::Policy;
 use dacapo_model::{Id, Mode, Subscription};
 use dacapo_store::roles::{Catalog, Contents};
 use std::sync::Mutex;
@@ -25,6 +26,8 @@ struct Busy {
     changes: u64,
     version: AtomicU64,
     stored: Mutex<Vec<Arc<Event>>>,
+    /// Of each stored event, the targets behind it.
+    later: Mutex<Vec<usize>>,
 }
 
 fn project() -> Change {
@@ -111,6 +114,7 @@ impl Commit for Busy {
             return Err(StoreError::StaleCatalog { current });
         }
         let committed = vec![Committed::Stored; batch.len()];
+        self.later.lock().expect("whole").extend(batch.iter().map(|item| item.later.len()));
         self.stored.lock().expect("whole").extend(batch.into_iter().map(|item| item.event));
         Ok(committed)
     }
@@ -140,13 +144,22 @@ fn event() -> Event {
     }
 }
 
-/// What two callers, who saw no endpoint, are answered; and what was stored.
-async fn send(changes: u64) -> (Vec<Result<Accepted, Refusal>>, Vec<Arc<Event>>) {
-    let store = Arc::new(Busy { changes, version: AtomicU64::new(1), stored: Mutex::default() });
+struct Committing {
+    store: Arc<Busy>,
+    dispatcher: Arc<Dispatcher>,
+    intake: Intake,
+    fan_outs: Arc<Notify>,
+    _refills: Box<dyn std::any::Any + Send>,
+}
+
+async fn committing(changes: u64) -> Committing {
+    let store =
+        Arc::new(Busy { changes, version: AtomicU64::new(1), stored: Mutex::default(), later: Mutex::default() });
     let (catalog, _) = LiveCatalog::load(Arc::clone(&store) as _).await.expect("loads");
     let catalog = Arc::new(catalog);
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(AT));
     let (dispatcher, _refills) = Dispatcher::new(Arc::clone(&catalog), Arc::clone(&clock), Settings::default());
+    let fan_outs = Arc::new(Notify::new());
     let committer = Committer {
         store: Arc::clone(&store) as _,
         catalog,
@@ -155,8 +168,15 @@ async fn send(changes: u64) -> (Vec<Result<Accepted, Refusal>>, Vec<Arc<Event>>)
         dispatcher: Arc::clone(&dispatcher),
         readiness: Arc::default(),
         metrics: Arc::default(),
+        fan_outs: Arc::clone(&fan_outs),
     };
     let (intake, _running) = committer.start(CancellationToken::new());
+    Committing { store, dispatcher, intake, fan_outs, _refills: Box::new(_refills) }
+}
+
+/// What two callers, who saw no endpoint, are answered; and what was stored.
+async fn send(changes: u64) -> (Vec<Result<Accepted, Refusal>>, Vec<Arc<Event>>) {
+    let Committing { store, dispatcher, intake, _refills, .. } = committing(changes).await;
     let (a, b) = tokio::join!(intake.commit(event(), 1), intake.commit(event(), 1));
     let stored = std::mem::take(&mut *store.stored.lock().expect("whole"));
     let dispatched = std::iter::from_fn(|| dispatcher.take()).count();
@@ -183,4 +203,30 @@ async fn a_configuration_that_never_rests_is_a_refusal() {
     let (answers, stored) = send(1_000).await;
     assert!(stored.is_empty());
     assert!(answers.iter().all(|answer| matches!(answer, Err(Refusal::Unavailable { .. }))));
+}
+
+#[tokio::test]
+async fn a_large_fan_out_is_stored_with_its_first_targets_and_the_others_behind_it() {
+    let Committing { store, intake, fan_outs, _refills, .. } = committing(0).await;
+    let behind = 37;
+    let target = |n: usize| Target {
+        endpoint_id: Id::from_u128(n as u128 + 10),
+        subscription_id: Id::from_u128(3),
+        mode: Mode::AtLeastOnce,
+        policy: Policy { kind: dacapo_model::retry::Kind::Linear, interval_s: 10, limit: 3 },
+        discarded: None,
+    };
+    let largest = fan_out::TARGETS_AT_ONCE_MAX;
+    for (count, own, later) in [(largest, largest, 0), (largest + behind, largest, behind), (1, 1, 0)] {
+        let before = store.stored.lock().expect("whole").len();
+        let event = Event { targets: (0..count).map(target).collect(), fan_out: FanOut::Success, ..event() };
+        let accepted = intake.commit(event, 1).await.expect("is stored");
+        assert_eq!(accepted.event.targets.len(), own);
+        assert_eq!(store.later.lock().expect("whole")[before], later);
+        let told = tokio::time::timeout(std::time::Duration::ZERO, fan_outs.notified()).await.is_ok();
+        assert_eq!(told, later > 0, "who goes on with it is told");
+    }
+    let stored = store.stored.lock().expect("whole");
+    let last = stored[1].id.child(u32::try_from(largest + behind - 1).expect("few"));
+    assert!(stored[2].id.order() > last.order(), "ids of deliveries to come are kept free");
 }

@@ -13,6 +13,7 @@ use dacapo_store::roles::{Arrival, Holding};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// How often leaving shards are looked at for whether they are quiet.
@@ -26,6 +27,8 @@ const STALLED_LOOK: Duration = Duration::from_millis(100);
 pub struct Follower {
     pub store: Arc<dyn Store>,
     pub dispatcher: Arc<Dispatcher>,
+    /// Told when large fan-outs may be this node's to go on with.
+    pub fan_outs: Arc<Notify>,
 }
 
 impl Follower {
@@ -53,6 +56,7 @@ impl Follower {
                 }
                 arrival = arrivals.next() => match arrival {
                     Arrival::Endpoints(endpoints) => self.dispatcher.arrived(&endpoints),
+                    Arrival::FanOuts => self.fan_outs.notify_one(),
                     Arrival::All => look_at_backlog = true,
                 },
                 () = tokio::time::sleep(QUIET_LOOK), if self.dispatcher.is_leaving() => self.let_quiet_go().await,
@@ -60,6 +64,7 @@ impl Follower {
                 () = stop.cancelled() => return,
             }
             if look_at_backlog {
+                self.fan_outs.notify_one();
                 look_at_backlog = !self.take_up().await;
             }
         }

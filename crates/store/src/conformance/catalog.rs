@@ -162,7 +162,7 @@ pub async fn rows_read_back_in_an_order_that_applies(mut subject: Subject) {
     subject.crash().await;
     let found = subject.store().load().await.expect("loads").rows;
     let mut expected: Vec<String> = rows.iter().map(text).collect();
-    expected[3] = text(&endpoint(ENDPOINT, "two"));
+    expected[4] = text(&endpoint(ENDPOINT, "two"));
     expected.sort();
     let mut texts: Vec<String> = found.iter().map(text).collect();
     texts.sort();
@@ -171,6 +171,7 @@ pub async fn rows_read_back_in_an_order_that_applies(mut subject: Subject) {
     let view = snapshot.project(PROJECT).expect("is there");
     assert_eq!((view.endpoints.len(), view.subscriptions.len(), view.event_types.len()), (1, 1, 1));
     assert_eq!((snapshot.organisations().count(), snapshot.users().count(), snapshot.keys().count()), (1, 1, 1));
+    assert_eq!(snapshot.health(ENDPOINT).map(|health| health.trips), Some(3));
 }
 
 pub async fn a_version_rises_with_each_write_and_survives(mut subject: Subject) {
@@ -260,7 +261,7 @@ pub async fn an_edit_goes_through_when_its_caller_gives_up(subject: Subject) {
     live.edit().await.expect("may edit").write(vec![project(OTHER_PROJECT)]).await.expect("the next one may write");
     assert_eq!(store.load().await.expect("loads").version, live.snapshot().version);
     let event = subject.event(&[ENDPOINT]);
-    let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: vec![0] }];
+    let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: vec![0], later: Vec::new() }];
     subject.store().commit(batch, ROUTED_AT).await.expect("commits");
     assert_eq!(subject.due_ids().await, [born(&event, 0).id]);
 }

@@ -23,7 +23,7 @@ pub async fn verbs_answer_unavailable_after_a_release(subject: Subject) {
     let report = subject.attempted(&born(&event, 0), Status::Success);
     let store = subject.store();
     store.release().await.expect("releases");
-    let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new() }];
+    let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new(), later: Vec::new() }];
     let unavailable = |cause: Option<StoreError>| assert!(cause.is_some_and(|cause| cause.is_unavailable()));
     unavailable(store.commit(batch, ROUTED_AT).await.err());
     unavailable(store.probe().await.err());
@@ -48,7 +48,7 @@ pub async fn a_release_loses_nothing(mut subject: Subject) {
         let store = Arc::clone(&store);
         calls.spawn(async move {
             let id = event.id;
-            (id, store.commit(vec![NewEvent { event, parked: Vec::new() }], ROUTED_AT).await.is_ok())
+            (id, store.commit(vec![NewEvent { event, parked: Vec::new(), later: Vec::new() }], ROUTED_AT).await.is_ok())
         });
     }
     drop(store);

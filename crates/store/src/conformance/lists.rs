@@ -120,7 +120,10 @@ pub async fn a_walk_upward_meets_no_gap_within_what_is_committed(subject: Subjec
     };
     for event in events {
         let fresh = born(&event, 0);
-        store.commit(vec![NewEvent { event, parked: Vec::new() }], ROUTED_AT).await.expect("commits");
+        store
+            .commit(vec![NewEvent { event, parked: Vec::new(), later: Vec::new() }], ROUTED_AT)
+            .await
+            .expect("commits");
         store.record([subject.attempted(&fresh, Status::Success)].into()).await.expect("records");
     }
     assert_eq!(reading.await.expect("walks"), expected);

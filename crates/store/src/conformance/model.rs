@@ -128,7 +128,11 @@ impl Model {
             self.deliveries.push(delivery);
         }
         self.events.push(event.clone());
-        subject.store().commit(vec![NewEvent { event: Arc::new(event), parked }], ROUTED_AT).await.expect("commits");
+        subject
+            .store()
+            .commit(vec![NewEvent { event: Arc::new(event), parked, later: Vec::new() }], ROUTED_AT)
+            .await
+            .expect("commits");
     }
 
     async fn record(&mut self, subject: &Subject, which: &[usize], status: Status) {

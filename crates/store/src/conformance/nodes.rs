@@ -71,7 +71,7 @@ fn endpoint_in(shards: &watch::Receiver<Arc<Holding>>, inside: bool) -> Id {
 }
 
 async fn commit(store: &Arc<dyn Store>, event: &Event) {
-    let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new() }];
+    let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new(), later: Vec::new() }];
     assert_eq!(store.commit(batch, ROUTED_AT).await.expect("commits"), [Committed::Stored]);
 }
 
@@ -80,7 +80,7 @@ async fn hears(arrivals: &mut Arrivals, endpoint: Id) {
         loop {
             match arrivals.next().await {
                 Arrival::Endpoints(ids) if ids.contains(&endpoint) => return,
-                Arrival::Endpoints(_) | Arrival::All => {}
+                Arrival::Endpoints(_) | Arrival::FanOuts | Arrival::All => {}
             }
         }
     };
@@ -233,10 +233,10 @@ pub async fn a_stale_catalog_commits_nothing(subject: Subject) {
     let (first, second) = (subject.store(), second(&subject).await);
     let version = first.write(vec![organisation("a")]).await.expect("writes");
     let event = subject.event(&[ENDPOINT]);
-    let batch = || vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new() }];
+    let batch = || vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new(), later: Vec::new() }];
     second.commit(batch(), version).await.expect("is not stale");
     let event = subject.event(&[ENDPOINT]);
-    let batch = || vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new() }];
+    let batch = || vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new(), later: Vec::new() }];
     let newer = first.write(vec![organisation("b")]).await.expect("writes");
     for _ in 0..2 {
         let refused = second.commit(batch(), version).await.err();
@@ -334,4 +334,28 @@ pub async fn owners_hear_of_items(subject: Subject) {
     first.hold_items(id, subject.now(), 10).await.expect("holds");
     first.release_items(id, true, false, subject.now(), 10).await.expect("releases");
     hears(&mut at_second, there).await;
+}
+
+pub async fn a_large_fan_out_is_for_who_owns_its_event(subject: Subject) {
+    let (first, second) = two(&subject).await;
+    let mut heard = second.arrivals();
+    let theirs = loop {
+        let item = super::fan_out::large(&subject);
+        if second.holding().borrow().owns(Shard::of(item.event.id)) {
+            break item;
+        }
+    };
+    let event = theirs.event.id;
+    first.commit(vec![theirs], ROUTED_AT).await.expect("commits");
+    let told = async { while heard.next().await != Arrival::FanOuts {} };
+    tokio::time::timeout(PATIENCE, told).await.expect("is told");
+    assert!(first.next_part(9).await.expect("reads").is_none());
+    let part = second.next_part(9).await.expect("reads").expect("is theirs");
+    assert_eq!(part.event.id, event);
+    // A shard that changed hands in between: both have read it.
+    let (here, there) = tokio::join!(first.unfold(&part), second.unfold(&part));
+    assert_ne!(here.expect("writes"), there.expect("writes"), "one of them wrote it");
+    let owner = if first.holding().borrow().owns(Shard::of(ENDPOINT)) { &first } else { &second };
+    let due = owner.due(ENDPOINT, Class::Live, super::subject::FOREVER, 99).await.expect("reads");
+    assert_eq!(due.len(), 7, "all of it, each once");
 }

@@ -56,7 +56,7 @@ pub async fn a_late_commit_of_an_early_id_survives_a_crash(mut subject: Subject)
 
 pub async fn parked_targets_are_due_at_once(mut subject: Subject) {
     let event = subject.event(&[ENDPOINT, ENDPOINT, ENDPOINT_2]);
-    let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: vec![1, 2] }];
+    let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: vec![1, 2], later: Vec::new() }];
     subject.store().commit(batch, ROUTED_AT).await.expect("commits");
     let due = subject.due(ENDPOINT, Class::Live).await;
     // An engine may give what the caller keeps in memory too: the caller leaves it out.

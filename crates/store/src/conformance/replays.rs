@@ -1,10 +1,10 @@
 //! `Replays`: items once, counts that follow them, states that hold.
 
-use super::Subject;
 use super::catalog::{endpoint, organisation, project};
 use super::subject::{
     ALL, DOWN, ENDPOINT, ENDPOINT_2, ENDPOINT_3, OTHER_PROJECT, PROJECT, START, UP, born, ids, target, target_discarded,
 };
+use super::{Subject, fan_out};
 use crate::roles::{
     DeliveryFilter, HELD_UNTIL, ItemPage, NewReplayRun, OpenItems, Page, ReplayCreated, ResendKind, Scheduled,
 };
@@ -300,6 +300,17 @@ pub async fn an_event_has_reached_whom_it_succeeded_at(subject: Subject) {
     schedule(&subject, page(id, 0, vec![item.clone()])).await;
     subject.record([subject.attempted(&item, Status::Success)]).await;
     assert!(reached(ENDPOINT_2).await, "by a replay");
+}
+
+pub async fn a_later_target_of_a_large_fan_out_is_reached_too(subject: Subject) {
+    let large = fan_out::large_with(&subject, vec![target(ENDPOINT_2), target(ENDPOINT_3)]);
+    let event = fan_out::stored(&subject, large).await;
+    fan_out::finish(&subject).await;
+    let reached = async |endpoint| subject.store().has_reached(Arc::clone(&event), endpoint).await.expect("reads");
+    assert!(!reached(ENDPOINT_2).await);
+    let due = subject.due(ENDPOINT_2, Class::Live).await;
+    subject.record([subject.attempted(&due[0], Status::Success)]).await;
+    assert_eq!((reached(ENDPOINT_2).await, reached(ENDPOINT_3).await), (true, false));
 }
 
 pub async fn a_key_finds_its_replay(mut subject: Subject) {

@@ -299,3 +299,22 @@ pub async fn another_projects_events_are_not_met(subject: Subject) {
         assert_eq!(ids(&walk(&subject, own).await), [foreign.id], "{selector}");
     }
 }
+
+pub async fn a_large_fan_out_is_scanned_with_all_its_deliveries(subject: Subject) {
+    let item = super::fan_out::large_with(&subject, vec![target(ENDPOINT_2); 3]);
+    let event = Arc::clone(&item.event);
+    subject.store().commit(vec![item], 0).await.expect("commits");
+    // Ids are kept free for all of its deliveries: the next one is behind them.
+    subject.advance_ms(1);
+    let selector = frozen(subject.mint(), &json!({"endpoints": [ENDPOINT_2]}));
+    let load = Load { deliveries: true, ..Load::default() };
+    let scanned = async || walk(&subject, ScanRequest { load, ..request(&selector) }).await;
+    let counted = |items: &[ScanItem]| items.iter().map(|item| item.deliveries.len()).sum::<usize>();
+    let before = counted(&scanned().await);
+    while let Some(part) = subject.store().next_part(2).await.expect("reads") {
+        assert!(subject.store().unfold(&part).await.expect("writes"));
+    }
+    let after = scanned().await;
+    assert_eq!(ids(&after), [event.id]);
+    assert_eq!((before, counted(&after)), (0, event.targets.len() + 3), "those not written yet are no deliveries yet");
+}

@@ -127,7 +127,10 @@ impl Subject {
     }
 
     pub async fn commit(&self, events: impl IntoIterator<Item = Event>) -> Vec<Committed> {
-        let batch = events.into_iter().map(|event| NewEvent { event: Arc::new(event), parked: Vec::new() }).collect();
+        let batch = events
+            .into_iter()
+            .map(|event| NewEvent { event: Arc::new(event), parked: Vec::new(), later: Vec::new() })
+            .collect();
         self.store().commit(batch, ROUTED_AT).await.expect("commits")
     }
 

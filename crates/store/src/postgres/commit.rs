@@ -7,13 +7,14 @@ mod keys;
 
 use super::codec::{id_of, uuids};
 use super::error::STALE_CATALOG;
-use super::rows::{EventRows, SettledRows, WaitingRows, endpoints_of};
+use super::fan_out::Beginnings;
+use super::rows::Births;
 use super::session::{Failure, Purpose, Sql, Step};
 use super::{Inner, PostgresStore, listen};
 use crate::roles::{Commit, Committed, NewEvent};
 use crate::{Result, StoreError};
 use async_trait::async_trait;
-use dacapo_model::{Delivery, Event, Id};
+use dacapo_model::Id;
 use keys::Keys;
 use std::collections::HashSet;
 use tokio_postgres::error::SqlState;
@@ -104,59 +105,22 @@ async fn write(
     routed_at: u64,
 ) -> std::result::Result<Vec<Option<Id>>, Failure> {
     let routed_at = i64::try_from(routed_at).unwrap_or(i64::MAX);
-    let stored = || batch.iter().zip(taken).map(|(item, taken)| (!taken).then_some(&*item.event));
+    let stored = || batch.iter().zip(taken).map(|(item, taken)| (!taken).then_some(item));
     let mut transaction = inner.work.transaction(Purpose::Work).await?;
     let mut steps = vec![Step::Known(&REFUSE_STALE, vec![&routed_at])];
     let mut duplicates = vec![None; batch.len()];
     if keyed {
-        let keys = Keys::of(stored());
+        let keys = Keys::of(stored().map(|item| item.map(|item| &*item.event)));
         duplicates = keys.take(&mut transaction, std::mem::take(&mut steps)).await?;
     }
-    let births = Births::of(stored().zip(&duplicates).filter_map(|(event, first)| Some((event?, first.is_some()))))?;
+    let born = || stored().zip(&duplicates).filter_map(|(item, first)| Some((item?, first.is_some())));
+    let mut births = Births::of(born())?;
     let told = listen::notice(&inner.lease, births.endpoints());
+    let originals = born().filter(|(_, is_duplicate)| !is_duplicate).map(|(item, _)| item);
+    let begun = Beginnings::of(originals, |shard| inner.lease.owns(shard));
     steps.extend(births.insert());
+    steps.extend(begun.steps());
     steps.extend(told.as_ref().map(listen::notify_arrivals));
     transaction.try_commit(steps).await?;
     Ok(duplicates)
-}
-
-/// All rows of a batch.
-#[derive(Default)]
-struct Births<'a> {
-    events: EventRows<'a>,
-    waiting: WaitingRows,
-    settled: SettledRows,
-    deliveries: Vec<Delivery>,
-    count: usize,
-}
-
-impl<'a> Births<'a> {
-    fn of(events: impl Iterator<Item = (&'a Event, bool)>) -> Result<Self> {
-        let mut births = Self::default();
-        for (event, is_duplicate) in events {
-            births.count += 1;
-            births.events.push(event, is_duplicate)?;
-            if is_duplicate {
-                continue;
-            }
-            for delivery in (0..).map_while(|index| event.delivery(index)) {
-                if delivery.status.is_settled() {
-                    births.settled.push(&delivery, None)?;
-                } else {
-                    births.waiting.push(&delivery)?;
-                }
-                births.deliveries.push(delivery);
-            }
-        }
-        Ok(births)
-    }
-
-    fn endpoints(&self) -> std::collections::BTreeSet<Id> {
-        endpoints_of(&self.deliveries)
-    }
-
-    fn insert(&self) -> impl Iterator<Item = Step<'_>> {
-        let events = (self.count > 0).then(|| self.events.insert());
-        events.into_iter().chain(self.waiting.insert()).chain(self.settled.insert())
-    }
 }

@@ -10,6 +10,7 @@ mod keys;
 mod replays;
 
 use super::codec::uuid;
+use super::fan_out::Beginnings;
 use super::lease::EXPIRY;
 use super::rows::{AttemptRows, EventRows, SettledRows, WaitingRows};
 use super::schema::{self, LOCK_MIGRATION, LOCK_SPACE};
@@ -168,11 +169,14 @@ async fn write_rows(transaction: Transaction, rows: &Rows) -> Result<()> {
     match rows {
         Rows::Catalog(documents) => return write_catalog(transaction, documents).await,
         Rows::Events(events) => {
-            let mut rows = EventRows::default();
-            for event in events {
-                rows.push(event, event.is_duplicate)?;
+            let (mut rows, mut fan_outs) = (EventRows::default(), Beginnings::default());
+            for (event, more) in events {
+                rows.push(event, event.is_duplicate, more.clone())?;
+                if let Some(more) = more {
+                    fan_outs.finished(event, more.len());
+                }
             }
-            transaction.commit(vec![rows.insert()]).await?;
+            transaction.commit([rows.insert()].into_iter().chain(fan_outs.steps()).collect()).await?;
         }
         Rows::Waiting(deliveries) => {
             let mut rows = WaitingRows::default();

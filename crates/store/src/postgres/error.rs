@@ -23,7 +23,7 @@ pub fn from_postgres(error: &Error) -> StoreError {
     };
     if [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT].contains(code) {
         return StoreError::Refused(format!(
-            "{}: a pooler in between loses prepared statements; turn them off",
+            "{}: a pooler in between loses prepared statements; turn them off with --database-prepared false",
             words(error)
         ));
     }
@@ -32,10 +32,42 @@ pub fn from_postgres(error: &Error) -> StoreError {
     if passes { StoreError::Unavailable(words(error)) } else { StoreError::Refused(words(error)) }
 }
 
+/// What an operator does about it.
+fn fix(code: &SqlState) -> Option<&'static str> {
+    const FIXES: &[(SqlState, &str)] = &[
+        (SqlState::INVALID_PASSWORD, "check the user and the password in the database URL"),
+        (
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+            "check the user in the database URL, and that pg_hba.conf lets it in from here",
+        ),
+        (
+            SqlState::INVALID_CATALOG_NAME,
+            "check the database's name in the URL, or make it: CREATE DATABASE … ENCODING 'UTF8'",
+        ),
+        (
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            "its role needs to own the database, or: GRANT CONNECT, CREATE ON DATABASE … and GRANT USAGE, CREATE ON SCHEMA public",
+        ),
+        (
+            SqlState::TOO_MANY_CONNECTIONS,
+            "a node holds up to 16: raise max_connections or the role's CONNECTION LIMIT, or put PgBouncer in between",
+        ),
+        (SqlState::DISK_FULL, "free space on the database server; events are refused until then, none is lost"),
+        (
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+            "this is a standby or set read-only: name the primary, or several hosts with target_session_attrs=read-write",
+        ),
+    ];
+    FIXES.iter().find(|(known, _)| known == code).map(|(_, fix)| *fix)
+}
+
 /// Errors print their causes' texts only when asked.
 fn words(error: &Error) -> String {
     match (error.as_db_error(), std::error::Error::source(error)) {
-        (Some(told), _) => format!("{} ({})", told.message(), told.code().code()),
+        (Some(told), _) => {
+            let said = format!("{} ({})", told.message(), told.code().code());
+            fix(told.code()).map_or_else(|| said.clone(), |fix| format!("{said}; {fix}"))
+        }
         (None, Some(source)) => format!("{error}: {source}"),
         (None, None) => error.to_string(),
     }

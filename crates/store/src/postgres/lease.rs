@@ -20,6 +20,7 @@ use super::{PostgresStore, codec::uuid, error};
 use crate::roles::{Epoch, Holding, Lease, NodeView, lease::Deadline};
 use crate::{Result, StoreError};
 use async_trait::async_trait;
+use dacapo_model::clock::SharedClock;
 use dacapo_model::{Id, Shard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -60,6 +61,8 @@ static TELL: Sql = Sql { text: "SELECT pg_notify('dacapo_shards', '')", types: &
 pub struct Tenure {
     pub node: Id,
     label: String,
+    /// Set by the database's in each round.
+    pub clock: Arc<SharedClock>,
     /// The number of the node's fence, once it has joined.
     fence: AtomicI32,
     deadline: Deadline,
@@ -91,12 +94,13 @@ enum Joined {
 }
 
 impl Tenure {
-    pub fn new(node: Id, label: String) -> Self {
+    pub fn new(node: Id, label: String, clock: Arc<SharedClock>) -> Self {
         let deadline = Deadline::passed();
         let nothing = Holding::new(BTreeMap::new(), BTreeSet::new(), deadline.clone());
         Self {
             node,
             label,
+            clock,
             fence: AtomicI32::new(0),
             deadline,
             state: Mutex::default(),

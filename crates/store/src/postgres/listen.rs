@@ -2,7 +2,8 @@
 //! transaction mode passes none on).
 //!
 //! - In: `dacapo_arrivals` (endpoints' ids, or nothing for "look at everything"), `dacapo_catalog` (its
-//!   version), `dacapo_replays` (the revision of one that was changed), `dacapo_shards` (some are free).
+//!   version), `dacapo_replays` (the revision of one that was changed), `dacapo_shards` (some are free),
+//!   `dacapo_fan_outs` (one is to be continued).
 //! - Out: [`Arrival`]s to dispatch, the catalog's version to its readers, a round of the lease.
 //! - Promise: word hurries, it decides nothing. After a break, and every [`NET_EVERY`] in any case,
 //!   everything is looked at.
@@ -36,6 +37,8 @@ const ID_CHARS: usize = 26;
 
 static NOTIFY: Sql = Sql { text: "SELECT pg_notify('dacapo_arrivals', $1)", types: &[Type::TEXT] };
 
+static NOTIFY_FAN_OUTS: Sql = Sql { text: "SELECT pg_notify('dacapo_fan_outs', '')", types: &[] };
+
 /// What to tell about these endpoints: nothing of those whose owner this node is.
 pub fn notice(lease: &Tenure, endpoints: BTreeSet<Id>) -> Option<String> {
     let others: Vec<Id> = endpoints.into_iter().filter(|id| !lease.owns(Shard::of(*id))).collect();
@@ -49,6 +52,11 @@ pub fn notice(lease: &Tenure, endpoints: BTreeSet<Id>) -> Option<String> {
 /// Goes out with the transaction's commit.
 pub fn notify_arrivals(notice: &String) -> Step<'_> {
     Step::Known(&NOTIFY, vec![notice])
+}
+
+/// Goes out with the transaction's commit.
+pub fn notify_fan_outs() -> Step<'static> {
+    Step::Known(&NOTIFY_FAN_OUTS, Vec::new())
 }
 
 /// The speaking end of [`Arrivals`].
@@ -113,9 +121,9 @@ async fn listen(inner: &Inner, address: &Address) -> Result<()> {
         }
     };
     let hear = async {
-        client
-            .batch_execute("LISTEN dacapo_arrivals; LISTEN dacapo_catalog; LISTEN dacapo_shards; LISTEN dacapo_replays")
-            .await?;
+        let channels = "LISTEN dacapo_arrivals; LISTEN dacapo_catalog; LISTEN dacapo_shards; LISTEN dacapo_replays; \
+             LISTEN dacapo_fan_outs";
+        client.batch_execute(channels).await?;
         look_at_everything(inner);
         let mut net = tokio::time::interval(NET_EVERY);
         let mut life = tokio::time::interval(SIGN_OF_LIFE_EVERY);
@@ -164,6 +172,7 @@ fn heed(inner: &Inner, word: &Notification) {
                 inner.tell_newer_replays(revision);
             }
         }
+        "dacapo_fan_outs" => inner.arrivals.say(Arrival::FanOuts),
         "dacapo_shards" => inner.lease.hurry.notify_one(),
         _ => {}
     }

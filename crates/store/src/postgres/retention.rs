@@ -9,7 +9,6 @@ use super::session::{Purpose, Sql, Step, Transaction};
 use crate::Result;
 use crate::roles::{Dropped, Retention};
 use async_trait::async_trait;
-use dacapo_model::clock::SystemClock;
 use dacapo_model::{Clock, Id, Timestamp};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -32,11 +31,14 @@ static OLDEST_BORN: Sql = Sql {
 };
 static OLDEST_REPLAYED: Sql =
     Sql { text: "SELECT event FROM waiting WHERE class = 2 ORDER BY event LIMIT 1", types: &[] };
+static OLDEST_FAN_OUT: Sql =
+    Sql { text: "SELECT event FROM fan_outs WHERE shard IS NOT NULL ORDER BY event LIMIT 1", types: &[] };
 /// The event after the last one that goes.
 static BEYOND: Sql =
     Sql { text: "SELECT id FROM events WHERE id < $1 ORDER BY id LIMIT 1 OFFSET $2", types: &[Type::UUID, Type::INT8] };
 /// Not for the sake of a duplicate: the first event with the key may be younger than that.
 static KEYS: Sql = Sql { text: "DELETE FROM idempotency WHERE event < $1", types: &[Type::UUID] };
+static FAN_OUTS: Sql = Sql { text: "DELETE FROM fan_outs WHERE event < $1", types: &[Type::UUID] };
 static EVENTS: Sql = Sql {
     text: "WITH gone AS (DELETE FROM events WHERE id < $1 RETURNING 1) SELECT count(*) FROM gone",
     types: &[Type::UUID],
@@ -64,6 +66,11 @@ static ABOUT: Sql = Sql {
     types: &[Type::TEXT_ARRAY],
 };
 
+/// No delivery an event was born with has an id behind this one.
+pub fn born_before(event: Id) -> Id {
+    Id::from_parts(event.order().saturating_add(BORN_WITHIN), u64::MAX)
+}
+
 /// Holds retention off while the transaction makes something of an old event wait again.
 pub fn stay() -> Step<'static> {
     Step::Known(&STAY, vec![&LOCK_SPACE, &LOCK_RETENTION])
@@ -85,15 +92,16 @@ impl Retention for PostgresStore {
         let (first, until) = (uuid(Id::floor_of(cutoff)), cutoff.micros());
         transaction.run(vec![Step::Known(&REPLAYS, vec![&first]), Step::Known(&VERSIONS, vec![&until])]).await?;
         let oldest = answers[1].first().map(|row| id(row, 0)).transpose()?;
-        let days = whole_days(partitions::days(&answers[0])?, end, oldest);
+        let now = self.inner.lease.clock.now();
+        let days = whole_days(partitions::days(&answers[0])?, end, oldest, now);
         if days.is_empty() { drop_rows(transaction, end, limit).await } else { drop_days(transaction, &days).await }
     }
 }
 
 /// The day of the oldest event, if all of that day goes, and empty ones before it. Days that nodes
 /// may still write to stay, whatever the cutoff; so does the day behind an event that lies in `_rest`.
-fn whole_days(days: BTreeSet<u64>, end: Id, oldest: Option<Id>) -> Vec<u64> {
-    let closed = partitions::oldest_open(SystemClock.now());
+fn whole_days(days: BTreeSet<u64>, end: Id, oldest: Option<Id>, now: Timestamp) -> Vec<u64> {
+    let closed = partitions::oldest_open(now);
     let through = oldest.map_or(u64::MAX, |oldest| partitions::day_of(oldest.time()));
     days.into_iter()
         .take_while(|day| *day <= through && *day < closed && partitions::start_of(day + 1) <= end)
@@ -114,8 +122,7 @@ async fn drop_days(mut transaction: Transaction, days: &[u64]) -> Result<Dropped
     for (day, table) in days.iter().flat_map(|day| TABLES.map(|table| (day, table))) {
         transaction.script(&format!("DROP TABLE {table}_d{day}")).await?;
     }
-    let steps =
-        vec![Step::Known(&KEYS, vec![&end]), Step::Known(&EVENTS, vec![&end]), Step::Known(&DELIVERIES, vec![&end])];
+    let steps = [&KEYS, &EVENTS, &DELIVERIES, &FAN_OUTS].map(|sql| Step::Known(sql, vec![&end])).into();
     transaction.commit(steps).await?;
     let count = |at: usize| counts.get(at).copied().unwrap_or_default();
     Ok(Dropped { events: count(0).max(1), deliveries: count(1), attempts: count(2) })
@@ -127,23 +134,26 @@ async fn drop_rows(mut transaction: Transaction, end: Id, limit: usize) -> Resul
     if let Some(row) = beyond[0].first() {
         bound = row.try_get(0)?;
     }
-    let steps = vec![
-        Step::Known(&KEYS, vec![&bound]),
-        Step::Known(&EVENTS, vec![&bound]),
-        Step::Known(&DELIVERIES, vec![&bound]),
-    ];
+    let steps = [&KEYS, &EVENTS, &DELIVERIES, &FAN_OUTS].map(|sql| Step::Known(sql, vec![&bound])).into();
     let answers = transaction.commit(steps).await?;
     let count = |step: usize, at: usize| -> Result<u64> { Ok(answers[step][0].try_get::<_, i64>(at)?.cast_unsigned()) };
     Ok(Dropped { events: count(1, 0)?, deliveries: count(2, 0)?, attempts: count(2, 1)? })
 }
 
-/// The oldest event with an unsettled delivery, found without walking the queue, however long it is.
+/// The oldest event with an unsettled delivery, or with deliveries that are not written yet; found
+/// without walking the queue, however long it is.
 async fn oldest_owed(transaction: &mut Transaction) -> Result<Option<Id>> {
-    let looks = vec![Step::Known(&OLDEST_WAITING, Vec::new()), Step::Known(&OLDEST_REPLAYED, Vec::new())];
+    let looks = vec![
+        Step::Known(&OLDEST_WAITING, Vec::new()),
+        Step::Known(&OLDEST_REPLAYED, Vec::new()),
+        Step::Known(&OLDEST_FAN_OUT, Vec::new()),
+    ];
     let answers = transaction.run(looks).await?;
-    let Some(row) = answers[0].first() else { return Ok(None) };
-    let near: Uuid = uuid(Id::from_parts(id(row, 0)?.order().saturating_add(BORN_WITHIN), u64::MAX));
-    let born = transaction.run(vec![Step::Known(&OLDEST_BORN, vec![&near])]).await?;
-    let events = born[0].iter().chain(&answers[1]).map(|row| Ok(id_of(row.try_get(0)?)));
+    let mut born = Vec::new();
+    if let Some(row) = answers[0].first() {
+        let near: Uuid = uuid(born_before(id(row, 0)?));
+        born = transaction.run(vec![Step::Known(&OLDEST_BORN, vec![&near])]).await?.swap_remove(0);
+    }
+    let events = born.iter().chain(&answers[1]).chain(&answers[2]).map(|row| Ok(id_of(row.try_get(0)?)));
     events.collect::<Result<Vec<Id>>>().map(|events| events.into_iter().min())
 }

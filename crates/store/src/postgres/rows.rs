@@ -3,8 +3,9 @@
 use super::codec::{event_flags, uuid};
 use super::detail::{self, Facts, TargetPart};
 use super::session::{Sql, Step};
-use crate::Result;
 use crate::packed::Made;
+use crate::roles::NewEvent;
+use crate::{Result, targets};
 use dacapo_model::event::{Audience, FanOut};
 use dacapo_model::{Attempt, Delivery, Event, Id, Shard};
 use tokio_postgres::types::Type;
@@ -21,6 +22,8 @@ pub struct EventRows<'a> {
     flags: Vec<i16>,
     details: Vec<Vec<u8>>,
     data: Vec<&'a [u8]>,
+    /// Empty until one of them has some: see `fan_outs.sql`.
+    more: Vec<Option<Vec<u8>>>,
 }
 
 static INSERT_EVENTS: Sql = Sql {
@@ -39,8 +42,31 @@ static INSERT_EVENTS: Sql = Sql {
     ],
 };
 
+/// Where large fan-outs are among them.
+static INSERT_LARGE_EVENTS: Sql = Sql {
+    text: "INSERT INTO events (id, project, type, source, idem, related_to, flags, detail, data, more) \
+           SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    types: &[
+        Type::UUID_ARRAY,
+        Type::UUID_ARRAY,
+        Type::BYTEA_ARRAY,
+        Type::UUID_ARRAY,
+        Type::BYTEA_ARRAY,
+        Type::UUID_ARRAY,
+        Type::INT2_ARRAY,
+        Type::BYTEA_ARRAY,
+        Type::BYTEA_ARRAY,
+        Type::BYTEA_ARRAY,
+    ],
+};
+
 impl<'a> EventRows<'a> {
-    pub fn push(&mut self, event: &'a Event, is_duplicate: bool) -> Result<()> {
+    /// `more`: targets outside of the event, in the layout of `targets.rs`.
+    pub fn push(&mut self, event: &'a Event, is_duplicate: bool, more: Option<Vec<u8>>) -> Result<()> {
+        if more.is_some() {
+            self.more.resize(self.ids.len(), None);
+            self.more.push(more);
+        }
         let fan_out = if is_duplicate { FanOut::Skipped } else { event.fan_out };
         let targets = if is_duplicate { &[][..] } else { &event.targets };
         let related = event.connect.related.as_ref();
@@ -67,21 +93,26 @@ impl<'a> EventRows<'a> {
         Ok(())
     }
 
-    pub fn insert(&self) -> Step<'_> {
-        Step::Known(
-            &INSERT_EVENTS,
-            vec![
-                &self.ids,
-                &self.projects,
-                &self.types,
-                &self.sources,
-                &self.keys,
-                &self.related,
-                &self.flags,
-                &self.details,
-                &self.data,
-            ],
-        )
+    pub fn insert(&mut self) -> Step<'_> {
+        let statement = if self.more.is_empty() { &INSERT_EVENTS } else { &INSERT_LARGE_EVENTS };
+        if !self.more.is_empty() {
+            self.more.resize(self.ids.len(), None);
+        }
+        let mut values: Vec<super::session::Value<'_>> = vec![
+            &self.ids,
+            &self.projects,
+            &self.types,
+            &self.sources,
+            &self.keys,
+            &self.related,
+            &self.flags,
+            &self.details,
+            &self.data,
+        ];
+        if !self.more.is_empty() {
+            values.push(&self.more);
+        }
+        Step::Known(statement, values)
     }
 }
 
@@ -242,4 +273,61 @@ impl AttemptRows {
 /// The lanes a transaction put something into, for those who own them.
 pub fn endpoints_of<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>) -> std::collections::BTreeSet<Id> {
     deliveries.into_iter().filter(|one| !one.status.is_settled()).map(|one| one.endpoint_id).collect()
+}
+
+/// All rows of a batch.
+#[derive(Default)]
+pub struct Births<'a> {
+    events: EventRows<'a>,
+    waiting: WaitingRows,
+    settled: SettledRows,
+    deliveries: Vec<Delivery>,
+    count: usize,
+}
+
+impl<'a> Births<'a> {
+    pub fn of(items: impl Iterator<Item = (&'a NewEvent, bool)>) -> Result<Self> {
+        let mut births = Self::default();
+        for (item, is_duplicate) in items {
+            let event = &*item.event;
+            let more = (!is_duplicate && !item.later.is_empty()).then(|| targets::encode(&item.later));
+            births.count += 1;
+            births.events.push(event, is_duplicate, more)?;
+            if is_duplicate {
+                continue;
+            }
+            for delivery in (0..).map_while(|index| event.delivery(index)) {
+                births.deliver(delivery)?;
+            }
+        }
+        Ok(births)
+    }
+
+    /// Of events that are there.
+    pub fn of_deliveries(deliveries: Vec<Delivery>) -> Result<Self> {
+        let mut births = Self::default();
+        for delivery in deliveries {
+            births.deliver(delivery)?;
+        }
+        Ok(births)
+    }
+
+    fn deliver(&mut self, delivery: Delivery) -> Result<()> {
+        if delivery.status.is_settled() {
+            self.settled.push(&delivery, None)?;
+        } else {
+            self.waiting.push(&delivery)?;
+        }
+        self.deliveries.push(delivery);
+        Ok(())
+    }
+
+    pub fn endpoints(&self) -> std::collections::BTreeSet<Id> {
+        endpoints_of(&self.deliveries)
+    }
+
+    pub fn insert(&mut self) -> impl Iterator<Item = Step<'_>> {
+        let events = (self.count > 0).then(|| self.events.insert());
+        events.into_iter().chain(self.waiting.insert()).chain(self.settled.insert())
+    }
 }

@@ -3,8 +3,10 @@
 mod durability;
 mod fence;
 mod plans;
+mod refusals;
 pub(crate) mod server;
 mod start;
+mod tls;
 
 mod conformance {
     crate::conformance::suite!(super::super::server::place);

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use async_trait::async_trait;
+use dacapo_model::event::Target;
 use dacapo_model::{Event, Id};
 use std::sync::Arc;
 
@@ -13,6 +14,10 @@ pub struct NewEvent {
     /// them soon. The others the caller dispatches by itself; after a crash `due` gives them too, and an
     /// engine may give them before (the caller leaves out what it holds).
     pub parked: Vec<u32>,
+    /// Targets behind those of the event, which share its ids' range ([`Id::child`]) and are stored with
+    /// it. Their deliveries are not written yet: [`super::FanOuts`] gives them. Empty but for the largest
+    /// fan-outs.
+    pub later: Vec<Target>,
 }
 
 /// What became of one item of a batch.

@@ -31,6 +31,8 @@ pub struct Waiting {
 pub enum Arrival {
     /// Of shards this process held when the word came.
     Endpoints(Vec<Id>),
+    /// A fan-out is to be continued ([`super::FanOuts`]), perhaps by this process.
+    FanOuts,
     /// Look at the whole backlog: word may have been missed, or there is too much to name.
     All,
 }

@@ -2,7 +2,7 @@
 
 use super::SqliteStore;
 use super::fresh::Fresh;
-use super::recover::NEWEST_ORD;
+use super::recover;
 use crate::Result;
 use crate::document;
 use crate::roles::{Catalog, Contents};
@@ -28,7 +28,7 @@ fn load(connection: &Connection, fresh: &Fresh) -> Result<Contents> {
     let newest_fresh = fresh.look(connection, |orders| orders.last().map(|order| order.cast_signed()))?;
     let version: i64 =
         connection.query_row("SELECT value FROM meta WHERE key = 'catalog_version'", [], |row| row.get(0))?;
-    let newest: Option<i64> = connection.query_row(NEWEST_ORD, [], |row| row.get(0))?;
+    let newest = recover::newest(connection)?;
     let mut newest_id = newest.max(newest_fresh).map(|ord| Id::from_parts(ord.cast_unsigned(), u64::MAX));
     let mut rows = Vec::new();
     let mut statement = connection.prepare("SELECT kind, id, doc FROM catalog ORDER BY kind, id")?;

@@ -2,12 +2,11 @@
 //! `detail` columns apart (see detail.rs).
 
 use super::detail;
-use crate::packed;
 use crate::{Result, StoreError};
+use crate::{packed, targets};
 use bytes::Bytes;
 use dacapo_model::attempt::HeaderLines;
-use dacapo_model::delivery::Reason;
-use dacapo_model::event::{Audience, ConnectFace, FanOut, Related, Target};
+use dacapo_model::event::{Audience, ConnectFace, FanOut, Related};
 use dacapo_model::retry::{Kind, Policy};
 use dacapo_model::{Attempt, Delivery, Event, Id, Mode, Status, Timestamp, Trigger};
 use rusqlite::Row;
@@ -102,7 +101,7 @@ pub fn event(row: &Row<'_>) -> Result<Event> {
         (Some(to), Some(kind)) => Some(Related { to, kind }),
         _ => None,
     };
-    let targets = row.get_ref(7)?.as_blob_or_null().unwrap_or_default().unwrap_or_default();
+    let found = row.get_ref(7)?.as_blob_or_null().unwrap_or_default().unwrap_or_default();
     Ok(Event {
         id: id_of(ord, row.get(1)?),
         project_id: id_column(row, 2)?,
@@ -116,7 +115,7 @@ pub fn event(row: &Row<'_>) -> Result<Event> {
         is_duplicate: flags & FLAG_DUPLICATE != 0,
         audience,
         fan_out,
-        targets: decode_targets(targets).ok_or_else(|| inconsistent("events", "targets", ord, "unknown layout"))?,
+        targets: targets::decode(found).ok_or_else(|| inconsistent("events", "targets", ord, "unknown layout"))?,
         created_at: Timestamp::from_micros(row.get(9)?),
         connect: ConnectFace { livemode: flags & FLAG_TEST_MODE == 0, related },
     })
@@ -128,48 +127,6 @@ pub fn encode_ids(ids: &[Id]) -> Vec<u8> {
 
 pub fn ids(bytes: &[u8]) -> Vec<Id> {
     bytes.chunks_exact(16).filter_map(Id::from_slice).collect()
-}
-
-/// endpoint 16, subscription 16, mode 1, strategy 1, reason 1 (255: none), interval 4, limit 4.
-pub const TARGET_BYTES: usize = 43;
-const NO_REASON: u8 = 255;
-
-pub fn encode_targets(targets: &[Target]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(targets.len() * TARGET_BYTES);
-    for target in targets {
-        bytes.extend_from_slice(&target.endpoint_id.to_bytes());
-        bytes.extend_from_slice(&target.subscription_id.to_bytes());
-        bytes.push(target.mode.code());
-        bytes.push(target.policy.kind.code());
-        bytes.push(target.discarded.map_or(NO_REASON, Reason::code));
-        bytes.extend_from_slice(&target.policy.interval_s.to_be_bytes());
-        bytes.extend_from_slice(&target.policy.limit.to_be_bytes());
-    }
-    bytes
-}
-
-fn decode_targets(bytes: &[u8]) -> Option<Vec<Target>> {
-    if !bytes.len().is_multiple_of(TARGET_BYTES) {
-        return None;
-    }
-    bytes.chunks_exact(TARGET_BYTES).map(decode_target).collect()
-}
-
-fn decode_target(bytes: &[u8]) -> Option<Target> {
-    Some(Target {
-        endpoint_id: Id::from_slice(&bytes[..16])?,
-        subscription_id: Id::from_slice(&bytes[16..32])?,
-        mode: Mode::from_code(bytes[32])?,
-        policy: Policy {
-            kind: Kind::from_code(bytes[33])?,
-            interval_s: u32::from_be_bytes(bytes[35..39].try_into().ok()?),
-            limit: u32::from_be_bytes(bytes[39..43].try_into().ok()?),
-        },
-        discarded: match bytes[34] {
-            NO_REASON => None,
-            code => Some(Reason::from_code(code)?),
-        },
-    })
 }
 
 // ---- deliveries --------------------------------------------------------------------------------

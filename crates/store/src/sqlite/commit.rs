@@ -1,14 +1,16 @@
 //! Events and the deliveries they are born with, written by the writer thread.
 
 use super::SqliteStore;
-use super::codec::{encode_ids, encode_targets, event_flags, ord, tail, text_or_null};
+use super::codec::{encode_ids, event_flags, ord, tail, text_or_null};
 use super::endpoint_log;
+use super::fan_out;
 use super::record::SettleStatement;
 use super::writer::{Effects, Session};
 use crate::Result;
 use crate::roles::{Commit, Committed, NewEvent};
+use crate::targets;
 use async_trait::async_trait;
-use dacapo_model::event::{Audience, FanOut};
+use dacapo_model::event::{Audience, FanOut, Target};
 use dacapo_model::{Delivery, Event, Id};
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 use std::collections::HashSet;
@@ -38,6 +40,7 @@ pub struct CommitStatements<'c> {
     rare_event: Statement<'c>,
     key_owner: Statement<'c>,
     key: Statement<'c>,
+    fan_out: Statement<'c>,
     pub park: ParkStatement<'c>,
 }
 
@@ -50,12 +53,13 @@ impl<'c> CommitStatements<'c> {
             )?,
             rare_event: connection.prepare(
                 "INSERT INTO events (ord, tail, project, type, headers, flags, targets, audience, created_at, data, \
-                 idem, source, url_query, url_path, related_to, related_kind) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
+                 idem, source, url_query, url_path, related_to, related_kind, more) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
                  ON CONFLICT (ord) DO NOTHING",
             )?,
             key_owner: connection.prepare("SELECT event FROM idempotency WHERE project = ?1 AND key = ?2")?,
             key: connection.prepare("INSERT INTO idempotency (project, key, event) VALUES (?1, ?2, ?3)")?,
+            fan_out: connection.prepare(fan_out::BEGIN)?,
             park: ParkStatement::prepare(connection)?,
         })
     }
@@ -78,7 +82,7 @@ impl<'c> CommitStatements<'c> {
     ) -> Result<Committed> {
         let event = &item.event;
         let first = self.owner_of_key(event)?;
-        if !self.insert_event(event, first.is_some())? {
+        if !self.insert_event(event, &item.later, first.is_some())? {
             return Ok(Committed::IdTaken);
         }
         effects.events += 1;
@@ -88,6 +92,9 @@ impl<'c> CommitStatements<'c> {
         }
         if !event.idempotency_key.is_empty() {
             self.key.execute(params![event.project_id.to_bytes(), event.idempotency_key, event.id.to_bytes()])?;
+        }
+        if !item.later.is_empty() {
+            self.fan_out.execute([ord(event.id)])?;
         }
         effects.endpoint_pairs.extend(endpoint_log::pairs(event));
         let parked: HashSet<u32> = item.parked.iter().copied().collect();
@@ -116,9 +123,9 @@ impl<'c> CommitStatements<'c> {
     }
 
     /// `false` when the id is taken.
-    fn insert_event(&mut self, event: &Event, is_duplicate: bool) -> Result<bool> {
+    fn insert_event(&mut self, event: &Event, later: &[Target], is_duplicate: bool) -> Result<bool> {
         let fan_out = if is_duplicate { FanOut::Skipped } else { event.fan_out };
-        let targets = (!is_duplicate && !event.targets.is_empty()).then(|| encode_targets(&event.targets));
+        let targets = (!is_duplicate && !event.targets.is_empty()).then(|| targets::encode(&event.targets));
         let audience = match &event.audience {
             Audience::Endpoints(ids) => Some(encode_ids(ids)),
             Audience::Project | Audience::Source => None,
@@ -127,7 +134,7 @@ impl<'c> CommitStatements<'c> {
         let (headers, data) = (text_or_null(event.headers.as_text()), &event.data[..]);
         let (flags, created_at) = (event_flags(event, fan_out, is_duplicate), event.created_at.micros());
         let event_type = event.event_type.as_str();
-        let inserted = if is_plain(event) {
+        let inserted = if later.is_empty() && is_plain(event) {
             self.event.execute(params![
                 order, tail, project, event_type, headers, flags, targets, audience, created_at, data
             ])?
@@ -150,6 +157,7 @@ impl<'c> CommitStatements<'c> {
                 text_or_null(&event.url_path),
                 related.map(|related| related.to.to_bytes()),
                 related.map(|related| related.kind.as_str()),
+                (!is_duplicate && !later.is_empty()).then(|| targets::encode(later)),
             ])?
         };
         Ok(inserted == 1)

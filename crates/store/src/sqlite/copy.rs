@@ -3,7 +3,7 @@
 mod tables;
 
 use super::lease::DirectoryLock;
-use super::{FILE_NAME, recover, schema};
+use super::{FILE_NAME, fan_out, recover, schema};
 use crate::copy::{Batch, CopyError, Counts, Position, Table};
 use crate::{Result, StoreError};
 use dacapo_model::clock::SystemClock;
@@ -46,6 +46,7 @@ impl Source {
         let mut connection = schema::open_writer(file)?;
         schema::migrate(&mut connection)?;
         recover::park_fresh(&mut connection)?;
+        fan_out::finish_all(&mut connection)?;
         let mark = match connection.query_row(READ_MARK, [], |row| row.get(0)).optional()? {
             Some(mark) => mark,
             None => {

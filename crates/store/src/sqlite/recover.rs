@@ -3,6 +3,7 @@
 use super::codec;
 use super::floor;
 use crate::Result;
+use crate::targets::TARGET_BYTES;
 use rusqlite::{Connection, params};
 
 /// Makes every fresh delivery (see [`super::fresh`]) a waiting one. One transaction: a crash in the
@@ -37,7 +38,7 @@ pub fn park_fresh(connection: &mut Connection) -> Result<()> {
             }
         }
     }
-    let newest: Option<i64> = transaction.query_row(NEWEST_ORD, [], |row| row.get(0))?;
+    let newest = newest(&transaction)?;
     transaction.execute(floor::WRITE, params![newest.unwrap_or(0).saturating_add(1)])?;
     transaction.commit()?;
     if parked > 0 {
@@ -46,6 +47,13 @@ pub fn park_fresh(connection: &mut Connection) -> Result<()> {
     Ok(())
 }
 
-/// The newest order in any history table.
-pub const NEWEST_ORD: &str = "SELECT max(o) FROM (SELECT max(ord) AS o FROM events UNION ALL \
-     SELECT max(ord) FROM waiting UNION ALL SELECT max(ord) FROM settled)";
+/// The newest order in any history table, or kept free for deliveries that are not written yet.
+pub fn newest(connection: &Connection) -> Result<Option<i64>> {
+    let sql = format!(
+        "SELECT max(o) FROM (SELECT max(ord) AS o FROM events UNION ALL \
+         SELECT max(ord) FROM waiting UNION ALL SELECT max(ord) FROM settled UNION ALL \
+         SELECT max(e.ord + (length(e.targets) + length(e.more)) / {TARGET_BYTES}) \
+         FROM fan_outs f CROSS JOIN events e ON e.ord = f.event_ord)"
+    );
+    Ok(connection.query_row(&sql, [], |row| row.get(0))?)
+}

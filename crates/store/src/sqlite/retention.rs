@@ -2,6 +2,7 @@
 
 use super::SqliteStore;
 use super::codec::FLAG_DUPLICATE;
+use super::fan_out;
 use super::writer::Session;
 use crate::Result;
 use crate::roles::{Dropped, Retention};
@@ -79,7 +80,7 @@ fn oldest_owed(session: &Session<'_>) -> Result<Option<i64>> {
     };
     let sql = "SELECT min(event_ord) FROM waiting INDEXED BY waiting_by_event WHERE trigger = 1";
     let replayed: Option<i64> = connection.query_row(sql, [], |row| row.get(0))?;
-    Ok(born.into_iter().chain(replayed).min())
+    Ok(born.into_iter().chain(replayed).chain(fan_out::oldest(connection)?).min())
 }
 
 /// First attempts that lie in their delivery's row.

@@ -2,6 +2,7 @@
 
 mod faults;
 mod growth;
+mod versions;
 
 use super::{FILE_NAME, SqliteStore};
 use crate::Store;

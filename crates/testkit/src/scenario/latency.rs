@@ -8,7 +8,7 @@ use crate::generator::Pace;
 use anyhow::Result;
 
 /// Alternating runs of this scenario; each takes a while and they vary little.
-const RUNS_MAX: usize = 3;
+pub(super) const RUNS_MAX: usize = 3;
 
 pub(super) fn drive(settings: &Settings) -> Drive {
     Drive {

@@ -2,11 +2,11 @@
 
 use super::subject::Subject;
 use crate::generator::{self, Load, Pace, Target};
-use crate::procfs;
 use crate::product::wait_until;
 use anyhow::{Context, Result, ensure};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 /// Load before the clock starts: connections, pools and caches fill.
@@ -41,16 +41,21 @@ pub struct Drive {
 
 /// Drives `target`, whose deliveries all end at the subject's sink.
 pub async fn measure(subject: &Subject, target: &Arc<Target>, drive: &Drive) -> Result<Measure> {
+    measure_all(subject, std::slice::from_ref(target), drive).await
+}
+
+/// The same with the load in equal parts on several targets.
+pub async fn measure_all(subject: &Subject, target: &[Arc<Target>], drive: &Drive) -> Result<Measure> {
     // The warm-up keeps the pace too, so that the measured load meets no backlog.
     drained(subject, target, drive, WARM_UP).await?;
     let record = subject.sink.record();
     record.latency().clear();
-    let cpu_before = at_rest(subject.pid()?).await?;
+    let cpu_before = at_rest(subject).await?;
     let (started_us, accepted, accepted_s) = drained(subject, target, drive, drive.duration).await?;
     let delivered = accepted * drive.fan;
     let delivering_s = record.last_us().saturating_sub(started_us) as f64 / 1e6;
-    let pss = procfs::pss_bytes(subject.pid()?)?;
-    let cpu_us = at_rest(subject.pid()?).await? - cpu_before;
+    let pss = subject.pss_bytes()?;
+    let cpu_us = at_rest(subject).await? - cpu_before;
     let milliseconds = |share| record.latency().quantile_us(share).map(|us| us as f64 / 1e3);
     let paced = matches!(drive.pace, Pace::PerSecond(_));
     Ok(Measure {
@@ -66,21 +71,34 @@ pub async fn measure(subject: &Subject, target: &Arc<Target>, drive: &Drive) -> 
 /// Loads for `duration`, then waits until the sink has all of it. When it began, how many were accepted, and the rate.
 async fn drained(
     subject: &Subject,
-    target: &Arc<Target>,
+    targets: &[Arc<Target>],
     drive: &Drive,
     duration: Duration,
 ) -> Result<(u64, u64, f64)> {
     let record = subject.sink.record();
     let before = record.delivered();
-    let mut load = Load::new(Arc::clone(target), drive.connections, duration);
-    load.pace = drive.pace;
-    let tally = generator::run(load).await?;
-    ensure!(tally.refused() == 0, "{} of {} requests were refused", tally.refused(), tally.sent());
-    ensure!(tally.broken() == 0, "{} of {} connections broke", tally.broken(), tally.sent());
-    ensure!(tally.accepted() > 0, "nothing was accepted");
-    let want = before + tally.accepted() * drive.fan;
-    arrived(subject, want).await?;
-    Ok((tally.started_us(), tally.accepted(), tally.accepted_per_second()))
+    let mut loads = JoinSet::new();
+    let part = u32::try_from(targets.len())?;
+    for target in targets {
+        let mut load = Load::new(Arc::clone(target), (drive.connections / targets.len()).max(1), duration);
+        load.pace = match drive.pace {
+            Pace::PerSecond(rate) => Pace::PerSecond((rate / part).max(1)),
+            Pace::Closed => Pace::Closed,
+        };
+        loads.spawn(generator::run(load));
+    }
+    let (mut started_us, mut accepted, mut rate) = (u64::MAX, 0, 0.0);
+    while let Some(tally) = loads.join_next().await {
+        let tally = tally.context("a load")??;
+        ensure!(tally.refused() == 0, "{} of {} requests were refused", tally.refused(), tally.sent());
+        ensure!(tally.broken() == 0, "{} of {} connections broke", tally.broken(), tally.sent());
+        ensure!(tally.accepted() > 0, "nothing was accepted");
+        started_us = started_us.min(tally.started_us());
+        accepted += tally.accepted();
+        rate += tally.accepted_per_second();
+    }
+    arrived(subject, before + accepted * drive.fan).await?;
+    Ok((started_us, accepted, rate))
 }
 
 /// Until the sink has answered this many with 2xx.
@@ -91,11 +109,11 @@ pub async fn arrived(subject: &Subject, want: u64) -> Result<()> {
 }
 
 /// The CPU time so far, once what was handed over is also recorded: the process has come to rest, or will not.
-async fn at_rest(pid: u32) -> Result<u64> {
-    let mut before = procfs::cpu_us(pid)?;
+pub async fn at_rest(subject: &Subject) -> Result<u64> {
+    let mut before = subject.cpu_us()?;
     for _ in 0..REST_WINDOWS_MAX {
         sleep(REST_WINDOW).await;
-        let now = procfs::cpu_us(pid)?;
+        let now = subject.cpu_us()?;
         if now - before <= REST_TICK_US {
             return Ok(now);
         }

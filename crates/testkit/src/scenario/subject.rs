@@ -2,14 +2,20 @@
 
 use super::Settings;
 use crate::generator::{Shape, Target};
+use crate::nodes::Nodes;
+use crate::procfs;
 use crate::product::{Options, Product};
 use crate::sink::{Keep, Plan, Sink};
 use anyhow::{Context, Result};
+use dacapo_peers::Postgres;
 use serde_json::json;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use tempfile::TempDir;
+
+/// What a small server of one's own would be given; durable as ever.
+const POSTGRES: &[&str] = &["shared_buffers = 256MB", "max_wal_size = 4GB", "checkpoint_timeout = 15min"];
 
 #[derive(Debug)]
 pub struct Subject {
@@ -20,8 +26,13 @@ pub struct Subject {
 
 #[derive(Debug)]
 enum Process {
-    Forwarder { child: Child, url: String },
+    Forwarder {
+        child: Child,
+        url: String,
+    },
     Dacapo(Box<Product>),
+    /// Several on one PostgreSQL, which counts as theirs.
+    Nodes(Box<Nodes>),
 }
 
 impl Drop for Process {
@@ -62,10 +73,57 @@ impl Subject {
         Ok(Self { sink, process: Process::Dacapo(Box::new(product)), _dir: Some(dir) })
     }
 
+    /// This many nodes on a PostgreSQL of their own, each with its share of the shards.
+    pub async fn nodes(settings: &Settings, count: usize) -> Result<Self> {
+        let binary = settings.dacapo.clone().context("no dacapo binary: name it with --dacapo")?;
+        let sink = Sink::start(Plan::default(), Keep::default()).await?;
+        let mut nodes = Nodes::none_on(Postgres::start(POSTGRES), binary, &[])?;
+        while nodes.each.len() < count {
+            nodes.add().await?;
+        }
+        nodes.shared_out().await?;
+        Ok(Self { sink, process: Process::Nodes(Box::new(nodes)), _dir: None })
+    }
+
+    /// CPU time so far of all its processes, microseconds.
+    pub fn cpu_us(&self) -> Result<u64> {
+        let Process::Nodes(nodes) = &self.process else { return procfs::cpu_us(self.pid()?) };
+        let own = nodes.each.iter().map(|node| procfs::cpu_us(node.pid()?)).sum::<Result<u64>>()?;
+        Ok(own + procfs::family_cpu_us(nodes.postgres.pid())?)
+    }
+
+    /// Proportional set size of all its processes, bytes.
+    pub fn pss_bytes(&self) -> Result<u64> {
+        let Process::Nodes(nodes) = &self.process else { return procfs::pss_bytes(self.pid()?) };
+        let own = nodes.each.iter().map(|node| procfs::pss_bytes(node.pid()?)).sum::<Result<u64>>()?;
+        Ok(own + procfs::family_pss_bytes(nodes.postgres.pid())?)
+    }
+
+    /// The nodes, where there are some.
+    pub fn each_node(&self) -> Result<&Nodes> {
+        match &self.process {
+            Process::Nodes(nodes) => Ok(nodes),
+            _ => anyhow::bail!("not on PostgreSQL"),
+        }
+    }
+
+    /// What to send to each node: to the same endpoints, new ones at the sink.
+    pub async fn node_targets(&mut self, endpoints: usize) -> Result<Vec<Arc<Target>>> {
+        let url = self.sink.url("/");
+        let nodes = self.each_node()?;
+        let first = nodes.each.first().context("no node")?;
+        let mut ids = Vec::with_capacity(endpoints);
+        for index in 0..endpoints {
+            ids.push(first.subscribed_endpoint(&format!("{url}{index}"), &json!({})).await?);
+        }
+        nodes.each.iter().map(|node| convoy_target(node, ids.clone())).collect()
+    }
+
     pub fn pid(&self) -> Result<u32> {
         match &self.process {
             Process::Forwarder { child, .. } => Ok(child.id()),
             Process::Dacapo(product) => product.pid(),
+            Process::Nodes(nodes) => nodes.each.first().context("no node")?.pid(),
         }
     }
 
@@ -73,6 +131,7 @@ impl Subject {
         match &mut self.process {
             Process::Forwarder { .. } => anyhow::bail!("the forwarder has no API"),
             Process::Dacapo(product) => Ok(product),
+            Process::Nodes(nodes) => nodes.each.first_mut().context("no node"),
         }
     }
 
@@ -81,6 +140,7 @@ impl Subject {
         let url = match &self.process {
             Process::Forwarder { url, .. } => url.as_str(),
             Process::Dacapo(product) => product.url(),
+            Process::Nodes(nodes) => nodes.each.first().context("no node")?.url(),
         };
         Ok(Arc::new(Target::new(url, &Shape::Bare, None)?))
     }

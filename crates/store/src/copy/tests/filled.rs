@@ -1,9 +1,9 @@
 //! An embedded store with some of everything in it, and whether two stores answer alike.
 
-use crate::conformance::catalog::one_of_each;
+use crate::conformance::catalog::{endpoint, one_of_each};
 use crate::conformance::subject::{
-    ALL, ENDPOINT, ENDPOINT_2, ENDPOINT_3, FOREVER, OTHER_PROJECT, PROJECT, ROUTED_AT, UP, born, discard, target,
-    target_discarded,
+    ALL, ENDPOINT, ENDPOINT_2, ENDPOINT_3, FOREVER, OTHER_PROJECT, PROJECT, ROUTED_AT, START, UP, born, discard,
+    target, target_discarded,
 };
 use crate::conformance::{Place, Subject};
 use crate::document;
@@ -15,15 +15,19 @@ use crate::sqlite::SqliteStore;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dacapo_model::attempt::HeaderLines;
+use dacapo_model::catalog::Change;
 use dacapo_model::delivery::Reason;
 use dacapo_model::event::{Audience, ConnectFace, Related};
 use dacapo_model::{Class, Event, Id, Status, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 const PROJECTS: [Id; 2] = [PROJECT, OTHER_PROJECT];
 const ENDPOINTS: [Id; 3] = [ENDPOINT, ENDPOINT_2, ENDPOINT_3];
+/// Reached by a large fan-out only.
+const LATE_ENDPOINT: Id = Id::from_u128(0xB9);
 const DAY_MS: u64 = 86_400_000;
 /// More than a batch takes, so that its neighbours come in another one.
 const LONG_BYTES: usize = 9 * 1024 * 1024;
@@ -54,8 +58,13 @@ impl Filled {
         let directory = Arc::new(TempDir::new().expect("a directory"));
         let subject = Subject::new(Box::new(At(Arc::clone(&directory)))).await;
         subject.store().write(one_of_each()).await.expect("writes");
-        // Some have been otherwise.
-        subject.store().write(one_of_each()).await.expect("writes");
+        // One has been otherwise.
+        for second in 1..=5 {
+            let Change::Endpoint(state) = endpoint(ENDPOINT, &format!("state {second}")) else { unreachable!() };
+            let mut state = Arc::unwrap_or_clone(state);
+            state.updated_at = START.plus(Duration::from_secs(second));
+            subject.store().write(vec![Change::Endpoint(Arc::new(state))]).await.expect("writes");
+        }
         crate::conformance::replays::some(&subject).await;
         let mut filled = Self { directory, keys: Vec::new(), replays: Vec::new() };
         for round in 0..ROUNDS {
@@ -67,6 +76,12 @@ impl Filled {
         let mut long = subject.event(&[ENDPOINT_3]);
         long.data = Bytes::from(vec![0xFF; LONG_BYTES]);
         subject.stored_as(long).await;
+        // A fan-out that is not finished: one of its endpoints is named nowhere but there.
+        let later = vec![target(ENDPOINT), target(ENDPOINT_2), target(LATE_ENDPOINT)];
+        let large = crate::conformance::fan_out::large_with(&subject, later);
+        subject.store().commit(vec![large], ROUTED_AT).await.expect("commits");
+        let part = subject.store().next_part(1).await.expect("reads").expect("is owed");
+        assert!(subject.store().unfold(&part).await.expect("writes"));
         // Nobody has recorded these: their events alone imply them.
         subject.stored(&[ENDPOINT, ENDPOINT_2]).await;
         subject.store().release().await.expect("releases");
@@ -96,7 +111,7 @@ impl Filled {
         subject.record([subject.attempted(&waits, Status::Retry)]).await;
         subject.record([discard(&subject.fresh().await)]).await;
         let parked = subject.event_with(vec![target(ENDPOINT), target_discarded(ENDPOINT_2, Reason::EndpointDeleted)]);
-        let parked = NewEvent { event: Arc::new(parked), parked: vec![0] };
+        let parked = NewEvent { event: Arc::new(parked), parked: vec![0], later: Vec::new() };
         store.commit(vec![parked], ROUTED_AT).await.expect("commits");
     }
 
@@ -166,7 +181,25 @@ impl Filled {
                 assert_eq!(first, right.event_by_idempotency_key(project, key).await.expect("reads"));
             }
         }
+        let late = EventFilter { endpoints: vec![LATE_ENDPOINT], ..EventFilter::default() };
+        for store in [left as &dyn Query, right as &dyn Query] {
+            assert_eq!(store.events(PROJECT, late.clone(), UP).await.expect("reads").len(), 1);
+        }
+        assert!(
+            left.next_part(9).await.expect("reads").is_none() && right.next_part(9).await.expect("reads").is_none()
+        );
         assert_eq!(queue(left).await, queue(right).await);
+        let replays = left.replays_of(PROJECT, UP).await.expect("reads");
+        assert!(replays.iter().any(|replay| replay.counts.settled() > 0 && replay.waiting() > 0));
+        assert_eq!(replays, right.replays_of(PROJECT, UP).await.expect("reads"));
+        let newest = replays.iter().map(|replay| replay.revision).max().unwrap_or(0);
+        assert!(right.replays_since(newest).await.expect("reads").is_empty(), "later changes come after these");
+        for second in 0..8 {
+            let at = START.plus(Duration::from_secs(second));
+            let state = left.endpoint_as_of(ENDPOINT, at).await.expect("reads").map(|state| state.name);
+            let theirs = right.endpoint_as_of(ENDPOINT, at).await.expect("reads").map(|state| state.name);
+            assert_eq!(state, theirs, "after {second} s");
+        }
         for replay in &self.replays {
             let answer = left.replay(replay.clone()).await.expect("answers");
             assert!(matches!(answer, ReplayWritten::Before(_)), "{answer:?}");

@@ -12,7 +12,6 @@ use crate::postgres::schema::{LOCK_ROUND, LOCK_SPACE};
 use crate::postgres::session::{Purpose, Sessions, Sql, Step};
 use crate::postgres::{Inner, schema};
 use crate::roles::Epoch;
-use dacapo_model::clock::SystemClock;
 use dacapo_model::{Clock, Id, Shard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,12 +25,15 @@ use uuid::Uuid;
 const EXPIRY_GRACE: Duration = Duration::from_millis(20);
 /// How often a node looks whether its deadline has passed without a heartbeat.
 const DEADLINE_LOOK: Duration = Duration::from_millis(250);
+/// Clocks that differ by no more than this are left as they are.
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(1);
 /// Partitions are made ahead this often.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3_600);
 
 /// A row that was cleaned away, because the node was away for long, comes back; with another fence.
 static HEARTBEAT: Sql = Sql {
-    text: "INSERT INTO nodes (id, label) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET heartbeat = now() RETURNING fence",
+    text: "INSERT INTO nodes (id, label) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET heartbeat = now() \
+           RETURNING fence, (extract(epoch FROM clock_timestamp()) * 1000000)::int8",
     types: &[Type::UUID, Type::TEXT],
 };
 static LIVING: Sql = Sql {
@@ -87,7 +89,7 @@ pub async fn keep(inner: Arc<Inner>) {
         drop(joined);
         if Instant::now() > partitions_due {
             partitions_due += PARTITIONS_EVERY;
-            if let Err(cause) = schema::make_partitions(&inner.upkeep, SystemClock.now()).await {
+            if let Err(cause) = schema::make_partitions(&inner.upkeep, inner.lease.clock.now()).await {
                 tracing::warn!(%cause, "partitions could not be made ahead; trying again in an hour");
             }
         }
@@ -130,6 +132,7 @@ impl Tenure {
         let heartbeat = Step::Known(&HEARTBEAT, vec![&node, &self.label]);
         let rows = sessions.once(Purpose::Work, heartbeat).await?;
         self.fence.store(rows[0].try_get(0)?, Ordering::Release);
+        self.compare_clocks(rows[0].try_get(1)?, sent.elapsed());
         // A transaction of its own, and a later one: see the top of this file.
         let sight = look(sessions).await?;
         let mine = |owner: &Option<Id>| *owner == Some(self.node);
@@ -155,6 +158,21 @@ impl Tenure {
             self.say_wanted(sessions, &leave).await?;
         }
         Ok(Told { catalog: sight.catalog, next_expiry: sight.next_expiry })
+    }
+
+    /// The database told its time somewhere within the exchange; in the middle, say.
+    fn compare_clocks(&self, database_micros: i64, exchange: Duration) {
+        let halfway = i64::try_from(exchange.as_micros() / 2).unwrap_or(0);
+        let apart = database_micros.saturating_sub(self.clock.own().micros().saturating_sub(halfway));
+        let limit = i64::try_from(CLOCKS_APART_MAX.max(exchange).as_micros()).unwrap_or(i64::MAX);
+        let (was_corrected, is_wrong) = (self.clock.correction() != 0, apart.saturating_abs() > limit);
+        if is_wrong && !was_corrected {
+            tracing::warn!(
+                seconds = apart as f64 / 1e6,
+                "this machine's clock is not the database's, which counts: set both by NTP"
+            );
+        }
+        self.clock.correct(if is_wrong { apart } else { 0 });
     }
 
     fn settle(&self, owned: BTreeMap<Shard, Epoch>, leaving: BTreeMap<Shard, Id>) {

@@ -102,7 +102,10 @@ pub async fn list(
     let ways = match filter.event {
         None => vec![Way::Listed],
         Some(event) => match super::events::one(transaction, project, event).await? {
-            Some(found) => vec![Way::Born(event, born_with(&found)), Way::ReplaysOf(event)],
+            Some(found) => {
+                let later = super::events::later(transaction, event).await?;
+                vec![Way::Born(event, born_with(&found, later)), Way::ReplaysOf(event)]
+            }
             None => return Ok(Vec::new()),
         },
     };
@@ -195,7 +198,8 @@ fn admits(filter: &DeliveryFilter, endpoints: &HashSet<Id>, view: &DeliveryView)
         && filter.replay.is_none_or(|replay| Some(replay) == delivery.replay_id)
 }
 
-fn born_with(event: &Event) -> RangeInclusive<u128> {
-    let (first, count) = (event.id.order().saturating_add(1), event.targets.len() as u64);
+/// `later`: targets outside of the event.
+fn born_with(event: &Event, later: u64) -> RangeInclusive<u128> {
+    let (first, count) = (event.id.order().saturating_add(1), (event.targets.len() as u64).saturating_add(later));
     Id::from_parts(first, 0).as_u128()..=Id::from_parts(first.saturating_add(count), 0).as_u128()
 }

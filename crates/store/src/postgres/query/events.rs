@@ -8,7 +8,7 @@ use crate::postgres::sql::{Conditions, id_bounds};
 use crate::roles::{EventFilter, Page};
 use dacapo_model::event::Audience;
 use dacapo_model::{Event, Id};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use tokio_postgres::types::Type;
@@ -25,12 +25,23 @@ pub async fn one(transaction: &mut Transaction, project: Id, id: Id) -> Result<O
     rows[0].first().map(|row| codec::event(row).map(Arc::new)).transpose()
 }
 
+static LATER: Sql = Sql { text: "SELECT count FROM fan_outs WHERE event = $1", types: &[Type::UUID] };
+
+/// How many targets of an event lie outside of it.
+pub async fn later(transaction: &mut Transaction, event: Id) -> Result<u64> {
+    let event = uuid(event);
+    let rows = transaction.run(vec![Step::Known(&LATER, vec![&event])]).await?;
+    let count: i32 = rows[0].first().map_or(Ok(0), |row| codec::column(row, 0))?;
+    Ok(u64::from(count.cast_unsigned()))
+}
+
 /// Endpoints a condition looks for inside of events one by one; with more of them, every event of the
 /// page's range is read and looked at here.
 const SOUGHT_MAX: usize = 16;
 /// Any of these is among the targets, was addressed, or got a replay. The first two look for the
-/// id's bytes anywhere in the event's detail.
+/// id's bytes anywhere in the event's detail, or among its later targets.
 pub const REACHES: &str = "(EXISTS (SELECT FROM unnest({}) i (endpoint) WHERE position(uuid_send(i.endpoint) IN e.detail) > 0 \
+     OR position(uuid_send(i.endpoint) IN e.more) > 0 \
      OR EXISTS (SELECT FROM settled s WHERE s.trigger = 1 AND s.event = e.id AND s.endpoint = i.endpoint) \
      OR EXISTS (SELECT FROM waiting w WHERE w.class = 2 AND w.event = e.id AND w.endpoint = i.endpoint)))";
 
@@ -67,15 +78,16 @@ pub async fn list(
     page: Page,
 ) -> Result<Vec<Arc<Event>>> {
     let bounds = id_bounds(page, filter.window);
-    let replayed = replayed_to(transaction, project, filter, &bounds).await?;
+    let mut beside = replayed_to(transaction, project, filter, &bounds).await?;
+    beside.extend(largely_reached(transaction, project, filter, &bounds).await?);
     let sought: HashSet<Id> = filter.endpoints.iter().copied().collect();
     let select = select();
     let walk = Walk { select: &select, column: "e.id", id_at: 0, page };
     let mut found = Vec::new();
     let keep = |row: &tokio_postgres::Row| {
         let event = codec::event(row)?;
-        let wanted = admits(filter, &event)
-            && (sought.is_empty() || reaches(&event, &sought) || replayed.contains_key(&event.id));
+        let wanted =
+            admits(filter, &event) && (sought.is_empty() || reaches(&event, &sought) || beside.contains(&event.id));
         if wanted {
             found.push(Arc::new(event));
         }
@@ -103,11 +115,11 @@ async fn replayed_to(
     project: Id,
     filter: &EventFilter,
     bounds: &RangeInclusive<u128>,
-) -> Result<HashMap<Id, ()>> {
+) -> Result<HashSet<Id>> {
     if filter.endpoints.is_empty() || bounds.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(HashSet::new());
     }
-    let mut found = HashMap::new();
+    let mut found = HashSet::new();
     for (table, replays) in [("settled", "d.trigger = 1"), ("waiting", "d.class = 2")] {
         let mut conditions = Conditions::default();
         conditions.literal(replays);
@@ -117,8 +129,31 @@ async fn replayed_to(
         let sql = format!("SELECT DISTINCT d.event FROM {table} d WHERE {}", conditions.sql());
         let rows = transaction.run(vec![Step::Once(&sql, conditions.values())]).await?;
         for row in &rows[0] {
-            found.insert(codec::id(row, 0)?, ());
+            found.insert(codec::id(row, 0)?);
         }
     }
     Ok(found)
+}
+
+/// Events in range with any of the endpoints among their later targets: there are few with such.
+async fn largely_reached(
+    transaction: &mut Transaction,
+    project: Id,
+    filter: &EventFilter,
+    bounds: &RangeInclusive<u128>,
+) -> Result<HashSet<Id>> {
+    if filter.endpoints.is_empty() || bounds.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let mut conditions = Conditions::default();
+    conditions.with("f.project = {}", uuid(project), Type::UUID);
+    conditions.between("f.event", bounds);
+    conditions.with(
+        "EXISTS (SELECT FROM unnest({}) i (endpoint) WHERE position(uuid_send(i.endpoint) IN e.more) > 0)",
+        uuids(filter.endpoints.iter().copied()),
+        Type::UUID_ARRAY,
+    );
+    let sql = format!("SELECT f.event FROM fan_outs f JOIN events e ON e.id = f.event WHERE {}", conditions.sql());
+    let rows = transaction.run(vec![Step::Once(&sql, conditions.values())]).await?;
+    rows[0].iter().map(|row| codec::id(row, 0)).collect()
 }

@@ -64,8 +64,10 @@ static RELEASE_HELD: Sql = Sql {
 };
 static HAS_REACHED: Sql = Sql {
     text: "SELECT EXISTS (SELECT FROM settled WHERE id = ANY ($1) AND status = $4) \
-           OR EXISTS (SELECT FROM settled WHERE trigger = 1 AND event = $2 AND endpoint = $3 AND status = $4)",
-    types: &[Type::UUID_ARRAY, Type::UUID, Type::UUID, Type::INT2],
+           OR EXISTS (SELECT FROM settled WHERE trigger = 1 AND event = $2 AND endpoint = $3 AND status = $4) \
+           OR CASE WHEN (SELECT more IS NOT NULL FROM events WHERE id = $2) THEN EXISTS (SELECT FROM settled \
+            WHERE endpoint = $3 AND id > $2 AND id <= $5 AND event = $2 AND status = $4) ELSE false END",
+    types: &[Type::UUID_ARRAY, Type::UUID, Type::UUID, Type::INT2, Type::UUID],
 };
 
 pub async fn schedule(inner: &Inner, page: ItemPage) -> Result<Scheduled> {
@@ -165,11 +167,12 @@ pub async fn release(
     Ok(Released { items: rows[0].len() as u64, endpoints: endpoints.into_iter().collect() })
 }
 
-/// Those the event was born with have ids that follow from its own; its replays lie anywhere.
+/// Those the event was born with have ids that follow from its own, its replays lie anywhere; those of
+/// later targets lie near it, and are looked for by endpoint.
 pub async fn has_reached(inner: &Inner, event: &Event, endpoint: Id) -> Result<bool> {
-    let born = uuids(event.born_for(endpoint));
+    let (born, near) = (uuids(event.born_for(endpoint)), uuid(retention::born_before(event.id)));
     let (event, endpoint, success) = (uuid(event.id), uuid(endpoint), i16::from(Status::Success.code()));
-    let look = Step::Known(&HAS_REACHED, vec![&born, &event, &endpoint, &success]);
+    let look = Step::Known(&HAS_REACHED, vec![&born, &event, &endpoint, &success, &near]);
     let rows = inner.reads.once(Purpose::Work, look).await?;
     column(&rows[0], 0)
 }

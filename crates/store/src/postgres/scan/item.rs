@@ -4,12 +4,13 @@ use crate::Result;
 use crate::postgres::codec::{self, uuid, uuids};
 use crate::postgres::session::{Sql, Step, Transaction};
 use crate::roles::{ScanItem, ScanRequest};
+use crate::targets::TARGET_BYTES;
 use dacapo_model::{Delivery, Event, Id};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio_postgres::types::Type;
 
-/// An event's columns, and how long its payload is.
+/// An event's columns, how long its payload is, and its later targets.
 pub fn columns(request: &ScanRequest) -> String {
     let columns = if request.load.data || request.selector.reads_data() {
         codec::EVENT_COLUMNS.to_owned()
@@ -17,7 +18,7 @@ pub fn columns(request: &ScanRequest) -> String {
         // A payload that nobody looks at is not fetched.
         codec::EVENT_COLUMNS.replace("e.data", "''::bytea")
     };
-    format!("{columns}, octet_length(e.data)")
+    format!("{columns}, octet_length(e.data), coalesce(octet_length(e.more), 0)")
 }
 
 /// Of the project's events with these ids, those that are meant.
@@ -40,16 +41,17 @@ pub async fn decide(
     for row in rows {
         let event = codec::event(row)?;
         if selector.admits(&event) {
-            let bytes: i32 = codec::column(row, codec::EVENT_COLUMN_COUNT)?;
-            admitted.push((event, usize::try_from(bytes).unwrap_or(0)));
+            let bytes = |column| codec::column::<i32>(row, column).map(|bytes| usize::try_from(bytes).unwrap_or(0));
+            let later_targets = bytes(codec::EVENT_COLUMN_COUNT + 1)? / TARGET_BYTES;
+            admitted.push((event, bytes(codec::EVENT_COLUMN_COUNT)?, later_targets));
         }
     }
     let mut deliveries = HashMap::new();
     if request.load.deliveries || selector.reads_deliveries() {
-        let events: Vec<&Event> = admitted.iter().map(|(event, _)| event).collect();
+        let events: Vec<_> = admitted.iter().map(|(event, _, later)| (event, *later)).collect();
         deliveries = all_deliveries(transaction, &events).await?;
     }
-    let items = admitted.into_iter().filter_map(|(event, data_bytes)| {
+    let items = admitted.into_iter().filter_map(|(event, data_bytes, _)| {
         let deliveries: Vec<Delivery> = deliveries.remove(&event.id).unwrap_or_default();
         let is_meant = selector.reaches(&event, &deliveries)
             && (selector.needs_routing() || !selector.pairs(&event, &deliveries, Vec::new).is_empty());
@@ -87,17 +89,20 @@ pub static SETTLED_REPLAYS: Sql =
 pub static WAITING_REPLAYS: Sql =
     Sql { text: deliveries!("waiting d WHERE d.class = 2 AND d.event = ANY ($1)"), types: EVENTS };
 
-/// By event, each by id.
-async fn all_deliveries(transaction: &mut Transaction, events: &[&Event]) -> Result<HashMap<Id, Vec<Delivery>>> {
+/// By event, each by id. With each event how many targets it has behind those in itself.
+async fn all_deliveries(
+    transaction: &mut Transaction,
+    events: &[(&Event, usize)],
+) -> Result<HashMap<Id, Vec<Delivery>>> {
     if events.is_empty() {
         return Ok(HashMap::new());
     }
-    let ids = uuids(events.iter().map(|event| event.id));
-    let born: Vec<_> = events.iter().filter(|event| !event.targets.is_empty()).collect();
-    let parents = uuids(born.iter().map(|event| event.id));
+    let ids = uuids(events.iter().map(|(event, _)| event.id));
+    let born: Vec<_> = events.iter().filter(|(event, _)| !event.targets.is_empty()).collect();
+    let parents = uuids(born.iter().map(|(event, _)| event.id));
     let order = |event: &Event, beyond: u64| Id::from_parts(event.id.order().saturating_add(beyond), 0);
-    let low = uuids(born.iter().map(|event| order(event, 1)));
-    let high = uuids(born.iter().map(|event| order(event, 1 + event.targets.len() as u64)));
+    let low = uuids(born.iter().map(|(event, _)| order(event, 1)));
+    let high = uuids(born.iter().map(|(event, later)| order(event, 1 + (event.targets.len() + later) as u64)));
     let steps = vec![
         Step::Known(&SETTLED, vec![&parents, &low, &high]),
         Step::Known(&WAITING, vec![&parents, &low, &high]),

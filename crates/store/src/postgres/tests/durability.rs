@@ -34,7 +34,7 @@ fn event(ids: &IdSource) -> Event {
 }
 
 async fn commit(store: &PostgresStore, event: Event) -> crate::Result<Vec<Committed>> {
-    store.commit(vec![NewEvent { event: Arc::new(event), parked: Vec::new() }], ROUTED_AT).await
+    store.commit(vec![NewEvent { event: Arc::new(event), parked: Vec::new(), later: Vec::new() }], ROUTED_AT).await
 }
 
 fn success(event: &Event) -> Report {

@@ -7,7 +7,7 @@ use crate::postgres::query::deliveries::{self, Table, Way};
 use crate::postgres::query::events;
 use crate::postgres::session::{Purpose, Sql, Step};
 use crate::postgres::sql::Conditions;
-use crate::postgres::{PostgresStore, codec::uuid, queue};
+use crate::postgres::{PostgresStore, codec::uuid, fan_out, queue};
 use crate::roles::{DeliveryFilter, EventFilter, Retention};
 use dacapo_model::clock::SystemClock;
 use dacapo_model::{Clock, Id, Shard};
@@ -96,6 +96,17 @@ async fn the_queue_is_read_by_lane() {
     let few = vec![1i16, 2, 3];
     let backlog = filled.plan_of(&queue::BACKLOG, vec![&few]).await;
     uses(&backlog, "waiting_by_lane", filled.today);
+}
+
+/// Finished ones stay as long as their events: they must cost who looks for the others nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fan_outs_to_go_on_with_are_read_past_those_that_are_finished() {
+    let filled = Filled::new().await;
+    filled.database.sql("INSERT INTO fan_outs SELECT id, project, NULL, 5, 5 FROM rows; ANALYZE fan_outs").await;
+    let (shards, bytes, most) = ((0i16..256).collect::<Vec<i16>>(), 43i32, 500i32);
+    let plan = filled.plan_of(&fan_out::NEXT, vec![&shards, &bytes, &most]).await;
+    uses(&plan, "fan_outs_unfinished", filled.today);
+    assert!(!plan.contains("Sort"), "{plan}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,8 +2,12 @@
 
 use super::server::Server;
 use crate::StoreError;
+use crate::conformance::subject::{PROJECT, UP};
 use crate::postgres::{Options, PostgresStore};
-use crate::roles::{Commit, Lease};
+use crate::roles::{Commit, EventFilter, Lease, Query};
+use dacapo_model::clock::{SharedClock, SystemClock};
+use dacapo_model::{Clock, Timestamp};
+use std::sync::Arc;
 use tokio::task::JoinSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -12,9 +16,10 @@ async fn nodes_that_start_together_migrate_once() {
     let mut starts = JoinSet::new();
     for _ in 0..6 {
         let options = database.options();
-        starts.spawn(async move { PostgresStore::migrate(&options, false).await.expect("migrates").applied });
+        starts.spawn(async move { PostgresStore::migrate(&options, false).await.expect("migrates") });
     }
-    assert_eq!(starts.join_all().await.iter().sum::<i64>(), 1);
+    let done = starts.join_all().await;
+    assert_eq!(done.iter().map(|one| one.applied).sum::<i64>(), done[0].known, "each step once");
     let mut opens = JoinSet::new();
     for _ in 0..4 {
         let options = database.options();
@@ -54,6 +59,57 @@ async fn what_cannot_be_reached_is_unavailable() {
     assert!(closed.is_unavailable(), "{closed}");
     let no_tls = open(server.postgres.url("postgres").replace("disable", "require")).await;
     assert!(no_tls.is_unavailable(), "{no_tls}");
+}
+
+/// A node of the first version, as far as the schema knows one.
+const FIRST: &str = include_str!("../schema.sql");
+/// What its commit sends, in short.
+const FIRST_WRITES: &str = "INSERT INTO events (id, project, type, source, idem, related_to, flags, detail, data) \
+     VALUES (gen_random_uuid(), '00000000-0000-0000-0000-0000000000a1', 'old', NULL, NULL, NULL, 20, '\\x0100000000000000', '{}')";
+
+/// Expand, then contract: nodes of the version before go on while the others come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_upgrade_keeps_what_is_there_and_nodes_of_the_version_before() {
+    let database = Server::shared().empty("").await;
+    database
+        .sql(&format!(
+            "{FIRST}; CREATE TABLE schema_version (version bigint PRIMARY KEY); INSERT INTO schema_version VALUES (1)"
+        ))
+        .await;
+    database.sql(FIRST_WRITES).await;
+    let store = PostgresStore::open(&database.options()).await.expect("brings it up to date");
+    let migrated = PostgresStore::migrate(&database.options(), true).await.expect("looks");
+    assert!(migrated.found > 1 && migrated.found == migrated.known);
+    database.sql(FIRST_WRITES).await;
+    store.hold().await.expect("joins");
+    let events = store.events(PROJECT, EventFilter::default(), UP).await.expect("reads");
+    assert_eq!(events.iter().map(|event| event.event_type.as_str()).collect::<Vec<_>>(), ["old"; 2]);
+}
+
+/// By so many microseconds.
+struct Wrong(i64);
+
+impl Clock for Wrong {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(SystemClock.now().micros() + self.0)
+    }
+}
+
+/// What one node calls due now must be due now for the owner of its endpoint.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_clock_is_wrong_by_minutes_goes_by_the_databases() {
+    let database = Server::shared().database().await;
+    let now = async || database.count("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8").await;
+    for wrong_by in [300_000_000i64, -300_000_000, 200_000] {
+        let clock = Arc::new(SharedClock::over(Wrong(wrong_by)));
+        let options = Options { clock: Arc::clone(&clock), ..database.options() };
+        let store = PostgresStore::open(&options).await.expect("opens");
+        store.hold().await.expect("joins");
+        let apart = clock.now().micros() - now().await;
+        assert!(apart.abs() < 2_000_000, "{apart} µs apart");
+        assert_eq!(clock.correction() == 0, wrong_by == 200_000, "clocks that differ a little are left alone");
+        store.release().await.expect("releases");
+    }
 }
 
 /// As behind a pooler that knows no named prepared statements.

@@ -104,12 +104,12 @@ fn catalog(connection: &Connection, after: &[u8]) -> Result<Gathered<Document>> 
     })
 }
 
-fn events(connection: &Connection, after: &[u8]) -> Result<Gathered<dacapo_model::Event>> {
-    let sql = format!("SELECT {} FROM events e WHERE e.ord > ?1 ORDER BY e.ord", codec::EVENT_COLUMNS);
+fn events(connection: &Connection, after: &[u8]) -> Result<Gathered<(dacapo_model::Event, Option<Vec<u8>>)>> {
+    let sql = format!("SELECT {}, e.more FROM events e WHERE e.ord > ?1 ORDER BY e.ord", codec::EVENT_COLUMNS);
     gather(connection, &sql, [order(after)?], |row| {
-        let event = codec::event(row)?;
-        let (key, bytes) = (order_key(event.id), event.data.len());
-        Ok((event, key, bytes))
+        let (event, more) = (codec::event(row)?, row.get::<_, Option<Vec<u8>>>(codec::EVENT_COLUMN_COUNT)?);
+        let (key, bytes) = (order_key(event.id), event.data.len() + more.as_ref().map_or(0, Vec::len));
+        Ok(((event, more), key, bytes))
     })
 }
 

@@ -6,8 +6,10 @@ use crate::roles::{DeliveryFilter, DeliveryView, Page};
 use crate::sqlite::codec::{self, ord};
 use crate::sqlite::detail;
 use crate::sqlite::endpoint_log;
+use crate::sqlite::fan_out;
 use crate::sqlite::fresh::{Fresh, Parents};
 use crate::sqlite::sql::{Conditions, order_bounds, overlap};
+use crate::targets::TARGET_BYTES;
 use dacapo_model::{Delivery, Event, Id, Status, Trigger};
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use std::collections::BTreeMap;
@@ -184,7 +186,9 @@ impl Ask<'_> {
             return Ok(vec![Walk::Endpoint(*endpoint), Walk::SinceLogged(upto)]);
         };
         let found = super::events::one(self.connection, self.project, event)?;
-        Ok(found.map_or_else(Vec::new, |found| vec![Walk::Born(born_with(&found)), Walk::ReplaysOf(event)]))
+        let Some(found) = found else { return Ok(Vec::new()) };
+        let later = fan_out::count(self.connection, ord(event))?;
+        Ok(vec![Walk::Born(born_with(&found, later)), Walk::ReplaysOf(event)])
     }
 
     fn take_from(&mut self, table: &Table, walk: &Walk) -> Result<()> {
@@ -269,8 +273,7 @@ impl Ask<'_> {
         conditions.between("e.ord", &(first.cast_unsigned()..=*bounds.end()));
         Ok(format!(
             "events e INDEXED BY events_by_project CROSS JOIN settled d \
-             ON d.ord BETWEEN e.ord + 1 AND e.ord + length(e.targets) / {}",
-            codec::TARGET_BYTES
+             ON d.ord BETWEEN e.ord + 1 AND e.ord + (length(e.targets) + coalesce(length(e.more), 0)) / {TARGET_BYTES}"
         ))
     }
 
@@ -346,8 +349,10 @@ impl Ask<'_> {
     }
 }
 
-fn born_with(event: &Event) -> RangeInclusive<u64> {
-    event.id.order().saturating_add(1)..=event.id.order().saturating_add(event.targets.len() as u64)
+/// `later`: targets outside of the event.
+fn born_with(event: &Event, later: u64) -> RangeInclusive<u64> {
+    let order = event.id.order();
+    order.saturating_add(1)..=order.saturating_add((event.targets.len() as u64).saturating_add(later))
 }
 
 /// The set of fresh deliveries lets go of one only after the COMMIT that gave it a row.

@@ -4,6 +4,7 @@ use super::{bytes, direction};
 use crate::Result;
 use crate::roles::{EventFilter, Page};
 use crate::sqlite::codec::{self, ord};
+use crate::sqlite::fan_out;
 use crate::sqlite::sql::{Conditions, order_bounds};
 use dacapo_model::event::Audience;
 use dacapo_model::{Event, Id};
@@ -57,11 +58,12 @@ pub fn list(connection: &Connection, project: Id, filter: &EventFilter, page: Pa
     Ok(found)
 }
 
-/// Endpoint `{}` is among the targets, was addressed, or got a replay. The first two look for the
+/// Endpoint `{}` is among the targets, was addressed, or got a replay. The first three look for the
 /// id's bytes anywhere in the lists.
 pub const ADDRESSED_TO: &[&str] = &[
     "instr(e.targets, {}) > 0",
     "instr(e.audience, {}) > 0",
+    "instr(e.more, {}) > 0",
     "EXISTS (SELECT 1 FROM settled s INDEXED BY settled_by_event \
      WHERE s.trigger = 1 AND s.event_ord = e.ord AND s.endpoint = {})",
     "EXISTS (SELECT 1 FROM waiting w INDEXED BY waiting_by_event \
@@ -80,6 +82,9 @@ fn reaches(connection: &Connection, event: &Event, endpoints: &[Id]) -> Result<b
         return Ok(true);
     }
     if matches!(&event.audience, Audience::Endpoints(ids) if ids.iter().any(|id| endpoints.contains(id))) {
+        return Ok(true);
+    }
+    if fan_out::reaches(connection, ord(event.id), endpoints)? {
         return Ok(true);
     }
     let mut replayed_to = connection.prepare_cached(

@@ -6,6 +6,7 @@ use crate::StoreError;
 use crate::roles::{HELD_UNTIL, ItemPage, OpenItems, Released, Scheduled};
 use crate::sqlite::codec::{self, id_column, ord};
 use crate::sqlite::endpoint_log;
+use crate::sqlite::fan_out;
 use crate::sqlite::writer::Session;
 use dacapo_model::event::FanOut;
 use dacapo_model::replay::State;
@@ -110,11 +111,28 @@ pub fn release(
     Ok(Released { items, endpoints: endpoints.into_iter().collect() })
 }
 
-/// Those the event was born with have ids that follow from its own; its replays lie anywhere.
+/// Those the event was born with have ids that follow from its own, its replays lie anywhere; those of
+/// later targets lie behind its own.
 pub fn has_reached(connection: &Connection, event: &Event, endpoint: Id) -> Result<bool> {
     let mut born = connection.prepare_cached("SELECT 1 FROM settled WHERE ord = ?1 AND status = ?2")?;
     for delivery in event.born_for(endpoint) {
         if born.exists(params![ord(delivery), Status::Success.code()])? {
+            return Ok(true);
+        }
+    }
+    let later = fan_out::count(connection, ord(event.id))?;
+    if later > 0 {
+        let first = event.id.order().saturating_add(1 + event.targets.len() as u64);
+        let sql = "SELECT 1 FROM settled NOT INDEXED WHERE ord BETWEEN ?1 AND ?2 AND event_ord = ?3 AND endpoint = ?4 AND status = ?5";
+        let last = first.saturating_add(later);
+        let values = params![
+            first.cast_signed(),
+            last.cast_signed(),
+            ord(event.id),
+            endpoint.to_bytes(),
+            Status::Success.code()
+        ];
+        if connection.prepare_cached(sql)?.exists(values)? {
             return Ok(true);
         }
     }

@@ -3,12 +3,13 @@
 use crate::Result;
 use crate::roles::{ScanItem, ScanRequest};
 use crate::sqlite::codec;
+use crate::targets::TARGET_BYTES;
 use dacapo_model::{Delivery, Event};
 use rusqlite::{CachedStatement, Connection, Row};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Events for [`Items::decide`]: an event's columns, and how long its payload is.
+/// Events for [`Items::decide`]: an event's columns, how long its payload is, and its later targets.
 pub fn columns(request: &ScanRequest) -> String {
     let columns = if request.load.data || request.selector.reads_data() {
         codec::EVENT_COLUMNS.to_owned()
@@ -16,7 +17,7 @@ pub fn columns(request: &ScanRequest) -> String {
         // A payload that nobody looks at is not read from the disk; its length stands in the row's head.
         codec::EVENT_COLUMNS.replace("e.data", "x''")
     };
-    format!("{columns}, length(e.data)")
+    format!("{columns}, length(e.data), coalesce(length(e.more), 0)")
 }
 
 pub struct Items<'c> {
@@ -40,22 +41,23 @@ impl<'c> Items<'c> {
             let mut rows = self.event.query([order.cast_signed()])?;
             rows.next()?.map(read).transpose()?
         };
-        found.map_or(Ok(None), |(event, data_bytes)| self.decide(event, data_bytes))
+        found.map_or(Ok(None), |found| self.decide(found))
     }
 
     /// Of a row with [`columns`].
     pub fn of_row(&mut self, row: &Row<'_>) -> Result<Option<ScanItem>> {
-        let (event, data_bytes) = read(row)?;
-        self.decide(event, data_bytes)
+        let found = read(row)?;
+        self.decide(found)
     }
 
-    fn decide(&mut self, event: Event, data_bytes: usize) -> Result<Option<ScanItem>> {
+    fn decide(&mut self, found: Found) -> Result<Option<ScanItem>> {
+        let Found { event, data_bytes, later_targets } = found;
         let selector = &self.request.selector;
         if event.project_id != self.request.project || !selector.admits(&event) {
             return Ok(None);
         }
         let deliveries = match &mut self.deliveries {
-            Some(statements) => statements.of(&event)?,
+            Some(statements) => statements.of(&event, later_targets)?,
             None => Vec::new(),
         };
         let is_meant = selector.reaches(&event, &deliveries)
@@ -64,9 +66,20 @@ impl<'c> Items<'c> {
     }
 }
 
-fn read(row: &Row<'_>) -> Result<(Event, usize)> {
-    let data_bytes: i64 = row.get(codec::EVENT_COLUMN_COUNT)?;
-    Ok((codec::event(row)?, usize::try_from(data_bytes).unwrap_or(0)))
+struct Found {
+    event: Event,
+    data_bytes: usize,
+    /// Behind those in the event itself (see `sqlite/fan_out.rs`).
+    later_targets: usize,
+}
+
+fn read(row: &Row<'_>) -> Result<Found> {
+    let bytes = |column: usize| Ok::<_, crate::StoreError>(usize::try_from(row.get::<_, i64>(column)?).unwrap_or(0));
+    Ok(Found {
+        event: codec::event(row)?,
+        data_bytes: bytes(codec::EVENT_COLUMN_COUNT)?,
+        later_targets: bytes(codec::EVENT_COLUMN_COUNT + 1)? / TARGET_BYTES,
+    })
 }
 
 struct Deliveries<'c> {
@@ -93,13 +106,14 @@ impl<'c> Deliveries<'c> {
         })
     }
 
-    /// Those an event was born with are its neighbours; one without a row is fresh.
-    fn of(&mut self, event: &Event) -> Result<Vec<Delivery>> {
+    /// Those an event was born with are its neighbours; one without a row is fresh, or still to be written.
+    fn of(&mut self, event: &Event, later_targets: usize) -> Result<Vec<Delivery>> {
         let mut found: BTreeMap<u64, Delivery> = BTreeMap::new();
         let order = event.id.order();
         let count = u32::try_from(event.targets.len()).unwrap_or(u32::MAX);
         if count > 0 {
-            let (first, last) = (order.saturating_add(1), order.saturating_add(count.into()));
+            let all = event.targets.len() + later_targets;
+            let (first, last) = (order.saturating_add(1), order.saturating_add(all as u64));
             let born = [first.cast_signed(), last.cast_signed()];
             collect(&mut self.settled, &born, codec::settled, &mut found)?;
             collect(&mut self.waiting, &born, codec::waiting, &mut found)?;

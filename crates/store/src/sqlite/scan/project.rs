@@ -4,9 +4,9 @@ use super::item::{Items, columns};
 use super::{Page, direction};
 use crate::Result;
 use crate::roles::ScanRequest;
-use crate::sqlite::codec;
 use crate::sqlite::query::ADDRESSED_TO;
 use crate::sqlite::sql::Conditions;
+use crate::targets::TARGET_BYTES;
 use dacapo_model::Status;
 use dacapo_model::selector::Pattern;
 use rusqlite::types::Value;
@@ -114,9 +114,8 @@ fn with_settled_in(states: &[Status]) -> String {
     let codes = codes.join(", ");
     format!(
         "(EXISTS (SELECT 1 FROM settled s NOT INDEXED \
-         WHERE s.ord BETWEEN e.ord + 1 AND e.ord + length(e.targets) / {} AND s.status IN ({codes})) \
+         WHERE s.ord BETWEEN e.ord + 1 AND e.ord + (length(e.targets) + coalesce(length(e.more), 0)) / {TARGET_BYTES} AND s.status IN ({codes})) \
          OR EXISTS (SELECT 1 FROM settled s INDEXED BY settled_by_event \
-         WHERE s.trigger = 1 AND s.event_ord = e.ord AND s.status IN ({codes})))",
-        codec::TARGET_BYTES
+         WHERE s.trigger = 1 AND s.event_ord = e.ord AND s.status IN ({codes})))"
     )
 }

@@ -7,6 +7,7 @@ use crate::Result;
 use crate::roles::ScanRequest;
 use crate::sqlite::codec;
 use crate::sqlite::endpoint_log;
+use crate::targets::TARGET_BYTES;
 use dacapo_model::{Id, Status};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::ops::RangeInclusive;
@@ -190,8 +191,8 @@ impl Reader<'_> {
     /// The event that was born with the delivery of this order; `None` for a replay.
     fn event_of(&self, order: i64) -> Result<Option<u64>> {
         let sql = format!(
-            "SELECT ord, coalesce(length(targets), 0) / {} FROM events WHERE ord < ?1 ORDER BY ord DESC LIMIT 1",
-            codec::TARGET_BYTES
+            "SELECT ord, (coalesce(length(targets), 0) + coalesce(length(more), 0)) / {TARGET_BYTES} FROM events \
+             WHERE ord < ?1 ORDER BY ord DESC LIMIT 1"
         );
         let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
         let before = self.connection.prepare_cached(&sql)?.query_row([order], read).optional()?;

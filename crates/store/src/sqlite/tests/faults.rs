@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 async fn commit(store: &SqliteStore, event: &Event) -> Result<Vec<Committed>> {
-    store.commit(vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new() }], u64::MAX).await
+    store
+        .commit(vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new(), later: Vec::new() }], u64::MAX)
+        .await
 }
 
 /// A store and a source of events for it.

@@ -38,7 +38,7 @@ async fn the_log_does_not_grow_without_end() {
         let event = Event { data: vec![b'x'; PAYLOAD_BYTES].into(), ..subject.event(&[ENDPOINT]) };
         let batch = (0..8).map(|_| {
             let (id, _) = subject.ids.event(START, 1);
-            NewEvent { event: Arc::new(Event { id, ..event.clone() }), parked: Vec::new() }
+            NewEvent { event: Arc::new(Event { id, ..event.clone() }), parked: Vec::new(), later: Vec::new() }
         });
         store.commit(batch.collect(), u64::MAX).await.expect("commits");
         written += 8 * PAYLOAD_BYTES as u64;
@@ -53,7 +53,7 @@ async fn the_log_does_not_grow_without_end() {
 async fn commit(store: &SqliteStore, subject: &Subject, at: Timestamp) -> Event {
     let (id, created_at) = subject.ids.event(at, 2);
     let event = Event { id, created_at, ..subject.event(&[ENDPOINT, ENDPOINT]) };
-    let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new() }];
+    let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new(), later: Vec::new() }];
     store.commit(batch, u64::MAX).await.expect("commits");
     event
 }
@@ -147,7 +147,7 @@ async fn recovery_finds_an_event_that_was_committed_after_later_ones() {
     }
     assert!(floor(&directory).0 > early.order().cast_signed(), "it has risen");
     let event = Event { id: early, created_at, ..subject.event(&[ENDPOINT, ENDPOINT]) };
-    let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new() }];
+    let batch = vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new(), later: Vec::new() }];
     store.commit(batch, u64::MAX).await.expect("commits");
     assert!(floor(&directory).0 <= event.id.child(0).order().cast_signed());
     directory.crash().await;

@@ -1,13 +1,16 @@
 //! Processes and files as another user, where we are root.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// How long a server may take to answer a knock.
 const KNOCK_TIME: Duration = Duration::from_secs(2);
+/// How long one may take to end.
+const END_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|answer| answer.stdout.trim_ascii() == b"0")
@@ -69,4 +72,27 @@ pub fn says_ready(stream: std::io::Result<TcpStream>, user: &str) -> bool {
         Ok(kind == *b"R")
     };
     knock().unwrap_or(false)
+}
+
+/// Where a program is: in the `PATH`, or where distributions keep those of servers.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let others = ["/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(others).map(|directory| directory.join(name)).find(|program| program.is_file())
+}
+
+pub fn takes_connections(port: u16) -> bool {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// SIGTERM; what does not heed it is killed.
+pub fn end(process: &mut Child) {
+    signal(process.id(), "TERM");
+    let deadline = Instant::now() + END_WITHIN;
+    while matches!(process.try_wait(), Ok(None)) {
+        if Instant::now() > deadline {
+            let _ = process.kill();
+        }
+        pause(LOOK_EVERY);
+    }
 }
