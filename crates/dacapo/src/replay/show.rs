@@ -19,6 +19,7 @@ pub fn list(replays: &Value) -> String {
     for replay in rows {
         let text = |name: &str| replay[name].as_str().unwrap_or_default();
         let counts = &replay["counts"];
+        let count = |name: &str| counts[name].as_u64().map_or_else(|| "?".to_owned(), |count| count.to_string());
         let name: String = text("name").chars().take(NAME_WIDTH).collect();
         let _ = writeln!(
             out,
@@ -26,9 +27,9 @@ pub fn list(replays: &Value) -> String {
             text("uid"),
             text("status"),
             text("mode"),
-            counts["matched"].as_u64().map_or_else(|| "?".to_owned(), |matched| matched.to_string()),
-            counts["success"],
-            counts["failure"],
+            count("matched"),
+            count("success"),
+            count("failure"),
             percent(replay),
         );
     }

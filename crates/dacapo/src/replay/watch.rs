@@ -95,7 +95,7 @@ impl Display {
             return Self::Lines { last: None };
         }
         let bar = ProgressBar::new(0);
-        let style = ProgressStyle::with_template("{prefix:>9} {wide_bar} {percent:>3}%  {msg}");
+        let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent:>3}%\n{wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self::Bar(bar)
     }
