@@ -79,7 +79,7 @@ impl Beginnings {
     /// With word to who owns them.
     pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
         let values: Vec<Value<'_>> = vec![&self.events, &self.projects, &self.shards, &self.counts, &self.next];
-        let begin = (!self.events.is_empty()).then(|| Step::Known(&BEGIN, values));
+        let begin = (!self.events.is_empty()).then_some(Step::Known(&BEGIN, values));
         begin.into_iter().chain(self.is_others.then(listen::notify_fan_outs))
     }
 }
