@@ -12,6 +12,7 @@
 //! to be recovered at a start, and any node can take any delivery over.
 
 mod address;
+mod births;
 mod catalog;
 mod codec;
 mod commit;
