@@ -32,12 +32,11 @@ async fn nodes_work_behind_a_pooler_in_transaction_mode() -> Result<()> {
     Ok(())
 }
 
-/// With one server connection for all of a node's, the second to prepare something meets the name of the first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooler_that_breaks_prepared_statements_is_refused_with_what_to_do() -> Result<()> {
     let _turn = turn().await;
     let nodes = Nodes::none(product::binary()?, &[])?;
-    let pooler = PgBouncer::start(&nodes.postgres, Pooling::Transaction, 1);
+    let pooler = PgBouncer::start(&nodes.postgres, Pooling::Transaction, CONNECTIONS);
     let started = Product::start(nodes.options(0, &pooler.url("postgres"))).await;
     let told = started.err().map(|error| format!("{error:#}")).unwrap_or_default();
     ensure!(told.contains("prepared statement") && told.contains("turn them off"), "{told}");
