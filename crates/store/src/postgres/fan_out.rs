@@ -3,11 +3,11 @@
 //! try (a shard changed hands in between, say), each delivery is written once.
 
 use super::PostgresStore;
+use super::births::Births;
 use super::codec::{self, column, inconsistent, uuid};
 use super::lease::number;
 use super::listen;
 use super::retention;
-use super::rows::Births;
 use super::session::{Purpose, Sql, Step, Value};
 use crate::Result;
 use crate::roles::{FanOuts, NewEvent, Part};
