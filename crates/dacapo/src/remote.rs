@@ -52,6 +52,8 @@ impl Remote {
         if !matches!(parsed.scheme_str(), Some("http" | "https")) || parsed.host().is_none() {
             bail!("{url} is no address: write it as http://host:port or https://host");
         }
+        // Its key opens its own gateway: it is shown to no other.
+        let file = file.filter(|file| file.url.trim_end_matches('/') == url);
         let key = options.key.clone().or_else(|| file.as_ref().map(|file| file.api_key.clone()));
         let key = key.with_context(|| missing("key", "key", "DACAPO_API_KEY"))?;
         let mut authorization = HeaderValue::from_str(&format!("Bearer {}", key.trim()))

@@ -68,7 +68,7 @@ impl Courier {
         let mut next = Some(first);
         while let Some(taken) = next {
             let endpoint = taken.work.delivery.endpoint_id;
-            let replay = taken.work.delivery.replay_id.filter(|_| !taken.is_given_up);
+            let replay = taken.work.delivery.steered_by().filter(|_| !taken.is_given_up);
             let (report, exchanged) = match &taken.terms {
                 None => self.carry(&taken).await,
                 // Boxed: its state is large, and most deliveries are none.

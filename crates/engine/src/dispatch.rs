@@ -233,7 +233,7 @@ impl Dispatcher {
             let Some(work) = taken else { continue };
             state.window_bytes -= size(&work.event.data);
             state.in_exchange += 1;
-            let replay = work.delivery.replay_id;
+            let replay = work.delivery.steered_by();
             if !is_given_up {
                 state.runs.began(replay);
             }

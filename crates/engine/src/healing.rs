@@ -44,8 +44,8 @@ impl Healing {
     /// Runs until `stop`.
     pub async fn watch(self, stop: CancellationToken) {
         let mut changes = self.catalog.changes();
-        loop {
-            self.act_upon_all().await;
+        for round in 0_usize.. {
+            self.act_upon_all(round).await;
             tokio::select! {
                 Ok(()) = changes.changed() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -54,8 +54,8 @@ impl Healing {
         }
     }
 
-    async fn act_upon_all(&self) {
-        for heal in self.due(&self.catalog.snapshot()) {
+    async fn act_upon_all(&self, round: usize) {
+        for heal in self.due(&self.catalog.snapshot(), round) {
             if let Err(cause) = self.act(&heal).await {
                 tracing::warn!(%cause, endpoint = %heal.endpoint_id, "recovery of a healed endpoint could not be started; trying again");
             }
@@ -63,12 +63,17 @@ impl Healing {
     }
 
     /// Of endpoints this node owns.
-    fn due(&self, snapshot: &Snapshot) -> Vec<Heal> {
+    fn due(&self, snapshot: &Snapshot, round: usize) -> Vec<Heal> {
         let endpoints = snapshot.projects().filter(|view| view.project.deleted_at.is_none());
         let heals = endpoints
             .flat_map(|view| view.endpoints.values())
             .filter_map(|endpoint| Heal::due(endpoint, snapshot.health(endpoint.id).map(Arc::as_ref)));
-        heals.filter(|heal| self.dispatcher.owns(heal.endpoint_id)).take(HEALS_MAX).collect()
+        let mut ours: Vec<Heal> = heals.filter(|heal| self.dispatcher.owns(heal.endpoint_id)).collect();
+        // Those that could not be started stay due; the others' turn comes all the same.
+        let first = round.wrapping_mul(HEALS_MAX) % ours.len().max(1);
+        ours.rotate_left(first);
+        ours.truncate(HEALS_MAX);
+        ours
     }
 
     async fn act(&self, heal: &Heal) -> Result<(), StoreError> {

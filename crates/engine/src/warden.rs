@@ -18,11 +18,13 @@ pub struct Warden {
     queue: mpsc::Sender<Verdict>,
 }
 
-#[derive(Clone, Copy)]
 struct Verdict {
     project: Id,
     endpoint: Id,
     cause: Cause,
+    /// Where the attempt went that it rests on: what another address said, before an edit or in a replay
+    /// to an older one, says nothing of the endpoint as it is.
+    asked_at: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,16 +52,17 @@ impl Warden {
             Some(Reason::RetryLimit) => Cause::RetriesUsedUp,
             _ => return,
         };
-        self.judge(report.delivery.project_id, report.delivery.endpoint_id, cause);
+        let asked_at = report.attempt.as_ref().map(|attempt| attempt.url.clone());
+        self.judge(report.delivery.project_id, report.delivery.endpoint_id, cause, asked_at);
     }
 
     /// Its breaker opened as often in a row as its project puts up with. Never waits.
     pub fn tripped_too_often(&self, project: Id, endpoint: Id) {
-        self.judge(project, endpoint, Cause::TrippedTooOften);
+        self.judge(project, endpoint, Cause::TrippedTooOften, None);
     }
 
-    fn judge(&self, project: Id, endpoint: Id, cause: Cause) {
-        let _ = self.queue.try_send(Verdict { project, endpoint, cause });
+    fn judge(&self, project: Id, endpoint: Id, cause: Cause, asked_at: Option<String>) {
+        let _ = self.queue.try_send(Verdict { project, endpoint, cause, asked_at });
     }
 }
 
@@ -79,6 +82,9 @@ async fn switch_off(catalog: &LiveCatalog, clock: &dyn Clock, verdict: Verdict) 
     else {
         return;
     };
+    if verdict.asked_at.is_some_and(|url| url != endpoint.url) {
+        return;
+    }
     let mut changed = (**endpoint).clone();
     changed.status = Status::Inactive;
     changed.version += 1;

@@ -46,6 +46,12 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// The replay that decides whether, where and how it is sent: none for one that somebody sends again
+    /// by hand, which is an order of its own.
+    pub fn steered_by(&self) -> Option<Id> {
+        self.replay_id.filter(|_| !self.manual)
+    }
+
     /// What class of work its next attempt is: old work never delays new.
     pub fn class(&self) -> Class {
         match (self.trigger, self.attempts) {

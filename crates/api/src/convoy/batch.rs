@@ -2,6 +2,7 @@
 //! be watched and cancelled, and say who asked. What a caller of Convoy sees are its texts and counts.
 
 use super::error::Error;
+use super::events::search::freeze_now;
 use super::replays::asker;
 use crate::Shared;
 use aws_lc_rs::digest;
@@ -9,6 +10,10 @@ use dacapo_control::Caller;
 use dacapo_engine::{Refused, Wish};
 use dacapo_model::replay::Options;
 use dacapo_model::{Replay, Selector};
+use dacapo_store::roles::Page;
+
+/// Of the newest replays, when the same is looked for.
+const OPEN_LOOKED_AT: usize = 100;
 
 /// A replay to start on a caller's behalf.
 pub struct Batch {
@@ -17,6 +22,16 @@ pub struct Batch {
     pub include_succeeded: bool,
     /// The same key starts one replay.
     pub key: Option<String>,
+}
+
+/// Whether the same is under way already: a caller who lost patience and asks again must not have
+/// everything sent twice.
+pub async fn is_open(shared: &Shared, caller: &Caller, batch: &Batch) -> Result<bool, Error> {
+    let wanted = freeze_now(shared, caller.project_id(), &batch.selector)?;
+    let newest = Page { limit: OPEN_LOOKED_AT, from: None, ascending: false };
+    let replays = shared.engine.replays().list(caller.project_id(), newest).await?;
+    let is_same = |replay: &Replay| replay.definition.name == batch.name && replay.definition.frozen.meets(&wanted);
+    Ok(replays.iter().any(|replay| !replay.control.state.is_over() && is_same(replay)))
 }
 
 /// The replay, and whether the key had started it before.

@@ -57,8 +57,10 @@ impl Courier {
             report.delivery.status = Status::Discarded;
             report.delivery.reason = Some(Reason::ReplayEnded);
         }
-        // What another address answers says nothing of the endpoint as it is now.
-        let is_elsewhere = view.endpoints.get(&endpoint.id).is_some_and(|current| current.url != endpoint.url);
+        // What another address, or the same one asked with another secret, answers says nothing of the
+        // endpoint as it is now.
+        let is_another = !view.endpoints.get(&endpoint.id).is_some_and(|current| Arc::ptr_eq(current, &endpoint));
+        let is_elsewhere = is_another && !matches!(terms.definition.options.target, Some(Elsewhere::Url { .. }));
         (report, if is_elsewhere { Exchanged::Skipped } else { exchanged })
     }
 

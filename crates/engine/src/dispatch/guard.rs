@@ -52,6 +52,10 @@ impl Guard {
                 }
             }
         }
+        // Made from a snapshot a moment old: what was told since by who had it before counts.
+        if let Some(told) = told.filter(|told| told.heals > self.heals) {
+            (self.heals, self.healed_at) = (told.heals, told.healed_at);
+        }
         self.policy = policy;
         if self.activation != endpoint.activation || !is_sent_to(endpoint) {
             self.activation = endpoint.activation;

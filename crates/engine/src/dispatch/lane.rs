@@ -223,7 +223,7 @@ impl Lane {
 
     /// Whose item is the next of the replays' class.
     pub fn front_replay(&self) -> Option<Id> {
-        self.queues[Class::Replay as usize].ready.front()?.delivery.replay_id
+        self.queues[Class::Replay as usize].ready.front()?.delivery.steered_by()
     }
 
     /// Out of turn and without leave of the rate limit: it will not be sent.

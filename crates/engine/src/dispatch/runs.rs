@@ -10,6 +10,7 @@
 //! delivery is handed out.
 
 use super::{Dispatcher, State, Work, size};
+use dacapo_model::id::IdSet;
 use dacapo_model::replay::{Definition, Gate};
 use dacapo_model::{Class, Id, Replay, Timestamp};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -45,6 +46,8 @@ struct Run {
     in_exchange: usize,
     /// Lanes that wait for a place, longest first. One that does not any more is passed over.
     blocked: VecDeque<Id>,
+    /// The same, to have each in it once.
+    is_blocked: IdSet,
     /// Lanes that let go of items while the gate was shut, and look for them when it opens.
     aside: BTreeSet<Id>,
 }
@@ -52,6 +55,21 @@ struct Run {
 impl Run {
     fn has_place(&self) -> bool {
         self.in_exchange < self.concurrency
+    }
+
+    fn block(&mut self, lane: Id) {
+        if self.is_blocked.insert(lane) {
+            self.blocked.push_back(lane);
+        }
+    }
+
+    /// The first that waited, this many at most.
+    fn unblock(&mut self, lanes_max: usize) -> Vec<Id> {
+        let lanes: Vec<Id> = self.blocked.drain(..lanes_max.min(self.blocked.len())).collect();
+        lanes.iter().for_each(|lane| {
+            self.is_blocked.remove(lane);
+        });
+        lanes
     }
 }
 
@@ -150,8 +168,7 @@ impl Runs {
     pub(super) fn ended(&mut self, replay: Option<Id>) -> Vec<Id> {
         let Some(Known::Run(run)) = replay.and_then(|id| self.0.get_mut(&id)) else { return Vec::new() };
         run.in_exchange = run.in_exchange.saturating_sub(1);
-        let places = run.concurrency.saturating_sub(run.in_exchange).min(run.blocked.len());
-        run.blocked.drain(..places).collect()
+        run.unblock(run.concurrency.saturating_sub(run.in_exchange))
     }
 
     /// What was stopped, with its exchanges; and lanes that are to look again.
@@ -169,6 +186,7 @@ impl Runs {
                 concurrency,
                 in_exchange: 0,
                 blocked: VecDeque::new(),
+                is_blocked: IdSet::default(),
                 aside: BTreeSet::new(),
             });
         }
@@ -181,7 +199,7 @@ impl Runs {
             if gate != Gate::Shut {
                 look.extend(std::mem::take(&mut run.aside));
             }
-            look.extend(run.blocked.drain(..));
+            look.extend(run.unblock(usize::MAX));
         }
         ((run.gate != Gate::Open).then_some(run.in_exchange as u64), look)
     }
@@ -211,7 +229,7 @@ impl State {
                     Gate::Open if run.has_place() => return Front::Free,
                     Gate::Open => {
                         lane.blocked = true;
-                        run.blocked.push_back(endpoint);
+                        run.block(endpoint);
                         self.timers.insert((now.plus(BLOCKED_LOOK), endpoint));
                         return Front::Free;
                     }

@@ -259,7 +259,7 @@ impl World {
         }
         let exchanged = if success { Exchanged::Succeeded } else { Exchanged::Failed };
         let exchanged = if is_given_up { Exchanged::Skipped } else { exchanged };
-        self.dispatcher.finished(delivery.endpoint_id, delivery.replay_id.filter(|_| !is_given_up), exchanged);
+        self.dispatcher.finished(delivery.endpoint_id, delivery.steered_by().filter(|_| !is_given_up), exchanged);
         self.unrecorded.push(Report { delivery, attempt: None });
     }
 

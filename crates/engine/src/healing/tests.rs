@@ -103,22 +103,22 @@ async fn a_heal_is_acted_upon_under_one_key_until_it_is_marked_and_then_no_more(
 
     write(Change::Project(Arc::new(project()))).await;
     write(Change::Endpoint(Arc::new(endpoint()))).await;
-    healing.act_upon_all().await;
+    healing.act_upon_all(0).await;
     assert_eq!(count(), 0, "it was never ill");
 
     let open = Health { open_until: Some(AT), trips: 1, ..Health::new(&endpoint()) };
     let closed = Health { open_until: None, trips: 0, heals: 1, healed_at: Some(AT), ..open.clone() };
     write(Change::Health(Arc::new(open))).await;
-    healing.act_upon_all().await;
+    healing.act_upon_all(0).await;
     assert_eq!(count(), 0, "it has not healed");
     write(Change::Health(Arc::new(closed))).await;
 
     // As after a crash between the two: the mark is missing.
     rows.is_broken.store(true, Ordering::SeqCst);
-    healing.act_upon_all().await;
+    healing.act_upon_all(0).await;
     rows.is_broken.store(false, Ordering::SeqCst);
-    healing.act_upon_all().await;
-    healing.act_upon_all().await;
+    healing.act_upon_all(0).await;
+    healing.act_upon_all(0).await;
     let keys = calls.0.lock().expect("no test panics here").clone();
     assert_eq!(keys.len(), 2, "called until it was marked: {keys:?}");
     assert_eq!(keys[0], keys[1]);
@@ -126,7 +126,7 @@ async fn a_heal_is_acted_upon_under_one_key_until_it_is_marked_and_then_no_more(
     let mut resumed = endpoint();
     resumed.activate(AT);
     write(Change::Endpoint(Arc::new(resumed))).await;
-    healing.act_upon_all().await;
-    healing.act_upon_all().await;
+    healing.act_upon_all(0).await;
+    healing.act_upon_all(0).await;
     assert_eq!(count(), 3, "an activation is another heal, and one");
 }

@@ -128,6 +128,12 @@ impl Desk {
                 Err(Refused::KeyConflict)
             };
         }
+        // The store decides; who is to be refused need not have the set counted first.
+        let open = self.store.open_replays().await?;
+        let open = open.iter().filter(|replay| replay.project_id == wish.project_id).count() as u64;
+        if open >= OPEN_REPLAYS_MAX {
+            return Err(Refused::TooMany { open });
+        }
         let (id, mut definition) = self.define(&wish).await?;
         let within = if wish.expected.is_some() { PLAN_TIME_MAX } else { COUNT_TIME_MAX };
         let plan = self.count(&wish, id, &definition, within, 0).await?;

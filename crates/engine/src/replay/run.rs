@@ -166,7 +166,8 @@ impl Runner {
         }
         let page = match self.read(replay, events).await {
             Ok(page) => page,
-            Err(cause) if cause.is_unavailable() => return Err(cause),
+            // Readers that are all taken, or slow, are so for now.
+            Err(cause @ (StoreError::Unavailable(_) | StoreError::TooSlow)) => return Err(cause),
             Err(cause) => {
                 self.turn(replay, State::Failed, Some(cause.to_string()), true).await?;
                 return Ok(Step::Again);

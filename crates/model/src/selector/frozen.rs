@@ -127,6 +127,13 @@ fn last_of(at: Timestamp) -> Id {
 }
 
 impl Frozen {
+    /// Whether the two are alike but for their window of time, and the windows meet.
+    pub fn meets(&self, other: &Self) -> bool {
+        let (mine, theirs) = (&self.parts, &other.parts);
+        let moved = Parts { first: mine.first, last: mine.last, high_water: mine.high_water, ..theirs.clone() };
+        *mine == moved && mine.first <= theirs.last && theirs.first <= mine.last
+    }
+
     fn of(parts: Parts) -> Result<Self, scopes::ScopeError> {
         let matcher = parts.filter.compile()?;
         Ok(Self { parts, matcher })

@@ -318,3 +318,17 @@ pub async fn a_large_fan_out_is_scanned_with_all_its_deliveries(subject: Subject
     assert_eq!(ids(&after), [event.id]);
     assert_eq!((before, counted(&after)), (0, event.targets.len() + 3), "those not written yet are no deliveries yet");
 }
+
+pub async fn a_fan_out_under_way_is_no_gap_to_fill(subject: Subject) {
+    let item = super::fan_out::large_with(&subject, vec![target(ENDPOINT_2); 3]);
+    let event = Arc::clone(&item.event);
+    subject.store().commit(vec![item], 0).await.expect("commits");
+    subject.advance_ms(1);
+    let selector = frozen(subject.mint(), &json!({"mode": "missing"}));
+    let met = async || ids(&walk(&subject, request(&selector)).await);
+    assert_eq!(met().await, [], "ENDPOINT_2 gets it anyway");
+    while let Some(part) = subject.store().next_part(2).await.expect("reads") {
+        assert!(subject.store().unfold(&part).await.expect("writes"));
+    }
+    assert_eq!(met().await, [event.id], "now routing decides");
+}

@@ -41,7 +41,7 @@ pub async fn batch_retry(State(shared): Api, Extension(caller): Extension<Caller
             return Err(is_active());
         }
     }
-    Ok(envelope::ok("batch retry queued successfully", ()))
+    Ok(envelope::ok("Batch retry processing", ()))
 }
 
 async fn newest(shared: &Shared, project: Id) -> Result<Option<Replay>, Error> {

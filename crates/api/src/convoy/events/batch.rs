@@ -37,7 +37,12 @@ pub async fn batch_replay(State(shared): Api, Extension(caller): Extension<Calle
     let selector = selector(&query, &caller, &shared)?;
     let events = count(&shared, &caller, selector.as_ref(), BATCH_COUNT_TIME_MAX).await?;
     if let Some(selector) = selector.filter(|_| events > 0) {
-        batch::start(&shared, &caller, Batch { name: NAME, selector, include_succeeded: true, key: None }).await?;
+        let wanted = Batch { name: NAME, selector, include_succeeded: true, key: None };
+        if batch::is_open(&shared, &caller, &wanted).await? {
+            // As Convoy counts events whose replay is still queued.
+            return Ok(envelope::ok(&format!("0 successful, {events} failed"), ()));
+        }
+        batch::start(&shared, &caller, wanted).await?;
     }
     Ok(envelope::ok(&format!("{events} successful, 0 failed"), ()))
 }
@@ -50,7 +55,7 @@ pub async fn count_batch_replay(
     refuse_search(&query, "batch replay count does not support search filters")?;
     let selector = selector(&query, &caller, &shared)?;
     let num = count(&shared, &caller, selector.as_ref(), COUNT_TIME_MAX).await?;
-    Ok(envelope::ok("Events count fetched successfully", Count { num }))
+    Ok(envelope::ok("events count successful", Count { num }))
 }
 
 async fn count(

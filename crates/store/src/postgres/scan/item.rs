@@ -10,7 +10,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio_postgres::types::Type;
 
-/// An event's columns, how long its payload is, and its later targets.
+/// An event's columns, how long its payload is, its later targets, and whether some of those still wait
+/// to become deliveries.
 pub fn columns(request: &ScanRequest) -> String {
     let columns = if request.load.data || request.selector.reads_data() {
         codec::EVENT_COLUMNS.to_owned()
@@ -18,7 +19,10 @@ pub fn columns(request: &ScanRequest) -> String {
         // A payload that nobody looks at is not fetched.
         codec::EVENT_COLUMNS.replace("e.data", "''::bytea")
     };
-    format!("{columns}, octet_length(e.data), coalesce(octet_length(e.more), 0)")
+    format!(
+        "{columns}, octet_length(e.data), coalesce(octet_length(e.more), 0), \
+         e.more IS NOT NULL AND EXISTS (SELECT FROM fan_outs f WHERE f.event = e.id AND f.shard IS NOT NULL)"
+    )
 }
 
 /// Of the project's events with these ids, those that are meant.
@@ -40,7 +44,9 @@ pub async fn decide(
     let mut admitted = Vec::new();
     for row in rows {
         let event = codec::event(row)?;
-        if selector.admits(&event) {
+        // Whom it never reached will be known when the last part is written; until then it is on its way.
+        let is_unfolding: bool = codec::column(row, codec::EVENT_COLUMN_COUNT + 2)?;
+        if selector.admits(&event) && !(is_unfolding && selector.needs_routing()) {
             let bytes = |column| codec::column::<i32>(row, column).map(|bytes| usize::try_from(bytes).unwrap_or(0));
             let later_targets = bytes(codec::EVENT_COLUMN_COUNT + 1)? / TARGET_BYTES;
             admitted.push((event, bytes(codec::EVENT_COLUMN_COUNT)?, later_targets));

@@ -9,7 +9,8 @@ use rusqlite::{CachedStatement, Connection, Row};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Events for [`Items::decide`]: an event's columns, how long its payload is, and its later targets.
+/// Events for [`Items::decide`]: an event's columns, how long its payload is, its later targets, and
+/// whether some of those still wait to become deliveries.
 pub fn columns(request: &ScanRequest) -> String {
     let columns = if request.load.data || request.selector.reads_data() {
         codec::EVENT_COLUMNS.to_owned()
@@ -17,7 +18,10 @@ pub fn columns(request: &ScanRequest) -> String {
         // A payload that nobody looks at is not read from the disk; its length stands in the row's head.
         codec::EVENT_COLUMNS.replace("e.data", "x''")
     };
-    format!("{columns}, length(e.data), coalesce(length(e.more), 0)")
+    format!(
+        "{columns}, length(e.data), coalesce(length(e.more), 0), \
+         e.more IS NOT NULL AND EXISTS (SELECT 1 FROM fan_outs f WHERE f.event_ord = e.ord)"
+    )
 }
 
 pub struct Items<'c> {
@@ -51,9 +55,13 @@ impl<'c> Items<'c> {
     }
 
     fn decide(&mut self, found: Found) -> Result<Option<ScanItem>> {
-        let Found { event, data_bytes, later_targets } = found;
+        let Found { event, data_bytes, later_targets, is_unfolding } = found;
         let selector = &self.request.selector;
         if event.project_id != self.request.project || !selector.admits(&event) {
+            return Ok(None);
+        }
+        // Whom it never reached will be known when the last part is written; until then it is on its way.
+        if is_unfolding && selector.needs_routing() {
             return Ok(None);
         }
         let deliveries = match &mut self.deliveries {
@@ -71,6 +79,7 @@ struct Found {
     data_bytes: usize,
     /// Behind those in the event itself (see `sqlite/fan_out.rs`).
     later_targets: usize,
+    is_unfolding: bool,
 }
 
 fn read(row: &Row<'_>) -> Result<Found> {
@@ -79,6 +88,7 @@ fn read(row: &Row<'_>) -> Result<Found> {
         event: codec::event(row)?,
         data_bytes: bytes(codec::EVENT_COLUMN_COUNT)?,
         later_targets: bytes(codec::EVENT_COLUMN_COUNT + 1)? / TARGET_BYTES,
+        is_unfolding: row.get(codec::EVENT_COLUMN_COUNT + 2)?,
     })
 }
 
