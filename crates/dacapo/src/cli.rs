@@ -38,7 +38,7 @@ pub enum Verb {
     /// Plan, run, watch and steer replays of a running gateway
     Replay(Box<replay::ReplayOptions>),
     /// Look at the events of a running gateway
-    Events(replay::EventsOptions),
+    Events(Box<replay::EventsOptions>),
     /// Show the configuration in force and where each value came from
     Config(ConfigOptions),
 }
