@@ -31,6 +31,8 @@ pub enum BootstrapError {
     NotEmpty,
     #[error("the password could not be hashed: {0}")]
     PasswordHash(String),
+    #[error("the keys cannot be kept: {0}")]
+    NotKept(std::io::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -46,8 +48,15 @@ impl Control {
     }
 
     /// An organisation, its admin, an outgoing project with the catch-all event type, and a key for
-    /// each surface: all of it or nothing. `name` is the organisation's.
-    pub async fn bootstrap(&self, name: &str, email: &str) -> Result<FirstRun, BootstrapError> {
+    /// each surface: all of it or nothing. `name` is the organisation's. `keep` puts the secrets where
+    /// their owner finds them, before they are in force: a crash after that leaves a file that the next
+    /// start writes over, one the other way round would leave keys that nobody knows.
+    pub async fn bootstrap(
+        &self,
+        name: &str,
+        email: &str,
+        keep: impl FnOnce(&FirstRun) -> std::io::Result<()>,
+    ) -> Result<FirstRun, BootstrapError> {
         let admin_password = key::password(&*self.entropy);
         let password_hash = self.hash_password(&admin_password)?;
 
@@ -71,6 +80,15 @@ impl Control {
         let catch_all = self.new_event_type(project_id, CATCH_ALL);
         let api_key = self.new_key(project_id, KeyKind::Project, &format!("{FIRST_PROJECT}'s default key"));
         let connect_key = self.new_key(project_id, KeyKind::ConnectLive, &format!("{FIRST_PROJECT}'s Connect key"));
+        let first_run = FirstRun {
+            organisation_id,
+            project_id,
+            api_key: api_key.text,
+            connect_key: connect_key.text,
+            admin_email: email.to_owned(),
+            admin_password,
+        };
+        keep(&first_run).map_err(BootstrapError::NotKept)?;
         edit.write(vec![
             Change::Organisation(Arc::new(organisation)),
             Change::User(Arc::new(admin)),
@@ -80,14 +98,7 @@ impl Control {
             Change::Key(connect_key.key),
         ])
         .await?;
-        Ok(FirstRun {
-            organisation_id,
-            project_id,
-            api_key: api_key.text,
-            connect_key: connect_key.text,
-            admin_email: email.to_owned(),
-            admin_password,
-        })
+        Ok(first_run)
     }
 
     fn hash_password(&self, password: &str) -> Result<String, BootstrapError> {
@@ -145,7 +156,7 @@ mod tests {
     async fn the_first_start_makes_a_working_project_once() {
         let fixture = Fixture::new().await;
         assert!(fixture.control.is_empty());
-        let run = fixture.control.bootstrap("Acme", "admin@example.org").await.expect("an empty store");
+        let run = fixture.control.bootstrap("Acme", "admin@example.org", |_| Ok(())).await.expect("an empty store");
         assert!(!fixture.control.is_empty());
         let snapshot = fixture.control.snapshot();
         let view = snapshot.project(run.project_id).expect("the project");
@@ -155,7 +166,17 @@ mod tests {
         let admin = snapshot.users().next().expect("the admin");
         assert!(admin.password_hash.starts_with("$argon2id$"), "{}", admin.password_hash);
         assert!(!admin.password_hash.contains(&run.admin_password));
-        let again = fixture.control.bootstrap("Acme", "admin@example.org").await;
+        let again = fixture.control.bootstrap("Acme", "admin@example.org", |_| Ok(())).await;
         assert!(matches!(again, Err(BootstrapError::NotEmpty)));
+    }
+
+    #[tokio::test]
+    async fn keys_that_cannot_be_kept_are_not_in_force() {
+        let fixture = Fixture::new().await;
+        let full = |_: &FirstRun| Err(std::io::Error::from(std::io::ErrorKind::StorageFull));
+        let refused = fixture.control.bootstrap("Acme", "admin@example.org", full).await;
+        assert!(matches!(refused, Err(BootstrapError::NotKept(_))));
+        assert!(fixture.control.is_empty());
+        assert!(fixture.control.bootstrap("Acme", "admin@example.org", |_| Ok(())).await.is_ok(), "the next start");
     }
 }

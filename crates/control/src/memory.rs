@@ -58,7 +58,7 @@ impl Fixture {
     }
 
     pub async fn first_run(&self) -> FirstRun {
-        self.control.bootstrap("Acme", "admin@example.org").await.unwrap_or_else(|fault| panic!("{fault}"))
+        self.control.bootstrap("Acme", "admin@example.org", |_| Ok(())).await.unwrap_or_else(|fault| panic!("{fault}"))
     }
 
     pub fn view(&self, project: Id) -> Arc<ProjectView> {

@@ -36,7 +36,7 @@ pub enum Verb {
     /// Copy an embedded store into an empty PostgreSQL database; goes on where it was when run again
     Copy(CopyOptions),
     /// Plan, run, watch and steer replays of a running gateway
-    Replay(replay::ReplayOptions),
+    Replay(Box<replay::ReplayOptions>),
     /// Look at the events of a running gateway
     Events(replay::EventsOptions),
     /// Show the configuration in force and where each value came from

@@ -40,6 +40,7 @@ pub struct Config {
     pub response_body_bytes_max: usize,
     pub lane_concurrency_max: usize,
     pub lane_window_max: usize,
+    pub fan_out_at_once_max: usize,
     pub exchanges_max: usize,
 }
 
@@ -103,6 +104,7 @@ impl Config {
             response_body_bytes_max: 0,
             lane_concurrency_max: 0,
             lane_window_max: 0,
+            fan_out_at_once_max: 0,
             exchanges_max: 0,
         }
     }

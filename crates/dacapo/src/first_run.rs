@@ -3,7 +3,7 @@
 use crate::files;
 use anyhow::{Context, Result};
 use dacapo_control::Control;
-use dacapo_control::bootstrap::BootstrapError;
+use dacapo_control::bootstrap::{self, BootstrapError};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -40,23 +40,27 @@ pub async fn prepare(control: &Control, data_dir: &Path, url: &str) -> Result<St
     if !control.is_empty() {
         return follow(data_dir, url);
     }
-    let made = match control.bootstrap(ORGANISATION, ADMIN_EMAIL).await {
-        Ok(made) => made,
+    let keep = |made: &bootstrap::FirstRun| files::write_json(data_dir, FILE, &FirstRun::of(made, url));
+    match control.bootstrap(ORGANISATION, ADMIN_EMAIL, keep).await {
+        Ok(made) => Ok(Start::First(FirstRun::of(&made, url))),
         // Another node was faster: the keys are with it.
-        Err(BootstrapError::NotEmpty) => return follow(data_dir, url),
-        Err(cause) => return Err(cause).context("cannot set up the first project"),
-    };
-    let first_run = FirstRun {
-        url: url.to_owned(),
-        organisation_id: made.organisation_id.to_string(),
-        project_id: made.project_id.to_string(),
-        api_key: made.api_key,
-        connect_key: made.connect_key,
-        admin_email: made.admin_email,
-        admin_password: made.admin_password,
-    };
-    save(data_dir, &first_run)?;
-    Ok(Start::First(first_run))
+        Err(BootstrapError::NotEmpty) => follow(data_dir, url),
+        Err(cause) => Err(cause).context("cannot set up the first project"),
+    }
+}
+
+impl FirstRun {
+    fn of(made: &bootstrap::FirstRun, url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            organisation_id: made.organisation_id.to_string(),
+            project_id: made.project_id.to_string(),
+            api_key: made.api_key.clone(),
+            connect_key: made.connect_key.clone(),
+            admin_email: made.admin_email.clone(),
+            admin_password: made.admin_password.clone(),
+        }
+    }
 }
 
 fn follow(data_dir: &Path, url: &str) -> Result<Start> {

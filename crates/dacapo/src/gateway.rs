@@ -81,6 +81,7 @@ fn settings(config: &Config) -> Settings {
         lane_concurrency_max: config.lane_concurrency_max,
         lane_window_max: config.lane_window_max,
         exchanges_max: config.exchanges_max,
+        fan_out_at_once_max: config.fan_out_at_once_max,
         retention: config.retention,
         ..Settings::default()
     }

@@ -65,7 +65,7 @@ fn run(command: Verb) -> Result<()> {
             threads::intake()?.block_on(nodes::run(&config, options.json))
         }
         Verb::Copy(options) => threads::intake()?.block_on(copy::run(options)),
-        Verb::Replay(options) => threads::intake()?.block_on(replay::run(options)),
+        Verb::Replay(options) => threads::intake()?.block_on(replay::run(*options)),
         Verb::Events(options) => threads::intake()?.block_on(events::run(options)),
         Verb::Config(options) => show_config(&options),
     }

@@ -85,6 +85,8 @@ pub struct Committer {
     pub metrics: Arc<Metrics>,
     /// Told when fan-outs were stored that go on elsewhere (see fan_out.rs).
     pub fan_outs: Arc<Notify>,
+    /// Targets of one event that one transaction takes.
+    pub fan_out_at_once_max: usize,
 }
 
 /// A batch on its way to disk.
@@ -181,7 +183,7 @@ impl Committer {
         let identify = |(index, mut event): (usize, Event)| {
             let children = u32::try_from(event.targets.len()).unwrap_or(u32::MAX);
             (event.id, event.created_at) = self.ids.event(started, children);
-            let behind = fan_out::later(&mut event.targets);
+            let behind = fan_out::later(&mut event.targets, self.fan_out_at_once_max);
             if !behind.is_empty() {
                 later.push((index, behind));
             }

@@ -148,9 +148,15 @@ impl Engine {
             readiness: Arc::clone(&readiness),
             metrics: Arc::clone(&metrics),
             fan_outs: Arc::clone(&fan_outs),
+            fan_out_at_once_max: settings.fan_out_at_once_max,
         }
         .start(stop_committing.clone());
-        let unfolder = Unfolder { store: Arc::clone(&store), dispatcher: Arc::clone(&dispatcher), begun: fan_outs };
+        let unfolder = Unfolder {
+            store: Arc::clone(&store),
+            dispatcher: Arc::clone(&dispatcher),
+            begun: fan_outs,
+            part_targets_max: (settings.fan_out_at_once_max / 2).max(1),
+        };
         tokio::spawn(unfolder.run(stop_dispatching.clone()));
         Upkeep {
             store: Arc::clone(&store),

@@ -2,8 +2,8 @@
 //!
 //! - In: fan-outs that are not finished, read from the store a part at a time.
 //! - Out: their deliveries, written and handed to dispatch, without reading them back.
-//! - Promise: a broadcast is acknowledged with its first [`TARGETS_AT_ONCE_MAX`] deliveries; the others
-//!   follow from the store, which knows how far it is, whichever node goes on and however often it dies.
+//! - Promise: a broadcast is acknowledged with its first deliveries
+//!   ([`crate::settings::Settings::fan_out_at_once_max`]); the others follow from the store, which knows how far it is, whichever node goes on and however often it dies.
 //!   Other commits come in between parts.
 //! - Failure: a part that cannot be written is tried again.
 
@@ -16,19 +16,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Targets of one event whose deliveries are written in its transaction. Those behind them are stored
-/// with it and become deliveries later.
-pub const TARGETS_AT_ONCE_MAX: usize = 1_000;
-/// Targets of one part: what other commits wait for at most while a fan-out goes on.
-const PART_TARGETS_MAX: usize = 500;
 /// The slow poll under the words.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// After a part that could not be read or written.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Takes what is too much for one transaction off the end.
-pub fn later(targets: &mut Vec<Target>) -> Vec<Target> {
-    if targets.len() <= TARGETS_AT_ONCE_MAX { Vec::new() } else { targets.split_off(TARGETS_AT_ONCE_MAX) }
+pub fn later(targets: &mut Vec<Target>, at_once_max: usize) -> Vec<Target> {
+    if targets.len() <= at_once_max { Vec::new() } else { targets.split_off(at_once_max) }
 }
 
 /// Goes on with fan-outs that are not finished.
@@ -37,6 +32,8 @@ pub struct Unfolder {
     pub dispatcher: Arc<Dispatcher>,
     /// Told when there may be one.
     pub begun: Arc<Notify>,
+    /// Targets of one part: what other commits wait for at most while a fan-out goes on.
+    pub part_targets_max: usize,
 }
 
 impl Unfolder {
@@ -61,7 +58,7 @@ impl Unfolder {
 
     /// `false` when there is nothing to go on with.
     async fn next(&self) -> Result<bool> {
-        let Some(part) = FanOuts::next_part(&*self.store, PART_TARGETS_MAX).await? else {
+        let Some(part) = FanOuts::next_part(&*self.store, self.part_targets_max).await? else {
             return Ok(false);
         };
         self.unfold(&part).await.map(|()| true)

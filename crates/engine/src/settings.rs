@@ -17,6 +17,9 @@ pub struct Settings {
     pub exchanges_max: usize,
     /// Bytes of payload kept in memory for dispatch, over all lanes.
     pub window_bytes_max: usize,
+    /// Targets of one event whose deliveries are written in its transaction; those behind them are stored with it
+    /// and become deliveries later, half as many at a time.
+    pub fan_out_at_once_max: usize,
     /// History older than this is dropped; `None` keeps everything.
     pub retention: Option<Duration>,
 }
@@ -30,6 +33,7 @@ impl Default for Settings {
             lane_window_max: 8_192,
             exchanges_max: 2_048,
             window_bytes_max: 32 * 1024 * 1024,
+            fan_out_at_once_max: 1_000,
             retention: None,
         }
     }

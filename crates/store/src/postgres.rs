@@ -12,6 +12,7 @@
 //! to be recovered at a start, and any node can take any delivery over.
 
 mod address;
+mod births;
 mod catalog;
 mod codec;
 mod commit;
@@ -46,6 +47,7 @@ use dacapo_model::id::SystemEntropy;
 use dacapo_model::{Clock, IdSource};
 use session::{Purpose, Sessions, Step};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -57,6 +59,8 @@ const READ_CONNECTIONS: usize = 2;
 const HISTORY_CONNECTIONS: usize = 4;
 /// The heartbeat, one change of the configuration, one hand-over.
 const UPKEEP_CONNECTIONS: usize = 3;
+/// A pooler that has no second connection keeps a start waiting this long.
+const POOLER_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// What the server must at least be: `server_version_num`.
 const OLDEST_SERVER: i32 = 150_000;
 
@@ -134,6 +138,9 @@ impl PostgresStore {
             newer_replays: watch::channel(0).0,
         });
         let durability = look_at_server(&inner.upkeep).await?;
+        if options.prepared {
+            look_at_poolers(&inner.upkeep).await?;
+        }
         inner.work.set_durability(&durability);
         inner.upkeep.set_durability(&durability);
         schema::migrate(&inner.upkeep, false).await?;
@@ -198,6 +205,20 @@ fn tell(newer: &watch::Sender<u64>, version: u64) {
         *told = version.max(*told);
         rises
     });
+}
+
+static ONE: session::Sql = session::Sql { text: "SELECT 1", types: &[] };
+
+/// Whether a statement that a connection prepared is still known to it while another one is busy: a pooler in
+/// transaction mode gives it another of its own connections then, and old ones forget what was prepared. (One
+/// that has none to give says nothing, and is found out later.)
+async fn look_at_poolers(sessions: &Sessions) -> Result<()> {
+    sessions.once(Purpose::Work, Step::Known(&ONE, Vec::new())).await?;
+    let prepared = sessions.transaction(Purpose::Work).await?;
+    let mut busy = sessions.transaction(Purpose::Work).await?;
+    busy.run(vec![Step::Once("SELECT 1", Vec::new())]).await?;
+    let again = prepared.commit(vec![Step::Known(&ONE, Vec::new())]);
+    tokio::time::timeout(POOLER_ANSWERS_WITHIN, again).await.map_or(Ok(()), |answer| answer.map(drop))
 }
 
 /// Things that would go wrong later and less clearly. Gives what `synchronous_commit` is set to.

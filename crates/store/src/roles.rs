@@ -22,7 +22,7 @@ pub use query::{DeliveryFilter, DeliveryView, EventFilter, Page, Query, Window};
 pub use queue::{ARRIVALS_QUEUED_MAX, Arrival, Arrivals, Backlog, Queue, Waiting};
 pub use record::{Record, Report};
 pub use replays::{
-    Acknowledged, HELD_UNTIL, ItemPage, NewReplayRun, OpenItems, Released, ReplayCreated, Replays, Scheduled,
+    Acknowledged, HELD_UNTIL, ItemPage, NewReplayRun, OpenItems, Release, Released, ReplayCreated, Replays, Scheduled,
 };
 pub use requeue::{Idempotency, NewReplay, ReplayWritten, Requeue, Resend, ResendKind};
 pub use retention::{Dropped, Retention};

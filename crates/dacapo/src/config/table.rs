@@ -248,6 +248,18 @@ pub const ROWS: &[Row] = &[
         },
     },
     Row {
+        key: "fan_out_at_once_max",
+        placeholder: "COUNT",
+        default: "1000",
+        about: "Deliveries of one event written in its transaction; the rest follows in parts",
+        allowed: COUNT,
+        repeated: false,
+        set: |given, config| {
+            config.fan_out_at_once_max = count(one(given)?)?;
+            Some(())
+        },
+    },
+    Row {
         key: "exchanges_max",
         placeholder: "COUNT",
         default: "2048",

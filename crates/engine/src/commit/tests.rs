@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const PROJECT: Id = Id::from_u128(1);
 const ENDPOINT: Id = Id::from_u128(2);
+const AT_ONCE_MAX: usize = 50;
 const AT: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
 /// Another node adds an endpoint with a subscription before each of the first `changes` commits.
@@ -169,6 +170,7 @@ async fn committing(changes: u64) -> Committing {
         readiness: Arc::default(),
         metrics: Arc::default(),
         fan_outs: Arc::clone(&fan_outs),
+        fan_out_at_once_max: AT_ONCE_MAX,
     };
     let (intake, _running) = committer.start(CancellationToken::new());
     Committing { store, dispatcher, intake, fan_outs, _refills: Box::new(_refills) }
@@ -216,7 +218,7 @@ async fn a_large_fan_out_is_stored_with_its_first_targets_and_the_others_behind_
         policy: Policy { kind: dacapo_model::retry::Kind::Linear, interval_s: 10, limit: 3 },
         discarded: None,
     };
-    let largest = fan_out::TARGETS_AT_ONCE_MAX;
+    let largest = AT_ONCE_MAX;
     for (count, own, later) in [(largest, largest, 0), (largest + behind, largest, behind), (1, 1, 0)] {
         let before = store.stored.lock().expect("whole").len();
         let event = Event { targets: (0..count).map(target).collect(), fan_out: FanOut::Success, ..event() };

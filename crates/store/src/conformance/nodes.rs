@@ -4,7 +4,7 @@
 use super::Subject;
 use super::catalog::{Roles, endpoint, organisation};
 use super::subject::{ENDPOINT, PROJECT, ROUTED_AT, born, target};
-use crate::roles::{Arrival, Arrivals, Catalog, Committed, Holding, NewEvent, NewReplay, ResendKind};
+use crate::roles::{Arrival, Arrivals, Catalog, Committed, Holding, NewEvent, NewReplay, Release, ResendKind};
 use crate::{LiveCatalog, Store, StoreError};
 use dacapo_model::{Class, Event, Id, Shard, Status};
 use std::collections::BTreeSet;
@@ -329,10 +329,10 @@ pub async fn owners_hear_of_items(subject: Subject) {
     let held = second.hold_items(id, subject.now(), 10).await.expect("holds");
     assert_eq!(held, 2);
     let mut at_second = second.arrivals();
-    second.release_items(id, false, false, subject.now(), 10).await.expect("releases");
+    second.release_items(id, Release::Held, subject.now(), 10).await.expect("releases");
     hears(&mut at_first, here).await;
     first.hold_items(id, subject.now(), 10).await.expect("holds");
-    first.release_items(id, true, false, subject.now(), 10).await.expect("releases");
+    first.release_items(id, Release::Heads, subject.now(), 10).await.expect("releases");
     hears(&mut at_second, there).await;
 }
 

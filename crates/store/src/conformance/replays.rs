@@ -6,7 +6,7 @@ use super::subject::{
 };
 use super::{Subject, fan_out};
 use crate::roles::{
-    DeliveryFilter, HELD_UNTIL, ItemPage, NewReplayRun, OpenItems, Page, ReplayCreated, ResendKind, Scheduled,
+    DeliveryFilter, HELD_UNTIL, ItemPage, NewReplayRun, OpenItems, Page, Release, ReplayCreated, ResendKind, Scheduled,
 };
 use dacapo_model::delivery::Reason;
 use dacapo_model::event::{FanOut, Target};
@@ -241,14 +241,14 @@ pub async fn held_items_are_not_due(mut subject: Subject) {
     let until = HELD_UNTIL.minus(Duration::from_micros(1));
     let due = store.due(ENDPOINT, Class::Replay, until, ALL).await.expect("reads");
     assert_eq!(due.iter().map(|waiting| waiting.delivery.id).collect::<Vec<_>>(), [items[2].id]);
-    let released = store.release_items(id, false, false, now, 1).await.expect("releases");
+    let released = store.release_items(id, Release::Held, now, 1).await.expect("releases");
     assert_eq!((released.items, released.endpoints), (1, vec![ENDPOINT]));
     let due = store.due(ENDPOINT, Class::Replay, now, ALL).await.expect("reads");
     assert_eq!(due.iter().map(|waiting| waiting.delivery.id).collect::<Vec<_>>(), [items[0].id], "oldest first");
-    let released = store.release_items(id, false, true, now, ALL).await.expect("releases");
+    let released = store.release_items(id, Release::Everything, now, ALL).await.expect("releases");
     assert_eq!(released.items, 2, "the one that is held and the one that waits for a retry");
     assert_eq!(store.due(ENDPOINT, Class::Replay, now, ALL).await.expect("reads").len(), 3);
-    let nothing = store.release_items(id, false, true, now, ALL).await.expect("releases");
+    let nothing = store.release_items(id, Release::Everything, now, ALL).await.expect("releases");
     assert_eq!((nothing.items, nothing.endpoints), (0, Vec::new()));
 }
 
@@ -262,7 +262,7 @@ pub async fn heads_are_the_oldest_of_each_endpoint(subject: Subject) {
     }
     schedule(&subject, page(id, 0, items.clone())).await;
     let (store, now) = (subject.store(), subject.now());
-    let heads = async || store.release_items(id, true, false, now, ALL).await.expect("releases");
+    let heads = async || store.release_items(id, Release::Heads, now, ALL).await.expect("releases");
     assert_eq!((heads().await.items, heads().await.items), (2, 0), "once");
     let due = async |endpoint| ids_of(&subject, endpoint, now).await;
     assert_eq!((due(ENDPOINT).await, due(ENDPOINT_2).await), (vec![items[0].id], vec![items[1].id]));

@@ -5,10 +5,10 @@
 
 mod keys;
 
+use super::births::Births;
 use super::codec::{id_of, uuids};
 use super::error::STALE_CATALOG;
 use super::fan_out::Beginnings;
-use super::rows::Births;
 use super::session::{Failure, Purpose, Sql, Step};
 use super::{Inner, PostgresStore, listen};
 use crate::roles::{Commit, Committed, NewEvent};

@@ -3,11 +3,11 @@
 //! try (a shard changed hands in between, say), each delivery is written once.
 
 use super::PostgresStore;
+use super::births::Births;
 use super::codec::{self, column, inconsistent, uuid};
 use super::lease::number;
 use super::listen;
 use super::retention;
-use super::rows::Births;
 use super::session::{Purpose, Sql, Step, Value};
 use crate::Result;
 use crate::roles::{FanOuts, NewEvent, Part};
@@ -79,7 +79,7 @@ impl Beginnings {
     /// With word to who owns them.
     pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
         let values: Vec<Value<'_>> = vec![&self.events, &self.projects, &self.shards, &self.counts, &self.next];
-        let begin = (!self.events.is_empty()).then(|| Step::Known(&BEGIN, values));
+        let begin = (!self.events.is_empty()).then_some(Step::Known(&BEGIN, values));
         begin.into_iter().chain(self.is_others.then(listen::notify_fan_outs))
     }
 }

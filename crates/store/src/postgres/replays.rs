@@ -8,7 +8,7 @@ use super::codec::{column, id, id_of, inconsistent, uuid, uuids};
 use super::lease::EXPIRY;
 use super::session::{Purpose, Sql, Step};
 use crate::roles::{
-    Acknowledged, ItemPage, NewReplayRun, OpenItems, Page, Released, ReplayCreated, Replays, Scheduled,
+    Acknowledged, ItemPage, NewReplayRun, OpenItems, Page, Release, Released, ReplayCreated, Replays, Scheduled,
 };
 use crate::{Result, StoreError, document};
 use async_trait::async_trait;
@@ -147,7 +147,7 @@ impl Replays for PostgresStore {
     }
 
     async fn replays_among(&self, ids: Vec<Id>) -> Result<Vec<Replay>> {
-        let ids = uuids(ids.into_iter());
+        let ids = uuids(ids);
         self.replays_by(Step::Known(&AMONG, vec![&ids])).await
     }
 
@@ -182,15 +182,8 @@ impl Replays for PostgresStore {
         items::hold(&self.inner, replay, now, limit).await
     }
 
-    async fn release_items(
-        &self,
-        replay: Id,
-        heads: bool,
-        everything: bool,
-        at: Timestamp,
-        limit: usize,
-    ) -> Result<Released> {
-        items::release(&self.inner, replay, heads, everything, at, limit).await
+    async fn release_items(&self, replay: Id, which: Release, at: Timestamp, limit: usize) -> Result<Released> {
+        items::release(&self.inner, replay, which, at, limit).await
     }
 
     async fn has_reached(&self, event: Arc<Event>, endpoint: Id) -> Result<bool> {

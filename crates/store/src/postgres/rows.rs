@@ -3,9 +3,8 @@
 use super::codec::{event_flags, uuid};
 use super::detail::{self, Facts, TargetPart};
 use super::session::{Sql, Step};
+use crate::Result;
 use crate::packed::Made;
-use crate::roles::NewEvent;
-use crate::{Result, targets};
 use dacapo_model::event::{Audience, FanOut};
 use dacapo_model::{Attempt, Delivery, Event, Id, Shard};
 use tokio_postgres::types::Type;
@@ -273,61 +272,4 @@ impl AttemptRows {
 /// The lanes a transaction put something into, for those who own them.
 pub fn endpoints_of<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>) -> std::collections::BTreeSet<Id> {
     deliveries.into_iter().filter(|one| !one.status.is_settled()).map(|one| one.endpoint_id).collect()
-}
-
-/// All rows of a batch.
-#[derive(Default)]
-pub struct Births<'a> {
-    events: EventRows<'a>,
-    waiting: WaitingRows,
-    settled: SettledRows,
-    deliveries: Vec<Delivery>,
-    count: usize,
-}
-
-impl<'a> Births<'a> {
-    pub fn of(items: impl Iterator<Item = (&'a NewEvent, bool)>) -> Result<Self> {
-        let mut births = Self::default();
-        for (item, is_duplicate) in items {
-            let event = &*item.event;
-            let more = (!is_duplicate && !item.later.is_empty()).then(|| targets::encode(&item.later));
-            births.count += 1;
-            births.events.push(event, is_duplicate, more)?;
-            if is_duplicate {
-                continue;
-            }
-            for delivery in (0..).map_while(|index| event.delivery(index)) {
-                births.deliver(delivery)?;
-            }
-        }
-        Ok(births)
-    }
-
-    /// Of events that are there.
-    pub fn of_deliveries(deliveries: Vec<Delivery>) -> Result<Self> {
-        let mut births = Self::default();
-        for delivery in deliveries {
-            births.deliver(delivery)?;
-        }
-        Ok(births)
-    }
-
-    fn deliver(&mut self, delivery: Delivery) -> Result<()> {
-        if delivery.status.is_settled() {
-            self.settled.push(&delivery, None)?;
-        } else {
-            self.waiting.push(&delivery)?;
-        }
-        self.deliveries.push(delivery);
-        Ok(())
-    }
-
-    pub fn endpoints(&self) -> std::collections::BTreeSet<Id> {
-        endpoints_of(&self.deliveries)
-    }
-
-    pub fn insert(&mut self) -> impl Iterator<Item = Step<'_>> {
-        let events = (self.count > 0).then(|| self.events.insert());
-        events.into_iter().chain(self.waiting.insert()).chain(self.settled.insert())
-    }
 }

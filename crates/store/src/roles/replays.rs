@@ -71,6 +71,17 @@ pub struct OpenItems {
     pub held: u64,
 }
 
+/// Which items are made due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// Those that are held.
+    Held,
+    /// Of each endpoint the oldest that is not settled, if that one is held.
+    Heads,
+    /// Those that wait for a retry too.
+    Everything,
+}
+
 /// Items made due.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Released {
@@ -120,17 +131,8 @@ pub trait Replays: Send + Sync + 'static {
     /// Puts at most `limit` of its due items off until [`HELD_UNTIL`]. Gives how many.
     async fn hold_items(&self, replay: Id, now: Timestamp, limit: usize) -> Result<u64>;
 
-    /// Makes at most `limit` held items due at `at`, oldest first; with `heads`, of each endpoint only
-    /// the oldest item that is not settled, if that one is held. `everything` makes those that wait
-    /// for a retry due too.
-    async fn release_items(
-        &self,
-        replay: Id,
-        heads: bool,
-        everything: bool,
-        at: Timestamp,
-        limit: usize,
-    ) -> Result<Released>;
+    /// Makes at most `limit` of its items due at `at`, oldest first.
+    async fn release_items(&self, replay: Id, which: Release, at: Timestamp, limit: usize) -> Result<Released>;
 
     /// Whether any delivery of this event to this endpoint has succeeded.
     async fn has_reached(&self, event: Arc<Event>, endpoint: Id) -> Result<bool>;

@@ -6,7 +6,7 @@ use super::SqliteStore;
 use super::codec::{id_column, inconsistent};
 use super::writer::Session;
 use crate::roles::{
-    Acknowledged, ItemPage, NewReplayRun, OpenItems, Page, Released, ReplayCreated, Replays, Scheduled,
+    Acknowledged, ItemPage, NewReplayRun, OpenItems, Page, Release, Released, ReplayCreated, Replays, Scheduled,
 };
 use crate::{Result, StoreError};
 use async_trait::async_trait;
@@ -66,15 +66,8 @@ impl Replays for SqliteStore {
         self.writer.run(move |session| items::hold(session.connection, replay, now, limit)).await
     }
 
-    async fn release_items(
-        &self,
-        replay: Id,
-        heads: bool,
-        everything: bool,
-        at: Timestamp,
-        limit: usize,
-    ) -> Result<Released> {
-        self.writer.run(move |session| items::release(session.connection, replay, heads, everything, at, limit)).await
+    async fn release_items(&self, replay: Id, which: Release, at: Timestamp, limit: usize) -> Result<Released> {
+        self.writer.run(move |session| items::release(session.connection, replay, which, at, limit)).await
     }
 
     async fn has_reached(&self, event: Arc<Event>, endpoint: Id) -> Result<bool> {

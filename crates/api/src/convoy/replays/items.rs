@@ -49,7 +49,7 @@ pub(super) async fn page_of(
     page: Page,
 ) -> Result<Vec<DeliveryView>, Error> {
     let filter = DeliveryFilter { replay: Some(replay), statuses: statuses.to_vec(), ..DeliveryFilter::default() };
-    Ok(shared.store.deliveries(project, filter, page).await.map_err(Error::listing_deliveries)?)
+    shared.store.deliveries(project, filter, page).await.map_err(Error::listing_deliveries)
 }
 
 pub(super) fn statuses(query: &QueryString) -> Result<Vec<Status>, Error> {

@@ -6,7 +6,7 @@ use crate::postgres::codec::{column, fan_out, id, uuid, uuids, with_fan_out};
 use crate::postgres::rows::{SettledRows, WaitingRows, endpoints_of};
 use crate::postgres::session::{Purpose, Sql, Step};
 use crate::postgres::{Inner, listen, retention};
-use crate::roles::{HELD_UNTIL, ItemPage, OpenItems, Released, Scheduled};
+use crate::roles::{HELD_UNTIL, ItemPage, OpenItems, Release, Released, Scheduled};
 use dacapo_model::event::FanOut;
 use dacapo_model::replay::State;
 use dacapo_model::{Delivery, Event, Id, Status, Timestamp};
@@ -74,7 +74,7 @@ pub async fn schedule(inner: &Inner, page: ItemPage) -> Result<Scheduled> {
     let _under_way = inner.lease.commits.read().await;
     let mut transaction = inner.work.transaction(Purpose::Work).await?;
     let (replay, after, running) = (uuid(page.replay), page.after.cast_signed(), i16::from(State::Running.code()));
-    let events = uuids(page.items.iter().map(|item| item.event_id).collect::<BTreeSet<_>>().into_iter());
+    let events = uuids(page.items.iter().map(|item| item.event_id).collect::<BTreeSet<_>>());
     let looks = vec![
         retention::stay(),
         Step::Known(&NAMED, vec![&replay, &after, &running]),
@@ -139,23 +139,16 @@ pub async fn hold(inner: &Inner, replay: Id, now: Timestamp, limit: usize) -> Re
     Ok(rows.len() as u64)
 }
 
-pub async fn release(
-    inner: &Inner,
-    replay: Id,
-    heads: bool,
-    everything: bool,
-    at: Timestamp,
-    limit: usize,
-) -> Result<Released> {
+pub async fn release(inner: &Inner, replay: Id, which: Release, at: Timestamp, limit: usize) -> Result<Released> {
     let _under_way = inner.lease.commits.read().await;
     let mut transaction = inner.work.transaction(Purpose::Work).await?;
     let (named, at) = (replay.to_bytes(), at.micros());
     let (named, limit) = (&named[..], i64::try_from(limit).unwrap_or(i64::MAX));
     // What is due later than now, or only what is held.
-    let from = if everything { at.saturating_add(1) } else { HELD_UNTIL.micros() };
-    let step = match heads {
-        true => Step::Known(&RELEASE_HEADS, vec![&named, &from, &at]),
-        false => Step::Known(&RELEASE_HELD, vec![&named, &from, &at, &limit]),
+    let from = if which == Release::Everything { at.saturating_add(1) } else { HELD_UNTIL.micros() };
+    let step = match which {
+        Release::Heads => Step::Known(&RELEASE_HEADS, vec![&named, &from, &at]),
+        Release::Held | Release::Everything => Step::Known(&RELEASE_HELD, vec![&named, &from, &at, &limit]),
     };
     let rows = transaction.run(vec![step]).await?;
     let mut endpoints = BTreeSet::new();

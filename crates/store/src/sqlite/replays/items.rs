@@ -3,7 +3,7 @@
 use super::json;
 use crate::Result;
 use crate::StoreError;
-use crate::roles::{HELD_UNTIL, ItemPage, OpenItems, Released, Scheduled};
+use crate::roles::{HELD_UNTIL, ItemPage, OpenItems, Release, Released, Scheduled};
 use crate::sqlite::codec::{self, id_column, ord};
 use crate::sqlite::endpoint_log;
 use crate::sqlite::fan_out;
@@ -77,32 +77,25 @@ pub fn hold(connection: &Connection, replay: Id, now: Timestamp, limit: usize) -
     Ok(connection.prepare_cached(sql)?.execute(values)? as u64)
 }
 
-pub fn release(
-    connection: &Connection,
-    replay: Id,
-    heads: bool,
-    everything: bool,
-    at: Timestamp,
-    limit: usize,
-) -> Result<Released> {
+pub fn release(connection: &Connection, replay: Id, which: Release, at: Timestamp, limit: usize) -> Result<Released> {
     // The oldest of an endpoint that is not settled, whatever it waits for: what follows it waits too.
-    let chosen = match (heads, everything) {
-        (true, _) => {
+    let chosen = match which {
+        Release::Heads => {
             "SELECT min(ord) AS ord FROM waiting INDEXED BY waiting_by_replay WHERE replay = ?1 GROUP BY endpoint"
         }
-        (false, true) => "SELECT ord FROM waiting INDEXED BY waiting_by_replay WHERE replay = ?1 AND due_at > ?3",
-        (false, false) => {
+        Release::Held | Release::Everything => {
             "SELECT ord FROM waiting INDEXED BY waiting_by_replay WHERE replay = ?1 AND due_at >= ?2 ORDER BY ord"
         }
     };
-    let bar = if everything { "due_at > ?3" } else { "due_at >= ?2" };
     let sql = format!(
         "UPDATE waiting SET due_at = ?3 WHERE ord IN (SELECT w.ord FROM ({chosen}) c CROSS JOIN waiting w ON w.ord = c.ord \
-         WHERE {bar} AND ?2 > 0 LIMIT ?4) RETURNING endpoint"
+         WHERE w.due_at >= ?2 LIMIT ?4) RETURNING endpoint"
     );
+    // What is due later than now, or only what is held.
+    let from = if which == Release::Everything { at.micros().saturating_add(1) } else { HELD_UNTIL.micros() };
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![replay.to_bytes(), HELD_UNTIL.micros(), at.micros(), limit])?;
+    let mut rows = statement.query(params![replay.to_bytes(), from, at.micros(), limit])?;
     let (mut items, mut endpoints) = (0, BTreeSet::new());
     while let Some(row) = rows.next()? {
         items += 1;
