@@ -140,7 +140,8 @@ impl Searcher {
                 after: counted.looked.next,
                 items_max: COUNT_SLICE_ITEMS,
                 // Routing today asks what the payload looks like.
-                load: Load { data: selector.needs_routing(), deliveries: false },
+                // What succeeded already is known from the deliveries alone.
+                load: Load { data: selector.needs_routing(), deliveries: true },
             };
             let mut looked = counted.looked;
             self.read(slice, &mut looked, |found| {

@@ -85,7 +85,7 @@ async fn count(shared: &Shared, caller: &Caller, query: &QueryString, selector: 
     Ok(envelope::ok("Events counted successfully", CountView::new(&counted, high_water)))
 }
 
-/// As of this millisecond.
+/// As of now.
 pub fn freeze_now(shared: &Shared, project: Id, selector: &Selector) -> Result<Arc<Frozen>, Error> {
     freeze(shared, project, selector, high_water(shared))
 }
@@ -98,10 +98,9 @@ fn freeze(shared: &Shared, project: Id, selector: &Selector, high_water: Id) -> 
     }
 }
 
-/// The last id of this millisecond.
+/// Whatever was accepted before lies below it, whatever comes later above, also within a millisecond.
 fn high_water(shared: &Shared) -> Id {
-    let floor = Id::floor_of(shared.now()).as_u128();
-    Id::from_u128(floor | ((1 << 80) - 1))
+    shared.control.ids.mint(shared.now()).0
 }
 
 fn per_page(query: &QueryString) -> Result<usize, Error> {
