@@ -2,6 +2,7 @@
 
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
+use dacapo_model::json::compact;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::time::Duration;
 
@@ -51,6 +52,18 @@ async fn discard(mut body: Body) {
     };
     // Whoever takes longer has waited long enough for a refusal.
     let _ = tokio::time::timeout(DISCARDING_MAX, drained).await;
+}
+
+/// The compacted payload. A small one is copied: it would keep the connection's whole read buffer for
+/// as long as the event waits, and the connection would have to get itself another one. A large one
+/// shares the request's memory, unless most of that is something else.
+pub fn payload(body: &Bytes, data: &str) -> Bytes {
+    const COPIED_BYTES_MAX: usize = 16 * 1024;
+    let data = compact(&body.slice_ref(data.as_bytes()));
+    if data.len() <= COPIED_BYTES_MAX || body.len() - data.len().min(body.len()) > data.len() {
+        return Bytes::copy_from_slice(&data);
+    }
+    data
 }
 
 #[cfg(test)]

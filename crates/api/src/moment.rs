@@ -12,6 +12,26 @@ pub fn parse(text: &str) -> Option<Timestamp> {
     text.parse().or_else(|_| format!("{text}Z").parse()).ok().or_else(|| end_of_time(&text))
 }
 
+/// As [`parse`], and what else ISO 8601 allows: without seconds or minutes, in small letters, a zone
+/// without its colon.
+pub fn parse_iso(text: &str) -> Option<Timestamp> {
+    let text = text.to_ascii_uppercase().replace(' ', "+");
+    let (date, time) = text.split_once('T')?;
+    let zone_at = time.find(['Z', '+', '-']).unwrap_or(time.len());
+    let (clock, zone) = time.split_at(zone_at);
+    let clock = match clock.len() {
+        2 => format!("{clock}:00:00"),
+        5 => format!("{clock}:00"),
+        _ => clock.to_owned(),
+    };
+    let zone = match zone.len() {
+        3 => format!("{zone}:00"),
+        5 if !zone.contains(':') => format!("{}:{}", zone.get(..3)?, zone.get(3..)?),
+        _ => zone.to_owned(),
+    };
+    parse(&format!("{date}T{clock}{zone}"))
+}
+
 /// Midnight (UTC) of `2006-01-02`.
 pub fn parse_date(text: &str) -> Option<Timestamp> {
     const FORM: &str = "dddd-dd-dd";
@@ -38,6 +58,26 @@ fn has_form(text: &str, form: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn iso_8601_is_read_in_its_usual_shapes() {
+        for text in [
+            "2026-01-02T12:00:00Z",
+            "2026-01-02T12:00:00",
+            "2026-01-02T12:00Z",
+            "2026-01-02T12:00",
+            "2026-01-02T12",
+            "2026-01-02t12:00:00z",
+            "2026-01-02T13:00+01:00",
+            "2026-01-02T13:00:00+0100",
+            "2026-01-02T13:00:00 01",
+        ] {
+            assert_eq!(parse_iso(text).map(|at| at.to_string()).as_deref(), Some("2026-01-02T12:00:00Z"), "{text}");
+        }
+        for text in ["", "T", "2026-01-02", "2026-01-02T", "2026-01-02T1", "2026-01-02T25:00", "2026-01-02T12:00+é1"] {
+            assert_eq!(parse_iso(text), None, "{text}");
+        }
+    }
 
     fn read(text: &str) -> Option<String> {
         parse(text).map(|moment| moment.to_string())

@@ -70,6 +70,9 @@ fn end_of_string(text: &[u8], from: usize) -> usize {
     text.len()
 }
 
+/// What surfaces accept: Go's decoder, and so Convoy and many receivers, reads no deeper.
+pub const NESTING_MAX: usize = 10_000;
+
 /// Whether arrays and objects lie in each other deeper than `levels`, in a valid JSON text.
 pub fn is_nested_deeper(value: &[u8], levels: usize) -> bool {
     // Each level takes a byte to open it.

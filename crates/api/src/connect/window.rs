@@ -19,7 +19,7 @@ pub fn read(query: &QueryString) -> Result<Window, Error> {
 fn bound(param: &'static str, text: &str, into_day: Duration) -> Result<Timestamp, Error> {
     let day = moment::parse_date(text).map(|midnight| midnight.plus(into_day));
     let invalid = "Not an ISO 8601 date or datetime, such as 2026-01-02 or 2026-01-02T15:04:05Z.";
-    day.or_else(|| moment::parse(text)).ok_or(Error::parameter("invalid_date", param, invalid))
+    day.or_else(|| moment::parse_iso(text)).ok_or(Error::parameter("invalid_date", param, invalid))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::connect::error::Error;
 use crate::connect::idempotency_key::{self, IDEMPOTENT_REPLAYED, TRUE};
 use crate::connect::payload::Payload;
 use crate::connect::view::{EventView, json};
-use crate::{Api, Shared};
+use crate::{Api, Shared, body};
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
@@ -15,8 +15,8 @@ use dacapo_engine::Submission;
 use dacapo_model::attempt::HeaderLines;
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::event::{Audience, ConnectFace, Related};
-use dacapo_model::json::compact;
 use dacapo_model::json::decode::Object;
+use dacapo_model::json::{NESTING_MAX, is_nested_deeper};
 use dacapo_model::{Event, Id};
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
@@ -74,18 +74,22 @@ struct NewEvent {
 
 impl NewEvent {
     fn decode(bytes: &Bytes) -> Result<Self, Error> {
-        let body = Object::read(bytes)?;
-        let text = |name| Ok::<String, Error>(body.string(name)?.map(Into::into).unwrap_or_default());
+        let given = Object::read(bytes)?;
+        let text = |name| Ok::<String, Error>(given.string(name)?.map(Into::into).unwrap_or_default());
         let event_type = text("type")?;
         if event_type.is_empty() {
             return Err(Error::parameter("parameter_missing", "type", "type is required."));
         }
-        let data = body.raw("data").ok_or(Error::parameter("parameter_missing", "data", "data is required."))?;
+        let data = given.raw("data").ok_or(Error::parameter("parameter_missing", "data", "data is required."))?;
         if !data.get().starts_with('{') {
             return Err(Error::parameter("parameter_invalid", "data", "data is an object."));
         }
         let related = related(&text("related_to")?, text("related_to_kind")?)?;
-        let data = compact(&bytes.slice_ref(data.get().as_bytes()));
+        let data = body::payload(bytes, data.get());
+        if is_nested_deeper(&data, NESTING_MAX) {
+            let deep = format!("data is nested deeper than {NESTING_MAX} levels.");
+            return Err(Error::parameter("parameter_invalid", "data", deep));
+        }
         Ok(Self { event_type, data, related, endpoint_id: text("endpoint_id")? })
     }
 

@@ -14,7 +14,7 @@ use dacapo_model::attempt::HeaderLines;
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::event::{Audience, ConnectFace};
 use dacapo_model::json::decode::Object;
-use dacapo_model::json::{compact, is_nested_deeper};
+use dacapo_model::json::{NESTING_MAX, is_nested_deeper};
 use dacapo_model::project::{DEFAULT_REQUEST_ID_HEADER, Kind};
 use dacapo_model::{Endpoint, Id};
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -23,8 +23,6 @@ use std::sync::Arc;
 const QUEUED: &str = "{\"status\":true,\"message\":\"Event queued successfully\",\"data\":null}\n";
 /// Ours: the answer's body does not say which event it was (§10, 1).
 const X_EVENT_ID: HeaderName = HeaderName::from_static("x-event-id");
-/// Go's decoder, and so Convoy and many receivers, reads no further.
-const NESTING_MAX: usize = 10_000;
 
 pub async fn create(shared: &Shared, mut caller: Caller, body: Body) -> Outcome {
     let body = body::read(body, shared.settings.body_bytes_max).await?;
@@ -57,15 +55,15 @@ struct NewEvent {
 
 impl NewEvent {
     fn decode(bytes: &Bytes) -> Result<Self, Error> {
-        let body = Object::read(bytes)?;
-        let text = |name| Ok::<String, Error>(body.string(name)?.map(Into::into).unwrap_or_default());
+        let given = Object::read(bytes)?;
+        let text = |name| Ok::<String, Error>(given.string(name)?.map(Into::into).unwrap_or_default());
         let event_type = text("event_type")?;
         let new = Self {
             endpoint_id: text("endpoint_id")?,
             app_id: text("app_id")?,
             // An explicit null is data.
-            data: body.raw_or_null("data").map(|data| payload(bytes, data.get())).unwrap_or_default(),
-            headers: match body.string_map("custom_headers")? {
+            data: given.raw_or_null("data").map(|data| body::payload(bytes, data.get())).unwrap_or_default(),
+            headers: match given.string_map("custom_headers")? {
                 Some(given) => custom_headers::checked(given)?,
                 None => HeaderLines::new(),
             },
@@ -132,18 +130,6 @@ impl NewEvent {
 
 async fn subscribe_if_bare(control: &Control, project: &ProjectView, endpoint: &Endpoint) -> Result<(), Error> {
     Ok(control.ensure_catch_all(project, endpoint).await?)
-}
-
-/// The compacted payload. A small one is copied: it would keep the connection's whole read buffer for
-/// as long as the event waits, and the connection would have to get itself another one. A large one
-/// shares the request's memory, unless most of that is something else.
-fn payload(body: &Bytes, data: &str) -> Bytes {
-    const COPIED_BYTES_MAX: usize = 16 * 1024;
-    let data = compact(&body.slice_ref(data.as_bytes()));
-    if data.len() <= COPIED_BYTES_MAX || body.len() - data.len().min(body.len()) > data.len() {
-        return Bytes::copy_from_slice(&data);
-    }
-    data
 }
 
 fn id_header(id: Id) -> HeaderValue {
