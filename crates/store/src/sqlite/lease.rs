@@ -13,7 +13,17 @@ use tokio::sync::watch;
 /// Held by the writing thread for as long as it may write. Released by the operating system when
 /// the process ends, however it ends.
 pub struct DirectoryLock {
-    _file: File,
+    file: File,
+}
+
+/// Unlocked, not only closed: a child that is being started has a copy of the file until it runs its
+/// program, and closing ours would leave the lock with it.
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        if let Err(cause) = self.file.unlock() {
+            tracing::warn!(%cause, "the data directory stays locked until this process ends");
+        }
+    }
 }
 
 impl DirectoryLock {
@@ -22,7 +32,7 @@ impl DirectoryLock {
         let unavailable = |cause: std::io::Error| StoreError::Unavailable(format!("{}: {cause}", path.display()));
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(unavailable)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse(data_dir.display().to_string())),
             Err(TryLockError::Error(cause)) => Err(unavailable(cause)),
         }
