@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use dacapo_api::{ApiState, Surfaces};
 use dacapo_control::Control;
 use dacapo_engine::transport::HttpTransport;
-use dacapo_engine::{Engine, Parts, Settings};
+use dacapo_engine::{DeliveryThreads, Engine, Parts, Settings};
 use dacapo_model::address::Guard;
 use dacapo_model::clock::SharedClock;
 use dacapo_model::id::SystemEntropy;
@@ -14,7 +14,6 @@ use dacapo_store::postgres::{Options, PostgresStore};
 use dacapo_store::sqlite::SqliteStore;
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::Arc;
-use tokio::runtime::Handle;
 
 pub struct Gateway {
     pub control: Control,
@@ -23,7 +22,7 @@ pub struct Gateway {
 }
 
 /// `url`: where this node is reached.
-pub async fn build(config: &Config, url: &str, delivery: Handle) -> Result<Gateway> {
+pub async fn build(config: &Config, url: &str, delivery: DeliveryThreads) -> Result<Gateway> {
     let clock = Arc::new(SharedClock::default());
     let store = open_store(config, url, &clock).await.context("cannot open the store")?;
     let (catalog, newest_id) = LiveCatalog::load(store.clone()).await.context("cannot read the catalog")?;

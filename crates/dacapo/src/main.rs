@@ -53,7 +53,7 @@ fn run(command: Verb) -> Result<()> {
             telemetry::start(&config);
             raise_open_files_limit();
             let delivery = threads::delivery()?;
-            threads::intake()?.block_on(serve::run(config, delivery.handle.clone()))
+            threads::intake()?.block_on(serve::run(config, delivery.handles.clone()))
         }
         Verb::Listen(options) => threads::intake()?.block_on(listen::run(options)),
         Verb::Migrate(options) => {

@@ -7,11 +7,11 @@ use crate::gateway::{self, Gateway};
 use crate::shutdown::{self, Signals};
 use crate::{files, server, terminal};
 use anyhow::{Context, Result};
+use dacapo_engine::DeliveryThreads;
 use serde::Serialize;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 /// Tells scripts and tests where this process is reached, as long as it runs.
@@ -24,7 +24,7 @@ struct Listening<'a> {
 }
 
 /// `delivery`: where deliveries are sent; see [`crate::threads`].
-pub async fn run(config: Config, delivery: Handle) -> Result<()> {
+pub async fn run(config: Config, delivery: DeliveryThreads) -> Result<()> {
     let signals = Signals::listen().context("cannot watch for signals")?;
     files::make_directory(&config.data_dir)
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;

@@ -1,50 +1,60 @@
 //! The runtimes of `serve`: one takes events in and answers, one delivers and records. Threads of one
 //! runtime steal work from each other and wake each other for it; threads that each keep to one side of
 //! the commit share far less, and an event crosses over once. Where a side has a single thread, its
-//! runtime is tokio's single-threaded one, which is cheaper again (docs/benchmarks.md has figures).
+//! runtime is tokio's single-threaded one, which is cheaper again (docs/benchmarks.md has figures). More
+//! than one delivery thread can carry goes to further ones.
 
 use anyhow::{Context, Result};
+use dacapo_engine::DeliveryThreads;
 use std::num::NonZero;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
-/// Threads of each side, in quarters of the cores. Deliveries get more: an event is one request in, and
-/// may be many out.
+/// Threads of each part, in quarters of the cores; one at least.
 const INTAKE_QUARTERS: usize = 2;
-const DELIVERY_QUARTERS: usize = 3;
+const HELPING_QUARTERS: usize = 2;
 
 /// Everything but deliveries; what commands other than `serve` use alone.
 pub fn intake() -> Result<Runtime> {
-    runtime("dacapo-intake", INTAKE_QUARTERS)
+    runtime("dacapo-intake", threads(INTAKE_QUARTERS))
 }
 
-/// Runs until it is dropped; what is under way is cut off then.
+/// Run until this is dropped; what is under way is cut off then.
 pub struct Delivery {
-    pub handle: Handle,
-    /// What the runtime's thread waits for the end of.
-    _running: oneshot::Sender<()>,
+    pub handles: DeliveryThreads,
+    /// What the runtimes' threads wait for the end of.
+    _running: [oneshot::Sender<()>; 2],
 }
 
 pub fn delivery() -> Result<Delivery> {
-    let runtime = runtime("dacapo-deliver", DELIVERY_QUARTERS)?;
+    let (first, first_runs) = driven(runtime("dacapo-deliver", 1)?)?;
+    let (helping, helping_runs) = driven(runtime("dacapo-help", threads(HELPING_QUARTERS))?)?;
+    Ok(Delivery { handles: DeliveryThreads { first, helping }, _running: [first_runs, helping_runs] })
+}
+
+/// Runs it on a thread of its own until the sender is dropped.
+fn driven(runtime: Runtime) -> Result<(Handle, oneshot::Sender<()>)> {
     let (handle, (running, stopped)) = (runtime.handle().clone(), oneshot::channel());
     let drive = move || {
         let _ = runtime.block_on(stopped);
         runtime.shutdown_background();
     };
     std::thread::Builder::new().name("dacapo-deliver".to_owned()).spawn(drive).context("cannot start threads")?;
-    Ok(Delivery { handle, _running: running })
+    Ok((handle, running))
 }
 
-fn runtime(name: &str, quarters: usize) -> Result<Runtime> {
+fn threads(quarters: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let mut builder = match cores * quarters / 4 {
-        0 | 1 => Builder::new_current_thread(),
-        threads => {
-            let mut builder = Builder::new_multi_thread();
-            builder.worker_threads(threads).thread_name(name);
-            builder
-        }
+    (cores * quarters / 4).max(1)
+}
+
+fn runtime(name: &str, threads: usize) -> Result<Runtime> {
+    let mut builder = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
     };
+    if threads > 1 {
+        builder.worker_threads(threads).thread_name(name);
+    }
     builder.enable_all().build().context("cannot start threads")
 }

@@ -30,8 +30,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use template::Template;
 pub use template::Templates;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
+
+/// Couriers of the first thread at once. An ordinary load stays on it, which costs least; a fan-out, a
+/// backlog or many slow endpoints go beyond, and other threads help.
+const FIRST_THREAD_COURIERS_MAX: usize = 64;
 
 /// Carries deliveries; one task per concurrent exchange.
 pub struct Courier {
@@ -50,14 +54,38 @@ pub struct Courier {
 }
 
 impl Courier {
-    /// Starts couriers whenever there is work and room for one, until `stop`.
+    /// Starts couriers whenever there is work and room for one, until `stop`; asks for help when there is
+    /// more than one thread should carry.
     pub async fn staff(self: Arc<Self>, stop: CancellationToken) {
+        let couriers = Arc::new(Semaphore::new(FIRST_THREAD_COURIERS_MAX));
+        loop {
+            while let Ok(place) = Arc::clone(&couriers).try_acquire_owned()
+                && let Some(taken) = self.dispatcher.take()
+            {
+                let courier = Arc::clone(&self);
+                tokio::spawn(async move {
+                    courier.carry_on(taken).await;
+                    drop(place);
+                });
+            }
+            if couriers.available_permits() == 0 {
+                self.dispatcher.call_for_help();
+            }
+            tokio::select! {
+                () = self.dispatcher.work() => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Starts couriers on other threads for what the first one leaves, until `stop`.
+    pub async fn help(self: Arc<Self>, stop: CancellationToken) {
         loop {
             while let Some(taken) = self.dispatcher.take() {
                 tokio::spawn(Arc::clone(&self).carry_on(taken));
             }
             tokio::select! {
-                () = self.dispatcher.work() => {}
+                () = self.dispatcher.help_called() => {}
                 () = stop.cancelled() => return,
             }
         }

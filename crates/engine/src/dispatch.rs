@@ -74,6 +74,8 @@ pub struct Dispatcher {
     timer_set: Notify,
     /// Told when there is work and room for another courier.
     work: Notify,
+    /// Told when the first delivery thread has all it should carry, and there is more.
+    help: Notify,
     /// Told when there is something to tell of an endpoint's breaker.
     breaker_turned: Notify,
     /// Told when items of replays were settled.
@@ -135,6 +137,7 @@ impl Dispatcher {
             refills,
             timer_set: Notify::new(),
             work: Notify::new(),
+            help: Notify::new(),
             breaker_turned: Notify::new(),
             replay_progress: watch::channel(()).0,
         };
@@ -339,6 +342,17 @@ impl Dispatcher {
     /// Waits until there may be something to [`Self::take`].
     pub async fn work(&self) {
         self.work.notified().await;
+    }
+
+    /// Unless there is nothing to help with.
+    pub fn call_for_help(&self) {
+        if self.lock().has_room(&self.settings) {
+            self.help.notify_one();
+        }
+    }
+
+    pub async fn help_called(&self) {
+        self.help.notified().await;
     }
 
     fn refill_hungry(&self, state: &mut State, endpoints: impl Iterator<Item = Id>) {

@@ -43,7 +43,16 @@ pub struct Parts {
     pub settings: Settings,
     /// Where deliveries are sent and recorded. A runtime of its own beside the one that takes events in:
     /// neither side's threads wake or wait for the other's per event, only per batch.
-    pub delivery: Handle,
+    pub delivery: DeliveryThreads,
+}
+
+/// Runtimes of deliveries.
+#[derive(Clone, Debug)]
+pub struct DeliveryThreads {
+    /// Of one thread: carries an ordinary load, and records.
+    pub first: Handle,
+    /// Carry what is more than one thread should.
+    pub helping: Handle,
 }
 
 /// The running pipeline. Cheap to clone.
@@ -106,7 +115,7 @@ impl Engine {
         dispatcher.take_up(&store.backlog().await?);
 
         let warden = Warden::start(Arc::clone(&catalog), Arc::clone(&clock));
-        let sending = delivery.enter();
+        let sending = delivery.first.enter();
         let (reports, reported) = mpsc::channel(REPORTS_QUEUED_MAX);
         let recorder = Recorder {
             store: Arc::clone(&store) as _,
@@ -129,7 +138,9 @@ impl Engine {
             metrics: Arc::clone(&metrics),
             templates: Default::default(),
         };
-        tokio::spawn(Arc::new(courier).staff(stop_dispatching.clone()));
+        let courier = Arc::new(courier);
+        delivery.helping.spawn(Arc::clone(&courier).help(stop_dispatching.clone()));
+        tokio::spawn(courier.staff(stop_dispatching.clone()));
         tokio::spawn(Arc::clone(&dispatcher).pace(stop_dispatching.clone()));
         Refiller {
             store: Arc::clone(&store) as _,

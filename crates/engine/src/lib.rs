@@ -24,7 +24,7 @@ mod warden;
 
 pub use accept::{Accepted, Refusal, Submission};
 pub use deliver::Rendered;
-pub use engine::{Engine, Parts};
+pub use engine::{DeliveryThreads, Engine, Parts};
 pub use health::Health;
 pub use metrics::Metrics;
 pub use replay::desk::{Desk, Refused, Steered, Wish};
