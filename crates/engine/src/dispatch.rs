@@ -37,6 +37,7 @@ use dacapo_store::LiveCatalog;
 use dacapo_store::roles::{Backlog, Holding, NewEvent, Report, Waiting};
 use fair::Fair;
 use lane::Lane;
+use ownership::Spent;
 use runs::{Front, Runs};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -402,8 +403,9 @@ const WORK_OVERHEAD_BYTES: usize = 512;
 
 impl State {
     fn lane(&mut self, project: Id, endpoint: Id) -> &mut Lane {
-        let starts_spent = || ownership::predates_hold(&self.gained, endpoint);
-        self.lanes.entry(endpoint).or_insert_with(|| Lane::new(project, starts_spent()))
+        let gained = || self.gained.get(&Shard::of(endpoint)).copied();
+        let spent = || Spent::at_take_over(&self.holding, endpoint, gained());
+        self.lanes.entry(endpoint).or_insert_with(|| Lane::new(project, spent()))
     }
 
     fn place(&mut self, event: &Event, settings: &Settings) -> Placing {

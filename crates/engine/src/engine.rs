@@ -22,7 +22,7 @@ use crate::warden::Warden;
 use dacapo_model::breaker::Policy;
 use dacapo_model::health::Shown;
 use dacapo_model::id::Entropy;
-use dacapo_model::{Clock, Endpoint, Id, IdSource};
+use dacapo_model::{Clock, Endpoint, Id, IdSource, Shard};
 use dacapo_store::roles::{NodeView, Resend, ResendKind};
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -322,6 +322,10 @@ impl Engine {
             tracing::warn!("gave up waiting for the last records");
         }
         inner.stop_following.cancel();
+        let everything: Vec<Shard> = Shard::all().collect();
+        if let Err(cause) = inner.store.let_go(&everything, &inner.dispatcher.last_allowances()).await {
+            tracing::warn!(%cause, "the last shards could not be handed over; others take them");
+        }
         if let Err(cause) = inner.store.release().await {
             tracing::warn!(%cause, "the store did not close cleanly");
         }

@@ -73,6 +73,19 @@ impl Gcra {
         }
     }
 
+    /// The moment at which all may be taken at once again, if none is taken until then; `None` when none
+    /// ever was. Rounded up to the microsecond.
+    pub fn whole_at(&self) -> Option<Timestamp> {
+        let whole_ns = Some(self.whole_ns).filter(|ns| *ns != i128::MIN)? + i128::from(self.part > 0);
+        let rounded_up = -(-whole_ns).div_euclid(NS_PER_US);
+        Some(Timestamp::from_micros(i64::try_from(rounded_up).unwrap_or(i64::MAX)))
+    }
+
+    /// Goes on where one with this [`Self::whole_at`] was.
+    pub fn going_on(whole_at: Timestamp) -> Self {
+        Self { whole_ns: i128::from(whole_at.micros()) * NS_PER_US, ..Self::default() }
+    }
+
     /// Brings the state in line with the limit (fractions of `count`) and the time (`floor`: an
     /// allowance does not grow beyond whole; `ceiling`: nor is more than all of it used, which only
     /// another limit or a clock that jumped back can have caused).
@@ -122,6 +135,23 @@ mod tests {
         assert_eq!(gcra.take(limit, at(0)), Err(at(20_000)));
         assert_eq!(gcra.take(limit, at(20_000)), Ok(()));
         assert_eq!(gcra.take(limit, at(20_000)), Err(at(40_000)));
+    }
+
+    /// Who comes as often as told is served at the same moments, give or take the microsecond.
+    #[test]
+    fn another_goes_on_where_one_was() {
+        let (limit, mut one) = (per_second(3), Gcra::default());
+        assert_eq!(one.whole_at(), None);
+        for _ in 0..3 {
+            assert_eq!(one.take(limit, at(0)), Ok(()));
+        }
+        assert_eq!(one.take(limit, at(333_334)), Ok(()));
+        assert_eq!(one.whole_at(), Some(at(1_333_334)));
+        let mut other = Gcra::going_on(at(1_333_334));
+        assert_eq!(other.take(limit, at(333_335)), Err(at(666_668)));
+        assert_eq!(one.take(limit, at(333_335)), Err(at(666_667)));
+        // Nobody sent for a while: what was not used is made up for.
+        assert_eq!(Gcra::going_on(at(0)).take(limit, at(900_000)), Ok(()));
     }
 
     fn per_second(count: u64) -> Limit {

@@ -153,6 +153,7 @@ macro_rules! shared_suite {
         $crate::conformance::role!($place, nodes:
             two_stores_split_the_shards,
             a_shard_moves_only_when_it_is_let_go,
+            a_rate_limit_moves_with_its_shard_to_the_next_owner,
             a_release_hands_over_at_once,
             a_take_over_raises_the_epoch,
             reports_of_lost_shards_are_refused_and_the_rest_is_recorded,

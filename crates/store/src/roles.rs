@@ -17,7 +17,7 @@ mod scan;
 pub use catalog::{Catalog, Contents, EditLock};
 pub use commit::{Commit, Committed, NewEvent};
 pub use fan_out::{FanOuts, Part};
-pub use lease::{Epoch, Holding, Lease, NodeView};
+pub use lease::{Allowance, Epoch, Holding, Lease, NodeView};
 pub use query::{DeliveryFilter, DeliveryView, EventFilter, Page, Query, Window};
 pub use queue::{ARRIVALS_QUEUED_MAX, Arrival, Arrivals, Backlog, Queue, Waiting};
 pub use record::{Record, Report};

@@ -2,6 +2,7 @@
 //! knows of the rest that waits in the store.
 
 use super::guard::{Guard, is_sent_to};
+use super::ownership::Spent;
 use super::{Exchanged, Work};
 use crate::settings::Settings;
 use dacapo_model::breaker::{PROBES_MAX, Turn, Wait};
@@ -28,8 +29,8 @@ pub struct Lane {
     /// All deliveries in memory: placed, ready, in exchange, or not yet recorded.
     held: IdSet,
     limiter: Gcra,
-    /// Another node may have used up the allowance a moment ago: this one starts with none.
-    starts_spent: bool,
+    /// What is to be known of the limit before it is next asked.
+    pub spent: Spent,
     /// Nothing is sent before this moment: rate limit or open breaker.
     pub resume_at: Option<Timestamp>,
     /// The breaker lets nothing through before one of those under way is answered.
@@ -77,10 +78,10 @@ pub fn limit_of(endpoint: Option<&Endpoint>) -> Option<Limit> {
 }
 
 impl Lane {
-    pub fn new(project_id: Id, starts_spent: bool) -> Self {
+    pub fn new(project_id: Id, spent: Spent) -> Self {
         Self {
             project_id,
-            starts_spent,
+            spent,
             queues: Default::default(),
             credit: [0; 3],
             in_exchange: 0,
@@ -266,8 +267,10 @@ impl Lane {
                     return None;
                 }
             }
-            if std::mem::take(&mut self.starts_spent) {
-                self.limiter.use_up(limit, now);
+            match std::mem::replace(&mut self.spent, Spent::Nothing) {
+                Spent::Nothing => {}
+                Spent::UntilWhole(whole_at) => self.limiter = Gcra::going_on(whole_at),
+                Spent::AllUntil(then) => self.limiter.use_up(limit, then),
             }
             if let Err(at) = self.limiter.take(limit, now) {
                 self.resume_at = Some(at);
@@ -357,6 +360,15 @@ impl Lane {
             }
         }
         bytes
+    }
+
+    /// When the whole of its rate limit may be used again; `None` when none is known to be used.
+    pub fn whole_at(&self) -> Option<Timestamp> {
+        match self.spent {
+            Spent::Nothing => self.limiter.whole_at(),
+            Spent::UntilWhole(whole_at) => Some(whole_at),
+            Spent::AllUntil(_) => None,
+        }
     }
 
     /// Nothing is in exchange, unrecorded or being committed.

@@ -6,11 +6,12 @@
 //!   relied on any more. What arrives for a held shard is looked for.
 //! - Failure: a look that fails is repeated; what is missed is found by the store's slow poll.
 
+use super::lane::Lane;
 use super::{Dispatcher, State};
 use dacapo_model::{Class, Id, Shard, Timestamp};
 use dacapo_store::Store;
-use dacapo_store::roles::{Arrival, Holding};
-use std::collections::HashMap;
+use dacapo_store::roles::{Allowance, Arrival, Holding};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -85,11 +86,11 @@ impl Follower {
     }
 
     async fn let_quiet_go(&self) {
-        let quiet = self.dispatcher.quiet_leaving();
+        let (quiet, allowances) = self.dispatcher.quiet_leaving();
         if quiet.is_empty() {
             return;
         }
-        if let Err(cause) = self.store.let_go(&quiet).await {
+        if let Err(cause) = self.store.let_go(&quiet, &allowances).await {
             tracing::warn!(%cause, "shards could not be handed over; trying again");
         }
     }
@@ -113,6 +114,10 @@ impl Dispatcher {
             let shard = Shard::of(*endpoint);
             if !is_same(&shard) || held.leaving.contains(&shard) {
                 freed += lane.abandon();
+            }
+            if !is_same(&shard) && held.shards.contains_key(&shard) {
+                // What it knew of the limit is older than what another node has sent since.
+                lane.spent = Spent::at_take_over(&held, *endpoint, Some(now));
             }
         }
         state.window_bytes -= freed;
@@ -148,7 +153,8 @@ impl Dispatcher {
         !self.lock().holding.leaving.is_empty()
     }
 
-    fn quiet_leaving(&self) -> Vec<Shard> {
+    /// With how far the limits of their endpoints are used up.
+    fn quiet_leaving(&self) -> (Vec<Shard>, Vec<Allowance>) {
         let state = self.lock();
         let mut quiet = state.holding.leaving.clone();
         for (endpoint, lane) in &state.lanes {
@@ -156,11 +162,44 @@ impl Dispatcher {
                 quiet.remove(&Shard::of(*endpoint));
             }
         }
-        quiet.into_iter().collect()
+        let allowances = state.allowances(&quiet);
+        (quiet.into_iter().collect(), allowances)
+    }
+
+    /// For whoever owns all of it next, once nothing more is sent.
+    pub fn last_allowances(&self) -> Vec<Allowance> {
+        let state = self.lock();
+        state.allowances(&state.holding.shards.keys().copied().collect())
+    }
+}
+
+/// What a lane that is new to this node knows of its rate limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spent {
+    /// Nobody sent before.
+    Nothing,
+    /// As its owner before left it: whole again then.
+    UntilWhole(Timestamp),
+    /// Another node may have used all of it until then.
+    AllUntil(Timestamp),
+}
+
+impl Spent {
+    /// `gained`: when the endpoint's shard came to this node, where it did.
+    pub(super) fn at_take_over(held: &Holding, endpoint: Id, gained: Option<Timestamp>) -> Self {
+        let Some(gained) = gained.filter(|at| endpoint.time() < *at) else { return Self::Nothing };
+        held.allowances.get(&endpoint).map_or(Self::AllUntil(gained), |whole_at| Self::UntilWhole(*whole_at))
     }
 }
 
 impl State {
+    fn allowances(&self, shards: &BTreeSet<Shard>) -> Vec<Allowance> {
+        let of_shards = self.lanes.iter().filter(|(endpoint, _)| shards.contains(&Shard::of(**endpoint)));
+        let allowance =
+            |(endpoint, lane): (&Id, &Lane)| Some(Allowance { endpoint_id: *endpoint, whole_at: lane.whole_at()? });
+        of_shards.filter_map(allowance).collect()
+    }
+
     pub(super) fn dispatches(&self, endpoint: Id) -> bool {
         self.holding.dispatches(Shard::of(endpoint))
     }
@@ -186,8 +225,24 @@ impl State {
     }
 }
 
-/// Whether the endpoint is older than this node's hold on its shard: then another node may have sent
-/// for it until a moment ago.
-pub(super) fn predates_hold(gained: &HashMap<Shard, Timestamp>, endpoint: Id) -> bool {
-    gained.get(&Shard::of(endpoint)).is_some_and(|at| endpoint.time() < *at)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dacapo_store::roles::lease::Deadline;
+    use std::collections::{BTreeMap, HashMap};
+
+    /// What is not known to be unused counts as used; what is newer than the take-over nobody used.
+    #[test]
+    fn a_limit_is_taken_over_as_it_was_told_and_used_up_where_it_was_not() {
+        let at = |seconds: i64| Timestamp::from_millis(1_700_000_000_000 + seconds * 1_000);
+        let born = |seconds, n| Id::floor_of(at(seconds)).child(n);
+        let (told, untold, newer) = (born(0, 1), born(0, 2), born(20, 3));
+        let held = Holding::new(BTreeMap::new(), BTreeSet::new(), Deadline::never());
+        let held = held.with_allowances(Arc::new(HashMap::from([(told, at(11))])));
+        let spent = |endpoint, gained| Spent::at_take_over(&held, endpoint, gained);
+        assert_eq!(spent(told, Some(at(10))), Spent::UntilWhole(at(11)));
+        assert_eq!(spent(untold, Some(at(10))), Spent::AllUntil(at(10)));
+        assert_eq!(spent(newer, Some(at(10))), Spent::Nothing);
+        assert_eq!(spent(told, None), Spent::Nothing, "an embedded store is nobody else's");
+    }
 }

@@ -4,7 +4,9 @@
 use super::Subject;
 use super::catalog::{Roles, endpoint, organisation};
 use super::subject::{ENDPOINT, PROJECT, ROUTED_AT, born, target};
-use crate::roles::{Arrival, Arrivals, Catalog, Committed, Holding, NewEvent, NewReplay, Release, ResendKind};
+use crate::roles::{
+    Allowance, Arrival, Arrivals, Catalog, Committed, Holding, NewEvent, NewReplay, Release, ResendKind,
+};
 use crate::{LiveCatalog, Store, StoreError};
 use dacapo_model::{Class, Event, Id, Shard, Status};
 use std::collections::BTreeSet;
@@ -34,7 +36,7 @@ fn obliging(store: &Arc<dyn Store>) -> tokio::task::JoinHandle<()> {
         loop {
             let leaving: Vec<Shard> = holding.borrow_and_update().leaving.iter().copied().collect();
             if !leaving.is_empty() {
-                store.let_go(&leaving).await.expect("gives up");
+                store.let_go(&leaving, &[]).await.expect("gives up");
             }
             if holding.changed().await.is_err() {
                 return;
@@ -104,10 +106,39 @@ pub async fn a_shard_moves_only_when_it_is_let_go(subject: Subject) {
     let shard = *held.leaving.first().expect("some");
     assert!(held.owns(shard) && !held.dispatches(shard));
     assert!(second.holding().borrow().shards.is_empty());
-    first.let_go(&[shard]).await.expect("gives up");
+    first.let_go(&[shard], &[]).await.expect("gives up");
     assert!(!first.holding().borrow().owns(shard));
     let taken = until(&second, |held| held.owns(shard)).await;
     assert_eq!(taken.shards.keys().copied().collect::<Vec<_>>(), [shard]);
+}
+
+/// How exactly a moment is passed on: what is told is a difference of time, and telling takes some.
+const PASSED_ON_WITHIN: Duration = Duration::from_secs(1);
+
+pub async fn a_rate_limit_moves_with_its_shard_to_the_next_owner(subject: Subject) {
+    let (first, second) = (subject.store(), second(&subject).await);
+    let held = until(&first, |held| !held.leaving.is_empty()).await;
+    let leaving: Vec<Shard> = held.leaving.iter().copied().collect();
+    let moves = (1u128..).map(|n| Id::from_u128(n << 80 | n)).find(|id| Shard::of(*id) == leaving[0]);
+    let moves = moves.expect("some shard is");
+    let stays = (1u128..).map(|n| Id::from_u128(n << 80 | n)).find(|id| !held.leaving.contains(&Shard::of(*id)));
+    let stays = stays.expect("some shard is");
+    let later = subject.now().plus(Duration::from_secs(3_600));
+    let told = |endpoint_id| Allowance { endpoint_id, whole_at: later };
+    first.let_go(&leaving[..1], &[told(moves), told(stays)]).await.expect("gives up");
+    let taken = until(&second, |held| held.owns(leaving[0])).await;
+    assert_eq!(taken.allowances.len(), 1, "none of shards that stay");
+    let (whole_at, before) = (taken.allowances[&moves], later.micros().unsigned_abs());
+    assert!(whole_at.micros().unsigned_abs().abs_diff(before) < PASSED_ON_WITHIN.as_micros() as u64);
+    // It has them as long as it has the shard.
+    let task = obliging(&first);
+    let taken = until(&second, |held| held.shards.len() > 64).await;
+    assert!(taken.allowances.contains_key(&moves));
+    task.abort();
+    // And passes on nothing that it was not told to.
+    second.release().await.expect("releases");
+    let back = until(&first, |held| held.owns(leaving[0])).await;
+    assert!(back.allowances.is_empty());
 }
 
 pub async fn a_release_hands_over_at_once(subject: Subject) {

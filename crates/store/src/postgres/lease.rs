@@ -9,6 +9,7 @@
 //! holds it exclusively. So a record that saw its shard owned is committed before the shard is
 //! another's. (Row locks would do the same, at a write per row and batch.)
 
+mod allowances;
 mod plan;
 mod rounds;
 #[cfg(test)]
@@ -17,12 +18,13 @@ mod simulation;
 use super::schema::LOCK_SPACE;
 use super::session::{Purpose, Sessions, Sql, Step};
 use super::{PostgresStore, codec::uuid, error};
-use crate::roles::{Epoch, Holding, Lease, NodeView, lease::Deadline};
+use crate::roles::{Allowance, Epoch, Holding, Lease, NodeView, lease::Deadline};
 use crate::{Result, StoreError};
+use allowances::PassedOn;
 use async_trait::async_trait;
 use dacapo_model::clock::SharedClock;
-use dacapo_model::{Id, Shard};
-use std::collections::{BTreeMap, BTreeSet};
+use dacapo_model::{Clock, Id, Shard, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -84,6 +86,8 @@ pub struct Tenure {
 struct State {
     owned: BTreeMap<Shard, Epoch>,
     leaving: BTreeMap<Shard, Id>,
+    /// Of what is owned, as it was handed over.
+    allowances: Arc<HashMap<Id, Timestamp>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -144,14 +148,15 @@ impl Tenure {
 
     /// Tells everybody what the state is; nobody who looks at the same as before.
     fn publish(&self) {
-        let (owned, leaving) = {
+        let (owned, leaving, allowances) = {
             let state = self.state();
-            (state.owned.clone(), state.leaving.keys().copied().collect::<BTreeSet<_>>())
+            let leaving = state.leaving.keys().copied().collect::<BTreeSet<_>>();
+            (state.owned.clone(), leaving, Arc::clone(&state.allowances))
         };
         self.holding.send_if_modified(|told| {
             let changed = told.shards != owned || told.leaving != leaving;
             if changed {
-                *told = Arc::new(Holding::new(owned, leaving, self.deadline.clone()));
+                *told = Arc::new(Holding::new(owned, leaving, self.deadline.clone()).with_allowances(allowances));
             }
             changed
         });
@@ -166,18 +171,20 @@ impl Tenure {
     }
 
     /// Frees some or all of what is owned. Local first: from here on nothing counts on it.
-    async fn give_up(&self, sessions: &Sessions, shards: Option<&[Shard]>) -> Result<()> {
-        let freed: Vec<i16> = {
+    async fn give_up(&self, sessions: &Sessions, shards: Option<&[Shard]>, allowances: &[Allowance]) -> Result<()> {
+        let (freed, passed_on): (Vec<i16>, PassedOn) = {
             let mut state = self.state();
             let chosen: Vec<Shard> = match shards {
                 Some(shards) => shards.iter().copied().filter(|shard| state.owned.contains_key(shard)).collect(),
                 None => Shard::all().collect(),
             };
+            let of_chosen = allowances.iter().filter(|one| chosen.contains(&Shard::of(one.endpoint_id)));
+            let passed_on = PassedOn::new(of_chosen, &state.owned);
             for shard in &chosen {
                 state.owned.remove(shard);
                 state.leaving.remove(shard);
             }
-            chosen.into_iter().map(number).collect()
+            (chosen.into_iter().map(number).collect(), passed_on)
         };
         self.publish();
         if freed.is_empty() {
@@ -187,7 +194,9 @@ impl Tenure {
         let (node, fence) = (uuid(self.node), self.fence.load(Ordering::Acquire));
         // The row before the fence, as a taker goes: two orders would be a deadlock.
         let leave = shards.is_none().then(|| Step::Known(&LEAVE, vec![&node]));
-        let mut steps: Vec<Step<'_>> = leave.into_iter().collect();
+        // Before anything that may wait: they are told as time from now.
+        let passed_on = passed_on.from(self.clock.now());
+        let mut steps: Vec<Step<'_>> = passed_on.step().into_iter().chain(leave).collect();
         steps.push(Step::Known(&FENCE_ALONE, vec![&FENCES, &fence]));
         steps.push(Step::Known(&LET_GO, vec![&node, &freed]));
         steps.push(Step::Known(&TELL, Vec::new()));
@@ -269,9 +278,9 @@ impl Lease for PostgresStore {
         super::nodes::read(&self.inner.history).await
     }
 
-    async fn let_go(&self, shards: &[Shard]) -> Result<()> {
+    async fn let_go(&self, shards: &[Shard], allowances: &[Allowance]) -> Result<()> {
         let _changing = self.inner.lease.changing.lock().await;
-        self.inner.lease.give_up(&self.inner.upkeep, Some(shards)).await
+        self.inner.lease.give_up(&self.inner.upkeep, Some(shards), allowances).await
     }
 
     async fn retire(&self) -> Result<()> {
@@ -286,7 +295,7 @@ impl Lease for PostgresStore {
             return Ok(());
         }
         let given_up = match *joined {
-            Joined::Yes => inner.lease.give_up(&inner.upkeep, None).await,
+            Joined::Yes => inner.lease.give_up(&inner.upkeep, None, &[]).await,
             _ => Ok(()),
         };
         *joined = Joined::Left;

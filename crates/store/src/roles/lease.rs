@@ -13,7 +13,7 @@ use crate::Result;
 use async_trait::async_trait;
 use dacapo_model::{Id, Shard, Timestamp};
 use serde::{Serialize, Serializer};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub struct Holding {
     /// Those of `shards` that another node is to have: send nothing more, and say
     /// [`Lease::let_go`] when nothing of theirs is in exchange or unrecorded.
     pub leaving: BTreeSet<Shard>,
+    /// Of endpoints in `shards` that came with an [`Allowance`]: when it is whole again.
+    pub allowances: Arc<HashMap<Id, Timestamp>>,
     deadline: Deadline,
 }
 
@@ -40,12 +42,17 @@ impl Holding {
         Self {
             shards: Shard::all().map(|shard| (shard, 1)).collect(),
             leaving: BTreeSet::new(),
+            allowances: Arc::default(),
             deadline: Deadline::never(),
         }
     }
 
     pub fn new(shards: BTreeMap<Shard, Epoch>, leaving: BTreeSet<Shard>, deadline: Deadline) -> Self {
-        Self { shards, leaving, deadline }
+        Self { shards, leaving, allowances: Arc::default(), deadline }
+    }
+
+    pub fn with_allowances(self, allowances: Arc<HashMap<Id, Timestamp>>) -> Self {
+        Self { allowances, ..self }
     }
 
     /// Whether nobody else can own it at this moment. Looks at the clock: true now may be false at
@@ -63,6 +70,15 @@ impl Holding {
     pub fn dispatches(&self, shard: Shard) -> bool {
         self.owns(shard) && !self.leaving.contains(&shard)
     }
+}
+
+/// How far an endpoint's rate limit is used up, for the next owner of its shard. Without one the next
+/// owner has to take it for used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    pub endpoint_id: Id,
+    /// When all of it may be taken at once again, if nothing is until then.
+    pub whole_at: Timestamp,
 }
 
 /// Until when a lease may be relied on, by the monotonic clock; one for all copies of a `Holding`,
@@ -152,7 +168,9 @@ pub trait Lease: Send + Sync + 'static {
     }
 
     /// Gives shards up that nothing is sent or recorded for any more. Those not held are left out.
-    async fn let_go(&self, shards: &[Shard]) -> Result<()>;
+    /// `allowances` go to the next owner of their shards, if that is the next to take them; none of other
+    /// shards is looked at. How exact: a few milliseconds, whatever the nodes' clocks say.
+    async fn let_go(&self, shards: &[Shard], allowances: &[Allowance]) -> Result<()>;
 
     /// This process is about to end: all it holds becomes `leaving`, as far as another node is there to
     /// have it, and it takes nothing more.

@@ -1,7 +1,7 @@
 //! One process a data directory: a lock on a file in it, held until the process ends.
 
 use super::SqliteStore;
-use crate::roles::{Holding, Lease};
+use crate::roles::{Allowance, Holding, Lease};
 use crate::{Result, StoreError};
 use async_trait::async_trait;
 use dacapo_model::Shard;
@@ -50,7 +50,7 @@ impl Lease for SqliteStore {
         watch::channel(Arc::new(Holding::everything())).1
     }
 
-    async fn let_go(&self, _: &[Shard]) -> Result<()> {
+    async fn let_go(&self, _: &[Shard], _: &[Allowance]) -> Result<()> {
         // Nobody else could take them.
         self.writer.check_open()
     }

@@ -17,14 +17,12 @@ const ENDPOINTS: usize = 5;
 const OFFERED_PER_SECOND: u32 = 70 * ENDPOINTS as u32;
 /// The allowance of a limit that was not used, which goes at once, is over after this.
 const WARM_UP: Duration = Duration::from_secs(2);
-const MEASURED: Duration = Duration::from_secs(20);
-/// Of the count over all of `MEASURED`.
-const MORE_MAX: f64 = 0.03;
-/// Each hand-over costs the moment in which nobody owns the shard, a tenth of a second and more where the machine is
-/// busy; what was not sent then is not made up for.
-const LESS_MAX: f64 = 0.06;
-/// In any one second: a limiter that could not send for a while makes up for it, once its allowance at most. A
-/// second limiter for the same endpoint would add its own.
+const MEASURED: Duration = Duration::from_secs(30);
+/// Of the count over all of `MEASURED`, more or less.
+const ERROR_MAX: f64 = 0.01;
+/// A limiter that could not send for a while makes up for this much at most.
+const ALLOWANCE: Duration = Duration::from_secs(1);
+/// In any one second: the limit, and an allowance once. A second limiter for the same endpoint would add its own.
 const PER_SECOND_MAX: u64 = 2 * LIMIT;
 const SHARED_OUT_WITHIN: Duration = Duration::from_secs(15);
 const SECOND_US: u64 = 1_000_000;
@@ -80,8 +78,11 @@ async fn a_rate_limit_holds_while_its_shard_moves() -> Result<()> {
             seen.iter().map(|one| one.at_us).filter(|at| (from_us..measured_to).contains(at)).collect();
         times.sort_unstable();
         let moves = usize::from(before[index] != between[index]) + usize::from(between[index] != after[index]);
-        let error = (times.len() as f64 - expected as f64) / expected as f64;
         let (busiest, gaps) = (busiest_second(&times), longest_gaps(&times, from_us));
+        // A machine may stand still for longer than an allowance; that is no matter of the limiter's.
+        let lost: Duration = gaps.iter().map(|(_, long)| long.saturating_sub(ALLOWANCE)).sum();
+        let possible = expected as f64 - lost.as_secs_f64() * LIMIT as f64;
+        let error = (times.len() as f64 - possible) / expected as f64;
         println!(
             "endpoint {index}: moved {moves} times, {:+.2} %, busiest second {busiest}, longest gaps {gaps:?}",
             error * 100.0
@@ -91,8 +92,7 @@ async fn a_rate_limit_holds_while_its_shard_moves() -> Result<()> {
     }
     println!("a node joined and owned its share after {joined:?}");
     ensure!(before != between, "no shard moved when its owner ended: the run shows nothing");
-    let right = |error: &f64| (-LESS_MAX..=MORE_MAX).contains(error);
-    ensure!(errors.iter().all(right), "more than the limit, or much less: {errors:?}");
+    ensure!(errors.iter().all(|error| error.abs() <= ERROR_MAX), "not the limit: {errors:?}");
     Ok(())
 }
 

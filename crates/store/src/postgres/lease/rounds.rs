@@ -4,6 +4,7 @@
 //! from while it is expired. A heartbeat that comes later waits for that row, and only *after* its
 //! heartbeat does a node read what it still owns, and only *after* that does it put its deadline off.
 
+use super::allowances::{TAKE_OVER, taken_over};
 use super::plan::{LEAVING_MAX, Plan, View, plan};
 use super::{EXPIRY, FENCE_ALONE, FENCES, HEARTBEAT_EVERY, RELY_ON, Tenure, number, shard_of};
 use crate::Result;
@@ -12,8 +13,8 @@ use crate::postgres::schema::{LOCK_ROUND, LOCK_SPACE};
 use crate::postgres::session::{Purpose, Sessions, Sql, Step};
 use crate::postgres::{Inner, schema};
 use crate::roles::Epoch;
-use dacapo_model::{Clock, Id, Shard};
-use std::collections::{BTreeMap, BTreeSet};
+use dacapo_model::{Clock, Id, Shard, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -108,6 +109,9 @@ pub async fn watch_deadline(inner: Arc<Inner>) {
     }
 }
 
+/// By what epochs, and the rate limits that came with them.
+type Taken = (BTreeMap<Shard, Epoch>, HashMap<Id, Timestamp>);
+
 /// What the database shows.
 struct Sight {
     living: BTreeSet<Id>,
@@ -150,7 +154,9 @@ impl Tenure {
         self.deadline.put_off_to(sent + RELY_ON);
         self.publish();
         if !take.is_empty() {
-            owned.extend(self.take(sessions, &take).await?);
+            let (taken, allowances) = self.take(sessions, &take).await?;
+            owned.extend(taken);
+            self.inherit(allowances);
             self.settle(owned, leave.clone());
             self.publish();
         }
@@ -177,8 +183,18 @@ impl Tenure {
 
     fn settle(&self, owned: BTreeMap<Shard, Epoch>, leaving: BTreeMap<Shard, Id>) {
         let mut state = self.state();
+        let is_old = |endpoint: &Id| !owned.contains_key(&Shard::of(*endpoint));
+        if state.allowances.keys().any(is_old) {
+            Arc::make_mut(&mut state.allowances).retain(|endpoint, _| !is_old(endpoint));
+        }
         state.owned = owned;
         state.leaving = leaving;
+    }
+
+    fn inherit(&self, allowances: HashMap<Id, Timestamp>) {
+        if !allowances.is_empty() {
+            Arc::make_mut(&mut self.state().allowances).extend(allowances);
+        }
     }
 
     /// Nothing is to be relied on; what the database may still hold for this node is kept in mind.
@@ -187,7 +203,7 @@ impl Tenure {
         self.holding.send_replace(Arc::new(nothing));
     }
 
-    async fn take(&self, sessions: &Sessions, take: &BTreeSet<Shard>) -> Result<BTreeMap<Shard, Epoch>> {
+    async fn take(&self, sessions: &Sessions, take: &BTreeSet<Shard>) -> Result<Taken> {
         let mut transaction = sessions.transaction(Purpose::Work).await?;
         let expiry = EXPIRY.as_secs_f64() * 1_000.0;
         let steps = vec![Step::Known(&ONE_TAKER, vec![&LOCK_SPACE, &LOCK_ROUND]), Step::Known(&EXPIRED, vec![&expiry])];
@@ -202,14 +218,23 @@ impl Tenure {
             fences.iter().map(|fence| Step::Known(&FENCE_ALONE, vec![&FENCES, fence])).collect();
         steps.push(Step::Known(&TAKE, vec![&node, &wanted, &dead]));
         let at = steps.len() - 1;
-        steps.push(Step::Known(&BURY, vec![&dead]));
-        let answers = transaction.commit(steps).await?;
+        let answers = transaction.run(steps).await?;
         let mut taken = BTreeMap::new();
         for row in &answers[at] {
             taken.insert(shard_of(row.try_get(0)?)?, row.try_get::<_, i64>(1)?.cast_unsigned());
         }
-        tracing::info!(shards = taken.len(), from_dead_nodes = dead.len(), "took shards over");
-        Ok(taken)
+        let numbers: Vec<i16> = taken.keys().copied().map(number).collect();
+        // Not with the commit, which may take a flush of the disk: they are told as time from now.
+        let answers = transaction.run(vec![Step::Known(&TAKE_OVER, vec![&numbers])]).await?;
+        let allowances = taken_over(&answers[0], &taken, self.clock.now())?;
+        transaction.commit(vec![Step::Known(&BURY, vec![&dead])]).await?;
+        tracing::info!(
+            shards = taken.len(),
+            from_dead_nodes = dead.len(),
+            limits = allowances.len(),
+            "took shards over"
+        );
+        Ok((taken, allowances))
     }
 
     async fn say_wanted(&self, sessions: &Sessions, leave: &BTreeMap<Shard, Id>) -> Result<()> {
