@@ -82,6 +82,9 @@ impl Recorder {
                     arrived.push(report);
                 }
                 is_busy = arrived.len() >= BATCH_REPORTS_BUSY;
+                // In the order of their rows, which then go to the ends of their tables; stable, as a delivery may
+                // have two.
+                arrived.sort_by_key(|report| report.delivery.id.order());
                 in_flight.push(self.record(Arc::from_iter(arrived.drain(..))));
             }
             while in_flight.next().await.is_some() {}
