@@ -4,7 +4,8 @@
 //! - Out: the callers' answers, and the deliveries to dispatch, without reading them back.
 //! - Promise: a caller hears `Ok` only after the store's commit. What arrived while one transaction
 //!   was being flushed is in the next: no delay when idle, large transactions under load. Ids rise in
-//!   the order in which batches reach the store.
+//!   the order in which batches reach the store. How many of them are worth a transaction beside one
+//!   under way, the store says.
 //!   A batch that was routed before a change of the configuration on another node is routed again.
 //! - Failure: the whole batch is refused when the store cannot commit; an item that collides with
 //!   another fails alone.
@@ -124,27 +125,26 @@ impl Committer {
     async fn run(self: Arc<Self>, mut queue: mpsc::Receiver<Arrived>, stop: CancellationToken) {
         let mut arrived = Vec::with_capacity(BATCH_EVENTS_MAX);
         let mut in_flight = FuturesUnordered::new();
-        loop {
+        let (worth_sending, mut is_over) = (self.store.batch_worth_sending().min(BATCH_EVENTS_MAX), false);
+        while !(is_over && arrived.is_empty() && in_flight.is_empty()) {
             gather(&queue).await;
+            let room = BATCH_EVENTS_MAX - arrived.len();
             tokio::select! {
                 biased;
                 Some((batch, result)) = in_flight.next(), if !in_flight.is_empty() => self.finish(batch, result),
-                count = queue.recv_many(&mut arrived, BATCH_EVENTS_MAX), if in_flight.len() < BATCHES_IN_FLIGHT_MAX => {
-                    if count == 0 {
-                        break;
-                    }
-                    let mut commit = Box::pin(self.commit(&mut arrived));
-                    // Polled here once, so that batches reach the store in the order of their ids.
-                    match futures_util::poll!(commit.as_mut()) {
-                        Poll::Ready((batch, result)) => self.finish(batch, result),
-                        Poll::Pending => in_flight.push(commit),
-                    }
-                }
+                count = queue.recv_many(&mut arrived, room), if room > 0 && !is_over => is_over = count == 0,
                 () = stop.cancelled(), if !queue.is_closed() => queue.close(),
             }
-        }
-        while let Some((batch, result)) = in_flight.next().await {
-            self.finish(batch, result);
+            let is_worth_it = in_flight.is_empty() || arrived.len() >= worth_sending;
+            if arrived.is_empty() || !is_worth_it || in_flight.len() >= BATCHES_IN_FLIGHT_MAX {
+                continue;
+            }
+            let mut commit = Box::pin(self.commit(&mut arrived));
+            // Polled here once, so that batches reach the store in the order of their ids.
+            match futures_util::poll!(commit.as_mut()) {
+                Poll::Ready((batch, result)) => self.finish(batch, result),
+                Poll::Pending => in_flight.push(commit),
+            }
         }
     }
 

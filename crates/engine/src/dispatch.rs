@@ -373,8 +373,9 @@ impl Dispatcher {
             }
             let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };
             for class in Class::ALL {
-                let Some(limit) = lane.hunger(class, now, &self.settings) else { continue };
-                let request = refill::Request { project_id: lane.project_id, endpoint_id: endpoint, class, limit };
+                let Some(room) = lane.hunger(class, now, &self.settings) else { continue };
+                let (project_id, held) = (lane.project_id, lane.held());
+                let request = refill::Request { project_id, endpoint_id: endpoint, class, room, held };
                 if self.refills.try_send(request).is_err() {
                     lane.refill_failed(class);
                     state.set_timer(now.plus(refill::RETRY_AFTER), endpoint);

@@ -56,6 +56,7 @@ macro_rules! suite {
             parked_targets_are_due_at_once,
             due_is_ordered_limited_and_bounded_in_time,
             next_due_looks_past_a_moment,
+            several_lanes_are_read_at_once_as_each_alone,
             the_backlog_counts_each_lane);
         $crate::conformance::role!($place, record:
             a_success_settles,
@@ -160,6 +161,7 @@ macro_rules! shared_suite {
             a_lost_shard_gives_nothing_due,
             the_backlog_is_that_of_the_shards_held,
             owners_hear_of_what_others_commit,
+            when_one_is_gone_the_others_look_at_everything,
             owners_hear_of_replays_and_resends,
             owners_hear_of_items,
             a_stop_is_known_to_be_heard_everywhere,

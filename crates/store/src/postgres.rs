@@ -5,6 +5,7 @@
 //!  due, backlog ───────► reads: never wait behind a batch
 //!  look-ups, lists ────► history: never in the way of either; lists from a replica if one is named
 //!  heartbeat, edits ───► upkeep: never wait behind anything
+//!  word to other nodes ► upkeep, as soon as what it is about is committed (herald)
 //!  other nodes' word ──► listen: one connection of its own, straight to the server
 //! ```
 //!
@@ -20,6 +21,7 @@ pub(crate) mod copy;
 mod detail;
 mod error;
 mod fan_out;
+mod herald;
 mod lease;
 mod listen;
 mod nodes;
@@ -52,13 +54,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Batches under way; more wait for a connection.
-const WORK_CONNECTIONS: usize = 6;
+const WORK_CONNECTIONS: usize = 5;
 /// Reads of the queue at the same time.
 const READ_CONNECTIONS: usize = 2;
 /// Lists read at the same time.
 const HISTORY_CONNECTIONS: usize = 4;
-/// The heartbeat, one change of the configuration, one hand-over.
-const UPKEEP_CONNECTIONS: usize = 3;
+/// The heartbeat, one change of the configuration, one hand-over, one word to the others.
+const UPKEEP_CONNECTIONS: usize = 4;
 /// A pooler that has no second connection keeps a start waiting this long.
 const POOLER_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// What the server must at least be: `server_version_num`.
@@ -114,6 +116,7 @@ struct Inner {
     upkeep: Sessions,
     lease: lease::Tenure,
     arrivals: listen::Announcer,
+    herald: herald::Herald,
     newer: watch::Sender<u64>,
     newer_replays: watch::Sender<u64>,
 }
@@ -134,6 +137,7 @@ impl PostgresStore {
             upkeep: sessions(&address, UPKEEP_CONNECTIONS)?,
             lease: lease::Tenure::new(node, options.label.clone(), Arc::clone(&options.clock)),
             arrivals: listen::Announcer::default(),
+            herald: herald::Herald::default(),
             newer: watch::channel(0).0,
             newer_replays: watch::channel(0).0,
         });
@@ -146,7 +150,8 @@ impl PostgresStore {
         schema::migrate(&inner.upkeep, false).await?;
         schema::make_partitions(&inner.upkeep, options.clock.now()).await?;
         let store = Self { inner: Arc::clone(&inner), tasks: Mutex::default() };
-        store.run(listen::keep(inner, direct));
+        store.run(listen::keep(Arc::clone(&inner), direct));
+        store.run(herald::keep(inner));
         Ok(store)
     }
 

@@ -16,6 +16,7 @@ use dacapo_model::{Id, Mode, Subscription};
 use dacapo_store::roles::{Catalog, Contents};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Semaphore;
 
 const PROJECT: Id = Id::from_u128(1);
 const ENDPOINT: Id = Id::from_u128(2);
@@ -29,6 +30,11 @@ struct Busy {
     stored: Mutex<Vec<Arc<Event>>>,
     /// Of each stored event, the targets behind it.
     later: Mutex<Vec<usize>>,
+    /// Of the batches, in order.
+    sizes: Mutex<Vec<usize>>,
+    /// Each batch takes a permit before it is stored.
+    open: Semaphore,
+    worth_sending: usize,
 }
 
 fn project() -> Change {
@@ -115,9 +121,15 @@ impl Commit for Busy {
             return Err(StoreError::StaleCatalog { current });
         }
         let committed = vec![Committed::Stored; batch.len()];
+        self.sizes.lock().expect("whole").push(batch.len());
+        self.open.acquire().await.expect("open").forget();
         self.later.lock().expect("whole").extend(batch.iter().map(|item| item.later.len()));
         self.stored.lock().expect("whole").extend(batch.into_iter().map(|item| item.event));
         Ok(committed)
+    }
+
+    fn batch_worth_sending(&self) -> usize {
+        self.worth_sending
     }
 
     async fn probe(&self) -> dacapo_store::Result<()> {
@@ -154,8 +166,20 @@ struct Committing {
 }
 
 async fn committing(changes: u64) -> Committing {
-    let store =
-        Arc::new(Busy { changes, version: AtomicU64::new(1), stored: Mutex::default(), later: Mutex::default() });
+    with_store(Busy {
+        changes,
+        version: AtomicU64::new(1),
+        stored: Mutex::default(),
+        later: Mutex::default(),
+        sizes: Mutex::default(),
+        open: Semaphore::new(Semaphore::MAX_PERMITS),
+        worth_sending: 1,
+    })
+    .await
+}
+
+async fn with_store(store: Busy) -> Committing {
+    let store = Arc::new(store);
     let (catalog, _) = LiveCatalog::load(Arc::clone(&store) as _).await.expect("loads");
     let catalog = Arc::new(catalog);
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(AT));
@@ -205,6 +229,49 @@ async fn a_configuration_that_never_rests_is_a_refusal() {
     let (answers, stored) = send(1_000).await;
     assert!(stored.is_empty());
     assert!(answers.iter().all(|answer| matches!(answer, Err(Refusal::Unavailable { .. }))));
+}
+
+/// The store says that a transaction beside another is worth it from three events on.
+#[tokio::test]
+async fn what_is_not_worth_a_transaction_waits_for_the_one_under_way_and_no_longer() {
+    let Committing { store, intake, _refills, .. } = with_store(Busy {
+        open: Semaphore::new(0),
+        worth_sending: 3,
+        changes: 0,
+        version: AtomicU64::new(1),
+        stored: Mutex::default(),
+        later: Mutex::default(),
+        sizes: Mutex::default(),
+    })
+    .await;
+    let send = || {
+        let intake = intake.clone();
+        tokio::spawn(async move { intake.commit(event(), 1).await.map(drop) })
+    };
+    let turns = async || {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let sizes = || store.sizes.lock().expect("whole").clone();
+    let mut callers = vec![send()];
+    turns().await;
+    assert_eq!(sizes(), [1], "nothing is under way: it goes at once");
+    callers.extend([send(), send()]);
+    turns().await;
+    assert_eq!(sizes(), [1], "two are not worth it");
+    callers.push(send());
+    turns().await;
+    assert_eq!(sizes(), [1, 3]);
+    callers.push(send());
+    turns().await;
+    store.open.add_permits(2);
+    turns().await;
+    assert_eq!(sizes(), [1, 3, 1], "alone again, it goes");
+    store.open.add_permits(1);
+    for caller in callers {
+        caller.await.expect("runs").expect("is stored");
+    }
 }
 
 #[tokio::test]

@@ -146,9 +146,8 @@ impl Lane {
         }
     }
 
-    /// How many rows to read for this class, when it is time to; a read is then under way.
+    /// How many new rows to read for this class, when it is time to; a read is then under way.
     pub fn hunger(&mut self, class: Class, now: Timestamp, settings: &Settings) -> Option<usize> {
-        let held = self.held.len();
         let probes_only = self.guard.open_until();
         if probes_only.is_some_and(|until| now < until || self.has_ready()) {
             return None;
@@ -159,12 +158,15 @@ impl Lane {
             return None;
         }
         queue.refill = Some(Refill::default());
-        let wanted = match probes_only {
+        Some(match probes_only {
             Some(_) => PROBES_MAX as usize,
             None => settings.lane_window_max - queue.ready.len(),
-        };
-        // Rows that are held here are read too and left out.
-        Some(wanted + held)
+        })
+    }
+
+    /// Deliveries of it that are in memory: a read of the store finds them too.
+    pub fn held(&self) -> usize {
+        self.held.len()
     }
 
     fn has_ready(&self) -> bool {

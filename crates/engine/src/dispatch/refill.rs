@@ -2,7 +2,7 @@
 
 use super::{Dispatcher, Work};
 use dacapo_model::{Class, Clock, Id, Timestamp};
-use dacapo_store::roles::{Queue, Replays};
+use dacapo_store::roles::{Due, Look, Queue, Replays};
 use dacapo_store::{Result, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,30 @@ pub const REQUESTS_QUEUED_MAX: usize = 1_024;
 pub const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// Reads at the same time: fewer than the store has readers, so that queries find one free.
 const READS_MAX: usize = 2;
+/// Lanes one read looks at: what has gathered while the reads before it were under way.
+const LANES_PER_READ_MAX: usize = 32;
+/// New rows of one read for several lanes.
+const ROWS_PER_SHARED_READ_MAX: usize = 2_048;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     pub project_id: Id,
     pub endpoint_id: Id,
     pub class: Class,
-    pub limit: usize,
+    /// Rows the lane has room for.
+    pub room: usize,
+    /// Rows that it holds already, which are read too and left out.
+    pub held: usize,
+}
+
+impl Request {
+    pub fn limit(&self) -> usize {
+        self.room + self.held
+    }
+
+    fn look(&self) -> Look {
+        Look { endpoint_id: self.endpoint_id, class: self.class, limit: self.limit() }
+    }
 }
 
 pub struct Refiller {
@@ -39,32 +56,47 @@ impl Refiller {
         for _ in 0..READS_MAX {
             let (refiller, requests) = (Arc::clone(&refiller), Arc::clone(&requests));
             let work = async move {
-                loop {
-                    let Some(request) = requests.lock().await.recv().await else { return };
-                    refiller.refill(request).await;
+                let mut asked = Vec::with_capacity(LANES_PER_READ_MAX);
+                while requests.lock().await.recv_many(&mut asked, LANES_PER_READ_MAX).await > 0 {
+                    share_a_read(&mut asked);
+                    refiller.refill(&asked).await;
+                    asked.clear();
                 }
             };
             tokio::spawn(stop.clone().run_until_cancelled_owned(work));
         }
     }
 
-    async fn refill(&self, request: Request) {
+    async fn refill(&self, requests: &[Request]) {
         let now = self.clock.now();
-        match self.read(request, now).await {
-            Ok((rows, next_due)) => match self.get_to_know(request.class, &rows).await {
-                Ok(()) => self.dispatcher.refilled(request, rows, next_due, now),
-                Err(cause) => {
-                    tracing::warn!(%cause, "replays could not be looked up; trying again");
-                    self.dispatcher.refill_failed(request, now);
+        let looks: Vec<Look> = requests.iter().map(Request::look).collect();
+        match self.store.due_in(&looks, now).await {
+            Ok(found) => {
+                for (request, due) in requests.iter().zip(found) {
+                    self.found(*request, due, now).await;
                 }
-            },
-            // Another node reads it.
-            Err(StoreError::Fenced { .. }) => self.dispatcher.refill_failed(request, now),
+            }
+            // Another node reads some of them.
+            Err(StoreError::Fenced { .. }) => self.failed(requests, now),
             Err(cause) => {
-                tracing::warn!(%cause, endpoint = %request.endpoint_id, "waiting deliveries could not be read; trying again");
+                tracing::warn!(%cause, lanes = requests.len(), "waiting deliveries could not be read; trying again");
+                self.failed(requests, now);
+            }
+        }
+    }
+
+    async fn found(&self, request: Request, due: Due, now: Timestamp) {
+        match self.get_to_know(request.class, &due.waiting).await {
+            Ok(()) => self.dispatcher.refilled(request, due.waiting, due.next, now),
+            Err(cause) => {
+                tracing::warn!(%cause, "replays could not be looked up; trying again");
                 self.dispatcher.refill_failed(request, now);
             }
         }
+    }
+
+    fn failed(&self, requests: &[Request], now: Timestamp) {
+        requests.iter().for_each(|request| self.dispatcher.refill_failed(*request, now));
     }
 
     /// Items of a replay nothing is known of are not sent.
@@ -81,14 +113,13 @@ impl Refiller {
         self.dispatcher.adopt_single_replays(unknown.into_iter());
         Ok(())
     }
+}
 
-    async fn read(&self, request: Request, now: Timestamp) -> Result<(Vec<Work>, Option<Timestamp>)> {
-        let rows = self.store.due(request.endpoint_id, request.class, now, request.limit).await?;
-        if rows.len() == request.limit {
-            return Ok((rows, None));
-        }
-        let next_due = self.store.next_due(request.endpoint_id, request.class, now).await?;
-        Ok((rows, next_due))
+/// Alone, a lane may fill its whole window; several are filled a little at a time.
+fn share_a_read(requests: &mut [Request]) {
+    if let [_, _, ..] = requests {
+        let share = ROWS_PER_SHARED_READ_MAX / requests.len();
+        requests.iter_mut().for_each(|request| request.room = request.room.min(share));
     }
 }
 
@@ -96,7 +127,7 @@ impl Dispatcher {
     pub(super) fn refilled(&self, request: Request, rows: Vec<Work>, next_due: Option<Timestamp>, now: Timestamp) {
         let mut state = self.lock();
         let lane = state.lane(request.project_id, request.endpoint_id);
-        let complete = rows.len() < request.limit;
+        let complete = rows.len() < request.limit();
         let sizes = lane.refilled(request.class, rows, complete, next_due, now);
         let due_next = lane.next_stored_due();
         state.window_bytes += sizes.iter().sum::<usize>();

@@ -389,7 +389,7 @@ impl World {
             .cloned()
             .collect();
         rows.sort_by_key(|work| (work.delivery.due_at, work.delivery.id));
-        rows.truncate(request.limit);
+        rows.truncate(request.limit());
         self.reads.push((request, now, rows, self.replays.clone()));
     }
 
@@ -407,7 +407,7 @@ impl World {
         let unknown = self.dispatcher.unknown_replays(&rows);
         let seen: Vec<Replay> = replays.into_iter().filter(|replay| unknown.contains(&replay.id)).collect();
         self.dispatcher.adopt_replays(&seen);
-        let next_due = (rows.len() < request.limit).then(|| self.next_due(&request, at)).flatten();
+        let next_due = (rows.len() < request.limit()).then(|| self.next_due(&request, at)).flatten();
         self.dispatcher.refilled(request, rows, next_due, at);
     }
 

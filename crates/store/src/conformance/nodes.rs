@@ -237,6 +237,15 @@ pub async fn owners_hear_of_what_others_commit(subject: Subject) {
     tokio::time::timeout(PATIENCE, all).await.expect("is told to look at everything");
 }
 
+/// Word of what it committed last may have died with it.
+pub async fn when_one_is_gone_the_others_look_at_everything(subject: Subject) {
+    let (first, second) = two(&subject).await;
+    let mut heard = first.arrivals();
+    second.release().await.expect("releases");
+    let all = async { while heard.next().await != Arrival::All {} };
+    tokio::time::timeout(PATIENCE, all).await.expect("is told to");
+}
+
 pub async fn owners_hear_of_replays_and_resends(subject: Subject) {
     let (first, second) = two(&subject).await;
     let theirs = endpoint_in(&first.holding(), false);

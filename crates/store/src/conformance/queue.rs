@@ -2,7 +2,7 @@
 
 use super::Subject;
 use super::subject::{ALL, ENDPOINT, ENDPOINT_2, FOREVER, OTHER_PROJECT, PROJECT, ROUTED_AT, START, born, ids};
-use crate::roles::{Backlog, NewEvent};
+use crate::roles::{Backlog, Look, NewEvent, Waiting};
 use dacapo_model::{Class, Delivery, Event, Id, Status};
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,6 +112,33 @@ pub async fn next_due_looks_past_a_moment(subject: Subject) {
     assert_eq!(next(Class::Retry, 39).await, Some(40));
     assert_eq!(next(Class::Retry, 40).await, None);
     assert_eq!(next(Class::Live, 0).await, None);
+}
+
+pub async fn several_lanes_are_read_at_once_as_each_alone(mut subject: Subject) {
+    retries(&subject).await;
+    for _ in 0..3 {
+        subject.stored(&[ENDPOINT, ENDPOINT_2]).await;
+    }
+    subject.crash().await;
+    let (store, until) = (subject.store(), START.plus(Duration::from_secs(20)));
+    let mut looks = Vec::new();
+    for endpoint_id in [ENDPOINT_2, ENDPOINT] {
+        for (class, limit) in [(Class::Live, 2), (Class::Retry, ALL), (Class::Replay, ALL), (Class::Live, ALL)] {
+            looks.push(Look { endpoint_id, class, limit });
+        }
+    }
+    let found = store.due_in(&looks, until).await.expect("reads");
+    assert_eq!(found.len(), looks.len());
+    let mut rows = 0;
+    for (look, due) in looks.iter().zip(&found) {
+        let alone = store.due(look.endpoint_id, look.class, until, look.limit).await.expect("reads");
+        let ids = |waiting: &[Waiting]| waiting.iter().map(|one| (one.delivery.id, one.event.id)).collect::<Vec<_>>();
+        assert_eq!(ids(&due.waiting), ids(&alone));
+        rows += alone.len();
+        let next = store.next_due(look.endpoint_id, look.class, until).await.expect("reads");
+        assert_eq!(due.next, next.filter(|_| alone.len() < look.limit), "{look:?}");
+    }
+    assert!(rows > 10 && found.iter().any(|due| due.next.is_some()), "the comparison is of something");
 }
 
 pub async fn the_backlog_counts_each_lane(mut subject: Subject) {

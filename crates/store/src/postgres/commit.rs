@@ -10,7 +10,7 @@ use super::codec::{id_of, uuids};
 use super::error::STALE_CATALOG;
 use super::fan_out::Beginnings;
 use super::session::{Failure, Purpose, Sql, Step};
-use super::{Inner, PostgresStore, listen};
+use super::{Inner, PostgresStore};
 use crate::roles::{Commit, Committed, NewEvent};
 use crate::{Result, StoreError};
 use async_trait::async_trait;
@@ -20,6 +20,8 @@ use std::collections::HashSet;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
+/// A transaction costs the server as much as about ten events do.
+const EVENTS_WORTH_A_TRANSACTION: usize = 40;
 /// Tries of a batch in which ids turn out to be taken: an id is never given twice in earnest, so the
 /// second try finds none.
 const TRIES_MAX: u32 = 3;
@@ -61,6 +63,10 @@ impl Commit for PostgresStore {
             }
         }
         Err(StoreError::Unavailable("ids were taken again and again".to_owned()))
+    }
+
+    fn batch_worth_sending(&self) -> usize {
+        EVENTS_WORTH_A_TRANSACTION
     }
 
     async fn probe(&self) -> Result<()> {
@@ -115,12 +121,12 @@ async fn write(
     }
     let born = || stored().zip(&duplicates).filter_map(|(item, first)| Some((item?, first.is_some())));
     let mut births = Births::of(born())?;
-    let told = listen::notice(&inner.lease, births.endpoints());
+    let endpoints = births.endpoints();
     let originals = born().filter(|(_, is_duplicate)| !is_duplicate).map(|(item, _)| item);
     let begun = Beginnings::of(originals, |shard| inner.lease.owns(shard));
     steps.extend(births.insert());
     steps.extend(begun.steps());
-    steps.extend(told.as_ref().map(listen::notify_arrivals));
     transaction.try_commit(steps).await?;
+    inner.announce(endpoints);
     Ok(duplicates)
 }

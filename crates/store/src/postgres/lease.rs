@@ -86,6 +86,8 @@ pub struct Tenure {
 struct State {
     owned: BTreeMap<Shard, Epoch>,
     leaving: BTreeMap<Shard, Id>,
+    /// Nodes with a heartbeat in time, in the last round.
+    living: BTreeSet<Id>,
     /// Of what is owned, as it was handed over.
     allowances: Arc<HashMap<Id, Timestamp>>,
 }
@@ -293,6 +295,10 @@ impl Lease for PostgresStore {
         let mut joined = inner.lease.changing.lock().await;
         if *joined == Joined::Left {
             return Ok(());
+        }
+        // What was committed for others is theirs to send, from now on.
+        if let Err(cause) = inner.pass_on_news().await {
+            tracing::warn!(%cause, "other nodes find out by themselves what was committed for them last");
         }
         let given_up = match *joined {
             Joined::Yes => inner.lease.give_up(&inner.upkeep, None, &[]).await,

@@ -32,7 +32,7 @@ const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(5);
 /// One that comes later is none.
 const SIGN_OF_LIFE_WITHIN: Duration = Duration::from_secs(5);
 /// PostgreSQL takes payloads below 8,000 bytes; an id has 26 characters.
-const NAMED_MAX: usize = 300;
+pub const NAMED_MAX: usize = 300;
 const ID_CHARS: usize = 26;
 
 static NOTIFY: Sql = Sql { text: "SELECT pg_notify('dacapo_arrivals', $1)", types: &[Type::TEXT] };
@@ -76,7 +76,7 @@ impl Announcer {
         Arrivals::of(heard)
     }
 
-    fn say(&self, arrival: Arrival) {
+    pub fn say(&self, arrival: Arrival) {
         let mut ear = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(ear) = ear.as_mut() else { return };
         let arrival = if ear.missed { Arrival::All } else { arrival };

@@ -5,11 +5,12 @@ use super::codec::{self, column, id, uuid};
 use super::session::{Purpose, Sql, Step};
 use crate::Result;
 use crate::StoreError;
-use crate::roles::{Arrivals, Backlog, Queue, Waiting};
+use crate::roles::{Arrivals, Backlog, Due, Look, Queue, Waiting};
 use async_trait::async_trait;
 use dacapo_model::{Class, Id, Shard, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -27,17 +28,52 @@ pub static BACKLOG: Sql = Sql {
 };
 pub static DUE: Sql = Sql {
     text: "SELECT e.id, e.project, e.type, e.source, e.idem, e.related_to, e.flags, e.detail, e.data, \
-           d.id, d.project, d.endpoint, d.event, d.detail FROM \
-           (SELECT * FROM waiting WHERE shard = $1 AND endpoint = $2 AND class = $3 AND due_at <= $4 \
-            ORDER BY due_at, id LIMIT $5) d \
-           JOIN events e ON e.id = d.event ORDER BY d.due_at, d.id",
-    types: &[Type::INT2, Type::UUID, Type::INT2, Type::INT8, Type::INT8],
+           d.id, d.project, d.endpoint, d.event, d.detail, l.place \
+           FROM unnest($1, $2, $3, $5) WITH ORDINALITY l (shard, endpoint, class, most, place) \
+           CROSS JOIN LATERAL (SELECT * FROM waiting w WHERE w.shard = l.shard AND w.endpoint = l.endpoint \
+            AND w.class = l.class AND w.due_at <= $4 ORDER BY w.due_at, w.id LIMIT l.most) d \
+           JOIN events e ON e.id = d.event ORDER BY l.place, d.due_at, d.id",
+    types: &[Type::INT2_ARRAY, Type::UUID_ARRAY, Type::INT2_ARRAY, Type::INT8, Type::INT8_ARRAY],
 };
 pub static NEXT_DUE: Sql = Sql {
-    text: "SELECT due_at FROM waiting WHERE shard = $1 AND endpoint = $2 AND class = $3 AND due_at > $4 \
-           ORDER BY due_at LIMIT 1",
-    types: &[Type::INT2, Type::UUID, Type::INT2, Type::INT8],
+    text: "SELECT l.place, n.due_at FROM unnest($1, $2, $3) WITH ORDINALITY l (shard, endpoint, class, place) \
+           CROSS JOIN LATERAL (SELECT w.due_at FROM waiting w WHERE w.shard = l.shard AND w.endpoint = l.endpoint \
+            AND w.class = l.class AND w.due_at > $4 ORDER BY w.due_at LIMIT 1) n",
+    types: &[Type::INT2_ARRAY, Type::UUID_ARRAY, Type::INT2_ARRAY, Type::INT8],
 };
+/// Behind those of the event and the delivery.
+const PLACE_COLUMN: usize = codec::EVENT_COLUMN_COUNT + 5;
+
+/// Lanes, a column an array.
+struct Lanes {
+    shards: Vec<i16>,
+    endpoints: Vec<Uuid>,
+    classes: Vec<i16>,
+    most: Vec<i64>,
+}
+
+impl Lanes {
+    fn of(lanes: &[Look]) -> Self {
+        Self {
+            shards: lanes.iter().map(|lane| Shard::of(lane.endpoint_id).number().into()).collect(),
+            endpoints: lanes.iter().map(|lane| uuid(lane.endpoint_id)).collect(),
+            classes: lanes.iter().map(|lane| lane.class.code().into()).collect(),
+            most: lanes.iter().map(|lane| i64::try_from(lane.limit).unwrap_or(i64::MAX)).collect(),
+        }
+    }
+}
+
+/// `place`: as SQL counts, from 1.
+fn at<'a>(found: &'a mut [Due], row: &Row, place: usize) -> Result<&'a mut Due> {
+    let place: i64 = column(row, place)?;
+    let at = usize::try_from(place - 1).ok();
+    at.and_then(|at| found.get_mut(at)).ok_or_else(|| StoreError::Inconsistent {
+        table: "waiting",
+        column: "place",
+        row: place.to_string(),
+        detail: "no lane that was asked for".to_owned(),
+    })
+}
 
 #[async_trait]
 impl Queue for PostgresStore {
@@ -61,41 +97,55 @@ impl Queue for PostgresStore {
             .collect()
     }
 
-    async fn due(&self, endpoint: Id, class: Class, until: Timestamp, limit: usize) -> Result<Vec<Waiting>> {
+    async fn due(&self, endpoint_id: Id, class: Class, until: Timestamp, limit: usize) -> Result<Vec<Waiting>> {
+        let found = self.due_in(&[Look { endpoint_id, class, limit }], until).await?;
+        Ok(found.into_iter().next().unwrap_or_default().waiting)
+    }
+
+    /// In one round trip.
+    async fn due_in(&self, lanes: &[Look], until: Timestamp) -> Result<Vec<Due>> {
         self.inner.check_open()?;
-        let shard = Shard::of(endpoint);
-        let fence = self.inner.lease.fence([shard].into()).map_err(|shards| StoreError::Fenced { shards })?;
-        let (number, endpoint, class) = key(shard, endpoint, class);
-        let (until, limit) = (until.micros(), i64::try_from(limit).unwrap_or(i64::MAX));
-        // Looked at afterwards: whoever owns it then with the same epoch owned it when the rows were read.
-        let steps = vec![Step::Known(&DUE, vec![&number, &endpoint, &class, &until, &limit]), fence.look()];
+        let shards = lanes.iter().map(|lane| Shard::of(lane.endpoint_id)).collect();
+        let fence = self.inner.lease.fence(shards).map_err(|shards| StoreError::Fenced { shards })?;
+        let (asked, until) = (Lanes::of(lanes), until.micros());
+        let Lanes { shards, endpoints, classes, most } = &asked;
+        let steps = vec![
+            Step::Known(&DUE, vec![shards, endpoints, classes, &until, most]),
+            Step::Known(&NEXT_DUE, vec![shards, endpoints, classes, &until]),
+            // Last of all: whoever owns them then with the same epochs owned them when the rows were read.
+            fence.look(),
+        ];
         let answers = self.inner.reads.transaction(Purpose::Work).await?.commit(steps).await?;
-        let lost = fence.lost(&answers[1])?;
+        let lost = fence.lost(&answers[2])?;
         if !lost.is_empty() {
             return Err(StoreError::Fenced { shards: lost });
         }
-        let read = |row| {
+        let mut found: Vec<Due> = lanes.iter().map(|_| Due::default()).collect();
+        for row in &answers[0] {
             let (delivery, _) = codec::delivery(row, codec::EVENT_COLUMN_COUNT, "waiting")?;
-            Ok(Waiting { delivery, event: Arc::new(codec::event(row)?) })
-        };
-        answers[0].iter().map(read).collect()
+            let event = Arc::new(codec::event(row)?);
+            at(&mut found, row, PLACE_COLUMN)?.waiting.push(Waiting { delivery, event });
+        }
+        for row in &answers[1] {
+            at(&mut found, row, 0)?.next = Some(Timestamp::from_micros(column(row, 1)?));
+        }
+        for (due, lane) in found.iter_mut().zip(lanes) {
+            due.next = due.next.filter(|_| due.waiting.len() < lane.limit);
+        }
+        Ok(found)
     }
 
     fn arrivals(&self) -> Arrivals {
         self.inner.arrivals.listen()
     }
 
-    async fn next_due(&self, endpoint: Id, class: Class, after: Timestamp) -> Result<Option<Timestamp>> {
-        let (shard, endpoint, class) = key(Shard::of(endpoint), endpoint, class);
+    async fn next_due(&self, endpoint_id: Id, class: Class, after: Timestamp) -> Result<Option<Timestamp>> {
+        let Lanes { shards, endpoints, classes, .. } = Lanes::of(&[Look { endpoint_id, class, limit: 0 }]);
         let after = after.micros();
-        let look = Step::Known(&NEXT_DUE, vec![&shard, &endpoint, &class, &after]);
+        let look = Step::Known(&NEXT_DUE, vec![&shards, &endpoints, &classes, &after]);
         let rows = self.inner.reads.once(Purpose::Work, look).await?;
-        rows.first().map(|row| column(row, 0).map(Timestamp::from_micros)).transpose()
+        rows.first().map(|row| column(row, 1).map(Timestamp::from_micros)).transpose()
     }
-}
-
-fn key(shard: Shard, endpoint: Id, class: Class) -> (i16, Uuid, i16) {
-    (shard.number().into(), uuid(endpoint), class.code().into())
 }
 
 fn class(code: i16) -> Option<Class> {

@@ -10,6 +10,7 @@ use super::error;
 use crate::{Result, StoreError};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use futures_util::future::{BoxFuture, join_all};
+use std::sync::LazyLock;
 use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
@@ -54,16 +55,31 @@ pub enum Purpose {
     List(Duration),
     /// A long read of the pipeline's own.
     Walk(Duration),
+    /// Word to other nodes: nothing that has to outlast a crash.
+    Word,
     /// A change of the configuration: somebody looks at things between its lock and its write.
     Edit,
     /// Schema and partitions: waits for locks only briefly.
     Upkeep(Duration),
 }
 
+/// What `Work` sets, as one statement that need not be parsed each time; `$1`: `synchronous_commit`.
+static WORK_SETTINGS: LazyLock<String> = LazyLock::new(|| {
+    let (time, silence) = (WORK_TIME_MAX.as_millis(), SILENCE_MAX.as_millis());
+    format!(
+        "SELECT set_config('statement_timeout', '{time}', true), \
+         set_config('idle_in_transaction_session_timeout', '{silence}', true), \
+         set_config('synchronous_commit', $1, true), set_config('jit', 'off', true), \
+         set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), \
+         set_config('enable_mergejoin', 'off', true), \
+         set_config('plan_cache_mode', 'force_generic_plan', true)"
+    )
+});
+
 impl Purpose {
     const fn time_max(self) -> Duration {
         match self {
-            Self::Work | Self::Edit => WORK_TIME_MAX,
+            Self::Work | Self::Word | Self::Edit => WORK_TIME_MAX,
             Self::List(most) | Self::Walk(most) | Self::Upkeep(most) => most,
         }
     }
@@ -77,6 +93,7 @@ impl Purpose {
                 "BEGIN; {limits}; SET LOCAL synchronous_commit = {durability}; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; \
                  SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
             ),
+            Self::Word => format!("BEGIN; {limits}; SET LOCAL synchronous_commit = off"),
             Self::List(_) | Self::Walk(_) => format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {limits}"),
             Self::Edit => format!(
                 "BEGIN; {limits}; SET LOCAL synchronous_commit = {durability}; \
@@ -219,12 +236,26 @@ impl Transaction {
                 _ => None,
             });
         }
-        let preamble = (!self.begun).then(|| self.purpose.begin(self.durability));
+        let begins = !self.begun;
+        let settings = if begins && self.prepared && self.purpose == Purpose::Work {
+            Some(connection.prepare_typed_cached(&WORK_SETTINGS, &[Type::TEXT]).await?)
+        } else {
+            None
+        };
+        let preamble = match settings {
+            Some(_) => "BEGIN".to_owned(),
+            None => self.purpose.begin(self.durability),
+        };
         self.begun = true;
-        let mut answers: Vec<Answer<'_>> = Vec::with_capacity(steps.len() + 2);
-        if let Some(preamble) = &preamble {
-            answers.push(Box::pin(async { connection.batch_execute(preamble).await.map(|()| Vec::new()) }));
+        let mut answers: Vec<Answer<'_>> = Vec::with_capacity(steps.len() + 3);
+        let durability: Value<'_> = &self.durability;
+        if begins {
+            answers.push(Box::pin(async { connection.batch_execute(&preamble).await.map(|()| Vec::new()) }));
         }
+        if let Some(settings) = &settings {
+            answers.push(Box::pin(async move { connection.query(settings, &[durability]).await }));
+        }
+        let before = answers.len();
         for (step, statement) in steps.iter().zip(&prepared) {
             answers.push(match (step, statement) {
                 (Step::Known(_, values), Some(statement)) => Box::pin(connection.query(statement, values)),
@@ -243,9 +274,7 @@ impl Transaction {
         let answers = join_all(answers).await;
         self.begun = !commit;
         let mut rows = answers.into_iter().collect::<std::result::Result<Vec<_>, _>>()?;
-        if preamble.is_some() {
-            rows.remove(0);
-        }
+        rows.drain(..before);
         rows.truncate(steps.len());
         Ok(rows)
     }

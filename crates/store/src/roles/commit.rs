@@ -42,6 +42,12 @@ pub trait Commit: Send + Sync + 'static {
     /// Owners of targets whose shards are another node's are told ([`super::Queue::arrivals`]).
     async fn commit(&self, batch: Vec<NewEvent>, routed_at: u64) -> Result<Vec<Committed>>;
 
+    /// While a batch is under way, how many events the next one had better hold: what a transaction costs
+    /// besides them is shared by so many.
+    fn batch_worth_sending(&self) -> usize {
+        1
+    }
+
     /// Whether a commit would work now: writes and flushes a few bytes.
     async fn probe(&self) -> Result<()>;
 }

@@ -25,6 +25,23 @@ pub struct Waiting {
     pub event: Arc<Event>,
 }
 
+/// Where to look for work, and for how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    pub endpoint_id: Id,
+    pub class: Class,
+    pub limit: usize,
+}
+
+/// What was found in a lane.
+#[derive(Clone, Debug, Default)]
+pub struct Due {
+    /// Earliest first.
+    pub waiting: Vec<Waiting>,
+    /// Where that is less than the limit: when the next one is due.
+    pub next: Option<Timestamp>,
+}
+
 /// Word that [`Queue::due`] may give something new. It says where to look, not what is there: the
 /// same deliveries may be announced twice, and a look may find none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +94,19 @@ pub trait Queue: Send + Sync + 'static {
     /// as settled, so the caller leaves out what it already holds. `Fenced` when the endpoint's shard
     /// is not this process's.
     async fn due(&self, endpoint: Id, class: Class, until: Timestamp, limit: usize) -> Result<Vec<Waiting>>;
+
+    /// As [`Self::due`], for several lanes at once, one answer each, in order. `Fenced` when one of them is not
+    /// this process's.
+    async fn due_in(&self, lanes: &[Look], until: Timestamp) -> Result<Vec<Due>> {
+        let mut found = Vec::with_capacity(lanes.len());
+        for lane in lanes {
+            let waiting = self.due(lane.endpoint_id, lane.class, until, lane.limit).await?;
+            let is_all = waiting.len() < lane.limit;
+            let next = if is_all { self.next_due(lane.endpoint_id, lane.class, until).await? } else { None };
+            found.push(Due { waiting, next });
+        }
+        Ok(found)
+    }
 
     /// What other processes put into this one's shards from now on; a call ends the channel of the
     /// call before. The embedded store has no others and never says anything.

@@ -12,7 +12,7 @@ use crate::postgres::codec::{id_of, uuid};
 use crate::postgres::schema::{LOCK_ROUND, LOCK_SPACE};
 use crate::postgres::session::{Purpose, Sessions, Sql, Step};
 use crate::postgres::{Inner, schema};
-use crate::roles::Epoch;
+use crate::roles::{Arrival, Epoch};
 use dacapo_model::{Clock, Id, Shard, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -78,8 +78,12 @@ pub async fn keep(inner: Arc<Inner>) {
             return;
         }
         match inner.lease.round(&inner.upkeep).await {
-            Ok(Told { catalog, next_expiry }) => {
+            Ok(Told { catalog, next_expiry, is_one_gone }) => {
                 inner.tell_newer(catalog);
+                if is_one_gone {
+                    // Its last commits may have put something into shards of ours, and no word of it came.
+                    inner.arrivals.say(Arrival::All);
+                }
                 pause = HEARTBEAT_EVERY.min(next_expiry + EXPIRY_GRACE);
             }
             Err(cause) => {
@@ -127,6 +131,8 @@ pub struct Told {
     catalog: u64,
     /// When the first of the other living nodes will have expired, unless it is heard of before.
     next_expiry: Duration,
+    /// Another node ended, or died, since the round before.
+    is_one_gone: bool,
 }
 
 impl Tenure {
@@ -163,7 +169,9 @@ impl Tenure {
         if leave.keys().ne(leaving.keys()) {
             self.say_wanted(sessions, &leave).await?;
         }
-        Ok(Told { catalog: sight.catalog, next_expiry: sight.next_expiry })
+        let before = std::mem::replace(&mut self.state().living, sight.living.clone());
+        let is_one_gone = before.iter().any(|node| !sight.living.contains(node));
+        Ok(Told { catalog: sight.catalog, next_expiry: sight.next_expiry, is_one_gone })
     }
 
     /// The database told its time somewhere within the exchange; in the middle, say.

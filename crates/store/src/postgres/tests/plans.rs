@@ -86,12 +86,12 @@ const BUSY_PROJECT: Id = BUSY_ENDPOINT;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_queue_is_read_by_lane() {
     let filled = Filled::new().await;
-    let (shard, endpoint, class, until, limit) =
-        (i16::from(Shard::of(ENDPOINT).number()), uuid(ENDPOINT), 0i16, 9i64, 9i64);
-    let due = filled.plan_of(&queue::DUE, vec![&shard, &endpoint, &class, &until, &limit]).await;
+    let (shards, endpoints) = (vec![i16::from(Shard::of(ENDPOINT).number()); 2], vec![uuid(ENDPOINT); 2]);
+    let (classes, until, limits) = (vec![0i16, 1], 9i64, vec![9i64; 2]);
+    let due = filled.plan_of(&queue::DUE, vec![&shards, &endpoints, &classes, &until, &limits]).await;
     uses(&due, "waiting_by_lane", filled.today);
     assert!(!due.contains("Sort Key: waiting"), "the index gives the order:\n{due}");
-    let next = filled.plan_of(&queue::NEXT_DUE, vec![&shard, &endpoint, &class, &until]).await;
+    let next = filled.plan_of(&queue::NEXT_DUE, vec![&shards, &endpoints, &classes, &until]).await;
     uses(&next, "waiting_by_lane", filled.today);
     let few = vec![1i16, 2, 3];
     let backlog = filled.plan_of(&queue::BACKLOG, vec![&few]).await;

@@ -1,0 +1,96 @@
+//! Word of commits to the nodes whose shards they put something into.
+//!
+//! - In: endpoints of others' shards, after the commit that filled their queues.
+//! - Out: one `NOTIFY` for all that gathered while the last was under way.
+//! - Promise: word follows at once when nothing is under way. It is no part of the commit: a
+//!   transaction with a `NOTIFY` holds a lock of the whole server until it is flushed, so that commits
+//!   of several nodes would be flushed one after the other.
+//! - Failure: kept and told later. A node that dies between commit and word is missed by the others,
+//!   who look at everything then (lease/rounds.rs).
+
+use super::Inner;
+use super::listen::{self, NAMED_MAX};
+use super::session::Purpose;
+use crate::Result;
+use dacapo_model::{Id, Shard};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Between two tries.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+#[derive(Default)]
+pub struct Herald {
+    news: Mutex<News>,
+    has_news: Notify,
+}
+
+/// What is still to be told.
+#[derive(Default)]
+enum News {
+    #[default]
+    None,
+    Of(BTreeSet<Id>),
+    /// Too much to name.
+    Everything,
+}
+
+impl Herald {
+    /// Others own these.
+    pub fn tell(&self, endpoints: impl IntoIterator<Item = Id>) {
+        let mut news = self.news();
+        for endpoint in endpoints {
+            match &mut *news {
+                News::None => *news = News::Of(BTreeSet::from([endpoint])),
+                News::Of(named) if named.len() < NAMED_MAX => {
+                    named.insert(endpoint);
+                }
+                News::Of(_) => *news = News::Everything,
+                News::Everything => break,
+            }
+        }
+        drop(news);
+        self.has_news.notify_one();
+    }
+
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// After a commit that filled the queues of `endpoints`.
+    pub fn announce(&self, endpoints: BTreeSet<Id>) {
+        let mut others = endpoints.into_iter().filter(|id| !self.lease.owns(Shard::of(*id))).peekable();
+        if others.peek().is_some() {
+            self.herald.tell(others);
+        }
+    }
+
+    /// All there is to tell so far.
+    pub async fn pass_on_news(&self) -> Result<()> {
+        let notice = match std::mem::take(&mut *self.herald.news()) {
+            News::None => return Ok(()),
+            News::Of(named) => named.iter().map(ToString::to_string).collect(),
+            News::Everything => String::new(),
+        };
+        let told = self.upkeep.once(Purpose::Word, listen::notify_arrivals(&notice)).await;
+        if told.is_err() {
+            *self.herald.news() = News::Everything;
+        }
+        told.map(drop)
+    }
+}
+
+/// Until the process ends.
+pub async fn keep(inner: Arc<Inner>) {
+    loop {
+        inner.herald.has_news.notified().await;
+        while let Err(cause) = inner.pass_on_news().await {
+            tracing::warn!(%cause, "other nodes could not be told of new deliveries; trying again");
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+    }
+}
