@@ -123,7 +123,7 @@ pub async fn several_lanes_are_read_at_once_as_each_alone(mut subject: Subject) 
     let (store, until) = (subject.store(), START.plus(Duration::from_secs(20)));
     let mut looks = Vec::new();
     for endpoint_id in [ENDPOINT_2, ENDPOINT] {
-        for (class, limit) in [(Class::Live, 2), (Class::Retry, ALL), (Class::Replay, ALL), (Class::Live, ALL)] {
+        for (class, limit) in [(Class::Live, 2), (Class::Retry, ALL), (Class::Retry, 1), (Class::Live, ALL)] {
             looks.push(Look { endpoint_id, class, limit });
         }
     }

@@ -3,7 +3,7 @@
 use super::{SOON, turn};
 use anyhow::{Context, Result, ensure};
 use dacapo_testkit::nodes::{NodeLine, Nodes, settled_on};
-use dacapo_testkit::product::{self, FirstRun, Product, text};
+use dacapo_testkit::product::{self, FirstRun, Product, text, wait_until};
 use dacapo_testkit::sink::{Keep, Plan, Sink};
 use http::Method;
 use serde_json::{Value, json};
@@ -51,12 +51,15 @@ async fn two_nodes_on_an_empty_database_at_the_same_instant_set_it_up_once() -> 
     let first_rows = count("catalog")?;
     ensure!(first_rows == FIRST_ROWS, "{first_rows} rows of configuration: both nodes made some");
 
-    // `dacapo nodes` and `GET /nodes` tell the same.
-    let told = first.nodes().await?;
-    let shown = Command::new(product::binary()?).args(["nodes", "--json", "--database-url", &url]).output()?;
-    ensure!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
-    let shown: Vec<NodeLine> = serde_json::from_slice(&shown.stdout)?;
-    ensure!(shown == told, "dacapo nodes: {shown:?}\nGET /nodes: {told:?}");
+    // `dacapo nodes` and `GET /nodes` tell the same, once no shard moves between the two looks.
+    let told = wait_until(SHARED_OUT_WITHIN, "both tell the same", async || {
+        let told = first.nodes().await?;
+        let shown = Command::new(product::binary()?).args(["nodes", "--json", "--database-url", &url]).output()?;
+        ensure!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+        let shown: Vec<NodeLine> = serde_json::from_slice(&shown.stdout)?;
+        Ok((shown == told).then_some(told))
+    })
+    .await?;
     let owned: BTreeSet<u8> = told.iter().flat_map(|line| line.shards.iter().copied()).collect();
     let sum: usize = told.iter().map(|line| line.shards.len()).sum();
     ensure!(owned.len() == 256 && sum == 256, "{sum} shards owned, {} different ones", owned.len());
