@@ -65,11 +65,11 @@ async fn what_goes_wrong_is_said_with_what_to_do() -> Result<()> {
         (vec!["events", "search", "--url", product.url(), "--key", "CO.x.y"], "the key was not accepted"),
         (
             vec!["events", "search", "--url", product.url(), "--key", &key, "--from", "soon"],
-            "from: \"soon\" is no time",
+            "--from: \"soon\" is no time",
         ),
         (
             vec!["events", "search", "--url", product.url(), "--key", &key, "--owner-id", "nobody"],
-            "owner_ids: no endpoint of this project has the owner \"nobody\"",
+            "--owner-id: no endpoint of this project has the owner \"nobody\"",
         ),
     ] {
         let output = dacapo(&words).await?;
