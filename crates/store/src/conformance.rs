@@ -48,7 +48,8 @@ macro_rules! suite {
             they_are_as_they_would_have_been_born,
             a_duplicate_goes_to_nobody,
             lists_find_them_by_all_ways,
-            what_is_not_written_yet_keeps_its_event);
+            what_is_not_written_yet_keeps_its_event,
+            all_targets_of_an_event_can_be_named);
         $crate::conformance::role!($place, queue:
             fresh_deliveries_come_back_after_a_crash_once_and_in_order,
             recorded_deliveries_do_not_come_back,

@@ -208,3 +208,17 @@ pub async fn what_is_not_written_yet_keeps_its_event(subject: Subject) {
     assert_eq!(subject.deliveries(DeliveryFilter::default(), UP).await, []);
     assert!(subject.store().event(PROJECT, event.id).await.expect("reads").is_none());
 }
+
+pub async fn all_targets_of_an_event_can_be_named(subject: Subject) {
+    let later = vec![target(ENDPOINT_2), target_discarded(ENDPOINT_3, Reason::EndpointPaused)];
+    let event = stored(&subject, large_with(&subject, later.clone())).await;
+    let small = subject.stored(&[ENDPOINT]).await;
+    let named = async |project, event| subject.store().later_targets(project, event).await.expect("reads");
+    for _ in 0..2 {
+        assert_eq!(named(PROJECT, event.id).await, later);
+        finish(&subject).await;
+    }
+    assert_eq!(named(PROJECT, small.id).await, []);
+    assert_eq!(named(Id::from_u128(9), event.id).await, [], "another project's");
+    assert_eq!(named(PROJECT, Id::from_u128(event.id.as_u128() ^ 1)).await, [], "an id like it");
+}

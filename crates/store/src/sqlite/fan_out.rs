@@ -12,6 +12,7 @@ use crate::roles::{FanOuts, Part};
 use crate::targets::{self, TARGET_BYTES};
 use async_trait::async_trait;
 use dacapo_model::Id;
+use dacapo_model::event::Target;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
 
@@ -116,6 +117,19 @@ pub fn reaches(connection: &Connection, event: i64, endpoints: &[Id]) -> Result<
     let more: Option<Vec<u8>> = connection.prepare_cached(sql)?.query_row([event], |row| row.get(0)).optional()?;
     let targets = targets::decode(&more.unwrap_or_default()).unwrap_or_default();
     Ok(targets.iter().any(|target| endpoints.contains(&target.endpoint_id)))
+}
+
+/// The targets of an event that lie outside of it.
+pub fn later(connection: &Connection, project: Id, event: Id) -> Result<Vec<Target>> {
+    let sql = "SELECT more, tail, project FROM events WHERE ord = ?1 AND more IS NOT NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([ord(event)])?;
+    let Some(row) = rows.next()? else { return Ok(Vec::new()) };
+    if codec::id_of(ord(event), row.get(1)?) != event || codec::id_column(row, 2)? != project {
+        return Ok(Vec::new());
+    }
+    let more: Vec<u8> = row.get(0)?;
+    targets::decode(&more).ok_or_else(|| inconsistent("events", "more", ord(event), "unknown layout"))
 }
 
 /// How many targets of an event lie outside of it.
