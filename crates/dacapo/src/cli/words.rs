@@ -43,7 +43,7 @@ const REPLAY: [(&str, &str); 18] = [
 ];
 /// Where a text names another field than the one it is about.
 const IN_TEXTS: [(&str, &str); 6] = [
-    ("\"dry_run\": true", "--dry-run, or `plan` for `start`"),
+    ("\"dry_run\": true", "`dacapo replay plan`"),
     ("\"confirm_unbounded\": true", "--confirm-unbounded"),
     ("\"from\"", "--from"),
     ("`to`", "--to"),
@@ -92,10 +92,7 @@ mod tests {
                 "selector: it has no start; add \"from\", or \"confirm_unbounded\": true if that is meant",
                 "selector: it has no start; add --from, or --confirm-unbounded if that is meant",
             ),
-            (
-                "expected_count: plan again (\"dry_run\": true)",
-                "--expected-count: plan again (--dry-run, or `plan` for `start`)",
-            ),
+            ("expected_count: plan again (\"dry_run\": true)", "--expected-count: plan again (`dacapo replay plan`)"),
             // Written by hand, so it is named as it was written.
             (
                 "selector.since: is no field of a selector: use mode",

@@ -17,7 +17,6 @@ async fn every_refusal_names_the_field_and_the_fix() -> Result<()> {
     for (body, status, says) in [
         (json!({}), 400, "selector: it says which events are meant"),
         (json!({"selector": {}}), 400, "selector: it has no start"),
-        (json!({"selector": 5}), 400, "selector: must be a JSON object"),
         (json!({"selector": {"to": "now"}}), 400, "\"confirm_unbounded\": true"),
         (json!({"selector": {"from": "2999-01-01T00:00:00Z"}}), 400, "selector.from: "),
         (json!({"selector": {"form": "-1h"}}), 400, "selector.form: "),

@@ -99,7 +99,11 @@ async fn a_replay_is_planned_run_and_watched() -> Result<()> {
     ensure!(out(&on(product, "replay list").await?)? == "No replay yet.\n", "a plan left something");
 
     let moved = on(product, &format!("replay start {ask} --expected-count 4")).await?;
-    ensure!(moved.status.code() == Some(1) && said(&moved).contains("expected_count"), "{}", said(&moved));
+    ensure!(
+        moved.status.code() == Some(1) && said(&moved).contains("--expected-count: the set holds 3"),
+        "{}",
+        said(&moved)
+    );
     let unbounded = on(product, "replay start --mode failed").await?;
     ensure!(said(&unbounded).contains("confirm_unbounded"), "{}", said(&unbounded));
 
