@@ -105,7 +105,7 @@ async fn a_replay_is_planned_run_and_watched() -> Result<()> {
         said(&moved)
     );
     let unbounded = on(product, "replay start --mode failed").await?;
-    ensure!(said(&unbounded).contains("confirm_unbounded"), "{}", said(&unbounded));
+    ensure!(said(&unbounded).contains("add --from, or --confirm-unbounded"), "{}", said(&unbounded));
 
     let watched = on(product, &format!("replay start {ask} --expected-count 3 --name outage --watch")).await?;
     let watched = out(&watched)?;
