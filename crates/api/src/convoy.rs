@@ -16,6 +16,7 @@ mod payload;
 pub mod projects;
 pub mod replays;
 pub mod subscriptions;
+mod tree;
 pub mod version;
 mod view;
 

@@ -3,6 +3,7 @@
 pub mod remote;
 pub mod replay;
 pub mod selector;
+pub mod words;
 
 use crate::config::Flags;
 use crate::config::table::{ROWS, Row};

@@ -3,7 +3,8 @@
 mod table;
 
 use crate::cli::replay::{EventsOptions, EventsVerb, SearchOptions};
-use crate::remote::{Remote, encoded};
+use crate::cli::words;
+use crate::remote::{Remote, RemoteError, encoded};
 use crate::terminal;
 use anyhow::Result;
 use serde_json::Value;
@@ -13,10 +14,11 @@ const PAGE_EVENTS_MAX: u64 = 100;
 
 pub async fn run(options: EventsOptions) -> Result<()> {
     let remote = Remote::new(&options.remote)?;
-    match options.verb {
+    let done = match options.verb {
         EventsVerb::Search(search) => self::search(&remote, &search, options.remote.json).await,
         EventsVerb::Count { selector } => count(&remote, &selector.to_json()?, options.remote.json).await,
-    }
+    };
+    done.map_err(|error| RemoteError::reworded(error, words::of_selector))
 }
 
 /// Prints each page as it comes: a search through much may take a while.

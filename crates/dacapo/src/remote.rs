@@ -137,3 +137,36 @@ fn read_first_run(data_dir: &Path) -> Result<Option<FirstRun>> {
 pub fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"{"url":"http://127.0.0.1:5005","organisation_id":"o","project_id":"p",
+        "api_key":"CO.its.own","connect_key":"sk","admin_email":"a","admin_password":"b"}"#;
+
+    fn remote(url: Option<&str>, key: Option<&str>) -> Result<Remote> {
+        let directory = tempfile::tempdir()?;
+        std::fs::write(first_run::path(directory.path()), FILE)?;
+        let (url, key) = (url.map(str::to_owned), key.map(str::to_owned));
+        Remote::new(&RemoteOptions { url, key, data_dir: directory.path().to_owned(), ..RemoteOptions::default() })
+    }
+
+    #[test]
+    fn a_key_from_the_first_start_is_shown_to_its_own_gateway_only() {
+        for own in [None, Some("http://127.0.0.1:5005"), Some("http://127.0.0.1:5005/")] {
+            let remote = remote(own, None).expect("knows its key");
+            assert_eq!((remote.authorization, remote.project.as_str()), (bearer("CO.its.own"), "p"));
+        }
+        for other in ["http://127.0.0.1:5006", "https://127.0.0.1:5005", "http://shop.test:5005"] {
+            let refused = remote(Some(other), None).err().expect("has no key for it").to_string();
+            assert!(refused.starts_with("no key: give --key"), "{refused}");
+            let remote = remote(Some(other), Some("CO.an.other")).expect("was given one");
+            assert_eq!((remote.authorization, remote.project.as_str()), (bearer("CO.an.other"), ANY_PROJECT));
+        }
+    }
+
+    fn bearer(key: &str) -> HeaderValue {
+        HeaderValue::from_str(&format!("Bearer {key}")).expect("letters")
+    }
+}

@@ -6,13 +6,18 @@ mod span;
 mod watch;
 
 use crate::cli::replay::{ReplayOptions, ReplayVerb, StartOptions};
-use crate::remote::{Remote, encoded};
+use crate::cli::words;
+use crate::remote::{Remote, RemoteError, encoded};
 use crate::terminal;
 use anyhow::{Result, bail};
 use http::Method;
 use serde_json::{Map, Value, json};
 
 pub async fn run(options: ReplayOptions) -> Result<()> {
+    act(options).await.map_err(|error| RemoteError::reworded(error, words::of_replay))
+}
+
+async fn act(options: ReplayOptions) -> Result<()> {
     let remote = Remote::new(&options.remote)?;
     let json = options.remote.json;
     match options.verb {
@@ -147,8 +152,8 @@ mod tests {
     #[test]
     fn a_slip_is_found_before_anything_is_sent() {
         for (line, says) in [
-            ("replay plan --from yesterday", "from: \"yesterday\" is no time"),
-            ("replay plan --mode missing --delivery-status Failure", "delivery_status: cannot go with mode missing"),
+            ("replay plan --from yesterday", "--from: \"yesterday\" is no time"),
+            ("replay plan --mode missing --delivery-status Failure", "--delivery-status: cannot go with mode missing"),
             ("replay plan --body {", "--body is not JSON"),
             ("replay plan --selector []", "--selector needs a JSON object"),
             ("replay plan --selector {\"x\":1}", "x: is no field of a selector"),

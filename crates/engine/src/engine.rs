@@ -163,8 +163,9 @@ impl Engine {
         }
         .start(stop_committing.clone());
         let unfolder = Unfolder {
-            store: Arc::clone(&store),
+            store: Arc::clone(&store) as _,
             dispatcher: Arc::clone(&dispatcher),
+            clock: Arc::clone(&clock),
             begun: fan_outs,
             part_targets_max: (settings.fan_out_at_once_max / 2).max(1),
         };

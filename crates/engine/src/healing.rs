@@ -3,7 +3,7 @@
 //! - In: the catalog, where a breaker that closed and an endpoint that was activated leave their mark
 //!   ([`Heal::due`]).
 //! - Out: one call of [`OnHeal`] per heal, by the node that owns the endpoint; then a mark that it was
-//!   acted upon.
+//!   acted upon, all those of a round in one write of the catalog.
 //! - Promise: every heal is acted upon, and in the end once: a crash, or a hand-over, between the call
 //!   and its mark leads to a second call with the same [`Heal::key`].
 //! - Failure: what could not be done is tried again every few seconds.
@@ -55,10 +55,20 @@ impl Healing {
     }
 
     async fn act_upon_all(&self, round: usize) {
+        let mut acted = Vec::new();
         for heal in self.due(&self.catalog.snapshot(), round) {
-            if let Err(cause) = self.act(&heal).await {
-                tracing::warn!(%cause, endpoint = %heal.endpoint_id, "recovery of a healed endpoint could not be started; trying again");
+            match self.on_heal.healed(&heal).await {
+                Ok(()) => acted.push(heal),
+                Err(cause) => {
+                    tracing::warn!(%cause, endpoint = %heal.endpoint_id, "recovery of a healed endpoint could not be started; trying again");
+                }
             }
+        }
+        if acted.is_empty() {
+            return;
+        }
+        if let Err(cause) = self.mark(&acted).await {
+            tracing::warn!(%cause, heals = acted.len(), "recovery of healed endpoints could not be noted; trying again");
         }
     }
 
@@ -76,14 +86,18 @@ impl Healing {
         ours
     }
 
-    async fn act(&self, heal: &Heal) -> Result<(), StoreError> {
-        self.on_heal.healed(heal).await?;
+    async fn mark(&self, acted: &[Heal]) -> Result<(), StoreError> {
         let edit = self.catalog.edit().await?;
-        let view = edit.snapshot().project(heal.project_id);
-        let Some(endpoint) = view.and_then(|view| view.live_endpoint(heal.endpoint_id)) else { return Ok(()) };
-        let told = edit.snapshot().health(heal.endpoint_id);
-        let mut health = told.map_or_else(|| Health::new(endpoint), |told| Health::clone(told));
-        health.recovered = heal.done;
-        edit.write(vec![Change::Health(Arc::new(health))]).await
+        let changes: Vec<Change> = acted.iter().filter_map(|heal| marked(edit.snapshot(), heal)).collect();
+        if changes.is_empty() { Ok(()) } else { edit.write(changes).await }
     }
+}
+
+/// `None` when the endpoint is gone.
+fn marked(snapshot: &Snapshot, heal: &Heal) -> Option<Change> {
+    let endpoint = snapshot.project(heal.project_id)?.live_endpoint(heal.endpoint_id)?;
+    let told = snapshot.health(heal.endpoint_id);
+    let mut health = told.map_or_else(|| Health::new(endpoint), |told| Health::clone(told));
+    health.recovered = heal.done;
+    Some(Change::Health(Arc::new(health)))
 }

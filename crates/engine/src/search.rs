@@ -9,10 +9,11 @@
 
 use crate::route;
 use dacapo_model::catalog::ProjectView;
-use dacapo_model::selector::{Pair, SelectorError};
+use dacapo_model::selector::{Pair, Problem, SelectorError};
 use dacapo_model::{Clock, Event, Frozen, Id, Selector, SetMode};
-use dacapo_store::roles::{Load, ScanItem, ScanRequest};
+use dacapo_store::roles::{DeliveryFilter, Load, Page, ScanItem, ScanRequest};
 use dacapo_store::{LiveCatalog, Store, StoreError};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,6 +94,56 @@ impl Searcher {
         let catalog = self.catalog.snapshot();
         let view = catalog.project(project).ok_or(FreezeError::UnknownProject)?;
         Ok(selector.freeze(high_water.time(), high_water, view)?)
+    }
+
+    /// A replay or an event the selector names and the project does not have. (Endpoints and owners are looked
+    /// for where it is frozen.)
+    pub async fn find_unknown(&self, project: Id, selector: &Selector) -> Result<Option<SelectorError>, StoreError> {
+        if let Some(replay) = selector.replay_id
+            && !self.has_replay(project, replay).await?
+        {
+            return Ok(Some(SelectorError::new("replay_id", Problem::UnknownReplay(replay.to_string()))));
+        }
+        let unknown = self.unknown_event(project, &selector.event_ids).await?;
+        Ok(unknown.map(|event| SelectorError::new("event_ids", Problem::UnknownEvent(event.to_string()))))
+    }
+
+    /// One of many events, or of one: that has deliveries and no row of its own.
+    async fn has_replay(&self, project: Id, replay: Id) -> Result<bool, StoreError> {
+        if self.store.replay_by_id(project, replay).await?.is_some() {
+            return Ok(true);
+        }
+        let filter = DeliveryFilter { replay: Some(replay), ..DeliveryFilter::default() };
+        let one = Page { limit: 1, from: None, ascending: true };
+        Ok(!self.store.deliveries(project, filter, one).await?.is_empty())
+    }
+
+    async fn unknown_event(&self, project: Id, events: &[Id]) -> Result<Option<Id>, StoreError> {
+        let catalog = self.catalog.snapshot();
+        let Some(view) = catalog.project(project).filter(|_| !events.is_empty()) else { return Ok(None) };
+        let named = Selector { event_ids: events.to_vec(), ..Selector::default() };
+        let Ok(frozen) = named.freeze(self.clock.now(), Id::MAX, view) else { return Ok(None) };
+        let selector = Arc::new(frozen);
+        let (mut found, mut after) = (BTreeSet::new(), None);
+        loop {
+            let page = self
+                .store
+                .scan(ScanRequest {
+                    project,
+                    selector: Arc::clone(&selector),
+                    ascending: true,
+                    after,
+                    rows_max: SLICE_ROWS,
+                    items_max: COUNT_SLICE_ITEMS,
+                    load: Load::default(),
+                })
+                .await?;
+            found.extend(page.items.iter().map(|item| item.event.id));
+            after = page.next;
+            if after.is_none() {
+                return Ok(events.iter().copied().find(|event| !found.contains(event)));
+            }
+        }
     }
 
     pub async fn search(&self, request: SearchRequest) -> Result<SearchPage, StoreError> {

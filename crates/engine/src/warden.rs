@@ -1,6 +1,9 @@
 //! Switches endpoints off: on 410, and, where the project asks for it, when a delivery used up its
 //! retries (contracts/convoy.md §6.7) or the breaker opened too often in a row (§6.6).
 
+#[cfg(test)]
+mod tests;
+
 use dacapo_model::catalog::Change;
 use dacapo_model::delivery::Reason;
 use dacapo_model::endpoint::Status;

@@ -44,11 +44,12 @@ macro_rules! suite {
         $crate::conformance::role!($place, fan_out:
             every_target_becomes_a_delivery_once_over_any_crash,
             a_part_is_written_once,
-            the_oldest_goes_first_and_each_ends,
+            unfinished_ones_are_listed_by_age_and_each_goes_on_alone,
             they_are_as_they_would_have_been_born,
             a_duplicate_goes_to_nobody,
             lists_find_them_by_all_ways,
-            what_is_not_written_yet_keeps_its_event);
+            what_is_not_written_yet_keeps_its_event,
+            all_targets_of_an_event_can_be_named);
         $crate::conformance::role!($place, queue:
             fresh_deliveries_come_back_after_a_crash_once_and_in_order,
             recorded_deliveries_do_not_come_back,

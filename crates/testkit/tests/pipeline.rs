@@ -20,6 +20,8 @@ mod replay;
 mod resend;
 #[path = "pipeline/retries.rs"]
 mod retries;
+#[path = "pipeline/threads.rs"]
+mod threads;
 
 use anyhow::Result;
 use dacapo_testkit::sink::{Answer, Keep, Plan, Sink};

@@ -6,8 +6,12 @@ mod crash;
 mod nodes;
 #[path = "replays/options.rs"]
 mod options;
+#[path = "replays/resend.rs"]
+mod resend;
 #[path = "replays/run.rs"]
 mod run;
+#[path = "replays/slow.rs"]
+mod slow;
 #[path = "replays/steer.rs"]
 mod steer;
 #[path = "replays/words.rs"]

@@ -1,7 +1,7 @@
 //! Pages of the log: newest first, without gaps or repeats while rows arrive, because a cursor is
 //! the id of the next row and later rows have later ids.
 
-use super::cursor;
+use super::cursor::{self, List};
 use super::error::Error;
 use crate::query_string::QueryString;
 use dacapo_model::Id;
@@ -14,6 +14,7 @@ const LIMIT_MAX: usize = 200;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageRequest {
+    pub list: List,
     pub limit: usize,
     pub from: Option<Id>,
 }
@@ -26,7 +27,7 @@ pub struct Listed<T> {
 }
 
 impl PageRequest {
-    pub fn read(query: &QueryString) -> Result<Self, Error> {
+    pub fn read(list: List, query: &QueryString) -> Result<Self, Error> {
         let limit = match query.one("limit") {
             None => LIMIT_DEFAULT,
             Some(text) => match text.parse::<u64>() {
@@ -34,7 +35,8 @@ impl PageRequest {
                 _ => return Err(Error::parameter("invalid_limit", "limit", "limit is a number from 1 to 200.")),
             },
         };
-        Ok(Self { limit, from: query.one("cursor").map(cursor::read).transpose()? })
+        let from = query.one("cursor").map(|text| cursor::read(list, text)).transpose()?;
+        Ok(Self { list, limit, from })
     }
 
     /// The rows to read, one more than the page shows.
@@ -46,18 +48,18 @@ impl PageRequest {
     pub fn page<T>(&self, mut rows: Vec<T>, id: impl Fn(&T) -> Id) -> Listed<T> {
         let next = rows.get(self.limit).map(id);
         rows.truncate(self.limit);
-        Listed::new(rows, next)
+        self.listed(rows, next)
+    }
+
+    /// `next`: the row the next page begins with.
+    pub fn listed<T>(&self, data: Vec<T>, next: Option<Id>) -> Listed<T> {
+        Listed { has_more: next.is_some(), data, cursor: next.map(|next| cursor::write(self.list, next)) }
     }
 }
 
 impl<T> Listed<T> {
-    /// `next`: the row the next page begins with.
-    pub fn new(data: Vec<T>, next: Option<Id>) -> Self {
-        Self { has_more: next.is_some(), data, cursor: next.map(cursor::write) }
-    }
-
-    pub fn nothing() -> Self {
-        Self::new(Vec::new(), None)
+    pub const fn nothing() -> Self {
+        Self { has_more: false, data: Vec::new(), cursor: None }
     }
 }
 
@@ -67,7 +69,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn request(query: &str) -> Result<PageRequest, Error> {
-        PageRequest::read(&QueryString::parse(query))
+        PageRequest::read(List::Events, &QueryString::parse(query))
     }
 
     #[test]
@@ -88,7 +90,7 @@ mod tests {
             let mut rows: Vec<Id> = (1_000..newest).rev().map(Id::from_u128).collect();
             let expected = rows.clone();
             let mut seen = Vec::new();
-            let mut asked = PageRequest { limit, from: None };
+            let mut asked = PageRequest { list: List::Events, limit, from: None };
             loop {
                 let page = asked.rows();
                 let read = rows.iter().filter(|id| page.from.is_none_or(|from| **id <= from)).take(page.limit);
@@ -98,7 +100,7 @@ mod tests {
                 rows.insert(0, Id::from_u128(newest));
                 newest += 1;
                 let Some(text) = listed.cursor else { break };
-                asked.from = Some(cursor::read(&text).expect("our own cursor"));
+                asked.from = Some(cursor::read(List::Events, &text).expect("our own cursor"));
             }
             prop_assert_eq!(seen, expected);
         }

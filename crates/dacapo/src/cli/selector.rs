@@ -1,6 +1,7 @@
 //! The selector's fields as flags (docs/replay.md, "The selector").
 
-use anyhow::{Context, Result, bail};
+use super::words;
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use dacapo_model::Selector;
 use serde_json::{Map, Value};
@@ -104,7 +105,7 @@ impl SelectorOptions {
             let Value::Object(filter) = filter else { bail!("filter: needs a JSON object") };
             filter.insert(scope.to_owned(), written);
         }
-        Selector::parse_object(&fields)?;
+        Selector::parse_object(&fields).map_err(|error| anyhow!(words::of_selector(&error.to_string())))?;
         Ok(Value::Object(fields))
     }
 

@@ -33,6 +33,15 @@ impl RemoteError {
         Self::Unreachable { url: url.to_owned(), cause: cause.to_string() }
     }
 
+    /// A refusal in other words.
+    pub fn reworded(error: anyhow::Error, words: fn(&str) -> String) -> anyhow::Error {
+        match error.downcast::<Self>() {
+            Ok(Self::Refused(text)) => Self::Refused(words(&text)).into(),
+            Ok(other) => other.into(),
+            Err(error) => error,
+        }
+    }
+
     pub fn refused(status: StatusCode, body: &[u8]) -> Self {
         let message =
             serde_json::from_slice::<Value>(body).ok().and_then(|body| Some(body["message"].as_str()?.to_owned()));

@@ -1,5 +1,9 @@
 //! What dispatch knows of the health of endpoints, for those who show it and pass it on.
 
+#[cfg(test)]
+mod tests;
+
+use super::lane::Lane;
 use super::{Dispatcher, State};
 use dacapo_model::breaker::Turn;
 use dacapo_model::catalog::Snapshot;
@@ -76,10 +80,15 @@ impl Dispatcher {
         self.lock().dispatches(endpoint)
     }
 
-    /// How often breakers turned, and how many are not closed now.
+    /// How often breakers turned, and how many are not closed now. That of a replay's own address counts as long
+    /// as something is to be sent there: nothing else would ever close it.
     pub fn breakers(&self) -> (Turned, usize) {
         let state = self.lock();
-        let tripped = |(endpoint, lane): &(&Id, &super::Lane)| lane.guard.is_tripped() && state.dispatches(**endpoint);
+        let tripped = |(endpoint, lane): &(&Id, &Lane)| {
+            lane.guard.is_tripped()
+                && state.dispatches(**endpoint)
+                && (!lane.guard.is_new() || !lane.is_quiet() || lane.next_stored_due().is_some())
+        };
         (state.turned, state.lanes.iter().filter(tripped).count())
     }
 }

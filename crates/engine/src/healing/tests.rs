@@ -36,19 +36,30 @@ impl Catalog for Rows {
 
 /// The keys it was called with.
 #[derive(Default)]
-struct Calls(Mutex<Vec<String>>);
+struct Calls {
+    keys: Mutex<Vec<String>>,
+    /// Those of these endpoints cannot be started.
+    refused: Vec<Id>,
+}
 
 #[async_trait]
 impl OnHeal for Calls {
     async fn healed(&self, heal: &Heal) -> Result<(), StoreError> {
-        self.0.lock().expect("no test panics here").push(heal.key());
+        self.keys.lock().expect("no test panics here").push(heal.key());
+        if self.refused.contains(&heal.endpoint_id) {
+            return Err(StoreError::Unavailable("too many replays are open".to_owned()));
+        }
         Ok(())
     }
 }
 
 fn endpoint() -> Endpoint {
+    numbered(0)
+}
+
+fn numbered(number: u32) -> Endpoint {
     Endpoint {
-        id: ENDPOINT,
+        id: ENDPOINT.child(number),
         project_id: PROJECT,
         owner_id: String::new(),
         url: "https://example.test/".to_owned(),
@@ -89,19 +100,84 @@ fn project() -> Project {
     }
 }
 
+struct Setup {
+    rows: Arc<Rows>,
+    catalog: Arc<LiveCatalog>,
+    calls: Arc<Calls>,
+    healing: Healing,
+}
+
+impl Setup {
+    async fn new(refused: Vec<Id>) -> Self {
+        let rows = Arc::new(Rows::default());
+        let (catalog, _) = LiveCatalog::load(Arc::clone(&rows) as _).await.expect("an empty catalog");
+        let catalog = Arc::new(catalog);
+        let clock = Arc::new(ManualClock::at(AT));
+        let (dispatcher, _requests) = Dispatcher::new(Arc::clone(&catalog), clock, Settings::default());
+        let calls = Arc::new(Calls { refused, ..Calls::default() });
+        let healing = Healing { catalog: Arc::clone(&catalog), dispatcher, on_heal: Arc::clone(&calls) as _ };
+        let setup = Self { rows, catalog, calls, healing };
+        setup.write(vec![Change::Project(Arc::new(project()))]).await;
+        setup
+    }
+
+    async fn write(&self, changes: Vec<Change>) {
+        self.catalog.edit().await.expect("may edit").write(changes).await.expect("written");
+    }
+
+    /// So many endpoints that were activated.
+    async fn healed(&self, count: u32) {
+        let healed = |number| {
+            let mut endpoint = numbered(number);
+            endpoint.activate(AT);
+            Change::Endpoint(Arc::new(endpoint))
+        };
+        self.write((0..count).map(healed).collect()).await;
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.calls.keys.lock().expect("no test panics here").clone()
+    }
+
+    fn writes(&self) -> u64 {
+        self.rows.version.load(Ordering::SeqCst)
+    }
+}
+
+/// Each write of the catalog makes every batch of events under way be routed again.
+#[tokio::test]
+async fn many_heals_at_once_are_marked_in_one_write() {
+    let setup = Setup::new(Vec::new()).await;
+    setup.healed(40).await;
+    let before = setup.writes();
+    setup.healing.act_upon_all(0).await;
+    assert_eq!((setup.keys().len(), setup.writes() - before), (40, 1));
+    setup.healing.act_upon_all(1).await;
+    assert_eq!((setup.keys().len(), setup.writes() - before), (40, 1), "all of them are marked");
+}
+
+#[tokio::test]
+async fn heals_that_cannot_be_started_do_not_keep_the_others_from_their_turn() {
+    let most = u32::try_from(HEALS_MAX).expect("few");
+    let last = numbered(most).id;
+    let setup = Setup::new((0..most).map(|number| numbered(number).id).collect()).await;
+    setup.healed(most + 1).await;
+    for round in 0..2 {
+        setup.healing.act_upon_all(round).await;
+    }
+    assert!(setup.keys().iter().any(|key| key.contains(&last.to_string())), "it had its turn");
+    let due = setup.healing.due(&setup.catalog.snapshot(), 2);
+    assert_eq!(due.len(), HEALS_MAX, "the others stay due");
+    assert!(due.iter().all(|heal| heal.endpoint_id != last), "it is marked, beside some that failed");
+}
+
 #[tokio::test]
 async fn a_heal_is_acted_upon_under_one_key_until_it_is_marked_and_then_no_more() {
-    let rows = Arc::new(Rows::default());
-    let (catalog, _) = LiveCatalog::load(Arc::clone(&rows) as _).await.expect("an empty catalog");
-    let catalog = Arc::new(catalog);
-    let clock = Arc::new(ManualClock::at(AT));
-    let (dispatcher, _requests) = Dispatcher::new(Arc::clone(&catalog), clock, Settings::default());
-    let calls = Arc::new(Calls::default());
-    let healing = Healing { catalog: Arc::clone(&catalog), dispatcher, on_heal: Arc::clone(&calls) as _ };
-    let write = async |change| catalog.edit().await.expect("may edit").write(vec![change]).await.expect("written");
-    let count = || calls.0.lock().expect("no test panics here").len();
+    let setup = Setup::new(Vec::new()).await;
+    let (rows, healing) = (&setup.rows, &setup.healing);
+    let write = async |change| setup.write(vec![change]).await;
+    let count = || setup.keys().len();
 
-    write(Change::Project(Arc::new(project()))).await;
     write(Change::Endpoint(Arc::new(endpoint()))).await;
     healing.act_upon_all(0).await;
     assert_eq!(count(), 0, "it was never ill");
@@ -119,7 +195,7 @@ async fn a_heal_is_acted_upon_under_one_key_until_it_is_marked_and_then_no_more(
     rows.is_broken.store(false, Ordering::SeqCst);
     healing.act_upon_all(0).await;
     healing.act_upon_all(0).await;
-    let keys = calls.0.lock().expect("no test panics here").clone();
+    let keys = setup.keys();
     assert_eq!(keys.len(), 2, "called until it was marked: {keys:?}");
     assert_eq!(keys[0], keys[1]);
 

@@ -59,6 +59,10 @@ pub enum Problem {
     AfterTo,
     #[error("{0} is no endpoint of this project")]
     UnknownEndpoint(String),
+    #[error("{0} is no replay of this project")]
+    UnknownReplay(String),
+    #[error("{0} is no event of this project, or none that is kept")]
+    UnknownEvent(String),
     #[error("no endpoint of this project has the owner {0:?}")]
     UnknownOwner(String),
     #[error("cannot go with mode {mode}: {why}")]

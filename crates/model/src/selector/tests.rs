@@ -1,5 +1,6 @@
 mod bad_input;
 mod laws;
+mod meets;
 mod reference;
 mod written;
 

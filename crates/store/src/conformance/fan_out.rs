@@ -93,17 +93,32 @@ pub async fn a_part_is_written_once(subject: Subject) {
     assert_eq!(due_later(&subject).await, ids_of(&event, OWN..OWN + LATER));
 }
 
-pub async fn the_oldest_goes_first_and_each_ends(subject: Subject) {
-    let (older, younger) = (large(&subject), large(&subject));
-    let order = [older.event.id, younger.event.id];
-    let batch = vec![older, younger];
-    assert_eq!(subject.store().commit(batch, ROUTED_AT).await.expect("commits"), [Committed::Stored; 2]);
-    for event in order {
+pub async fn unfinished_ones_are_listed_by_age_and_each_goes_on_alone(subject: Subject) {
+    let items = [large(&subject), large(&subject), large(&subject)];
+    let [first, second, third] = items.each_ref().map(|item| item.event.id);
+    let stored = subject.store().commit(items.to_vec(), ROUTED_AT).await.expect("commits");
+    assert_eq!(stored, [Committed::Stored; 3]);
+    let unfinished = async |after, most| subject.store().unfinished(after, most).await.expect("reads");
+    let part = async |event| subject.store().part(event, ALL).await.expect("reads");
+    assert_eq!(unfinished(None, 9).await, [first, second, third]);
+    assert_eq!(unfinished(None, 2).await, [first, second]);
+    assert_eq!(unfinished(Some(first), 1).await, [second]);
+    assert_eq!(unfinished(Some(third), 9).await, []);
+    // Whose turn it is, is for the caller to say.
+    let middle = part(second).await.expect("is owed");
+    assert_eq!((middle.event.id, middle.first, middle.targets.len()), (second, OWN, LATER as usize));
+    assert!(unfold(&subject, &middle).await);
+    assert!(part(second).await.is_none(), "it is finished");
+    assert_eq!(unfinished(None, 9).await, [first, third]);
+    for event in [first, third] {
         let part = next(&subject, ALL).await.expect("is owed");
-        assert_eq!(part.event.id, event);
+        assert_eq!(part.event.id, event, "the oldest");
         assert!(unfold(&subject, &part).await);
     }
+    assert_eq!(unfinished(None, 9).await, []);
     assert!(next(&subject, ALL).await.is_none());
+    let nobodys = subject.stored(&[ENDPOINT]).await;
+    assert!(part(nobodys.id).await.is_none(), "it has no targets to come");
 }
 
 pub async fn they_are_as_they_would_have_been_born(mut subject: Subject) {
@@ -192,4 +207,18 @@ pub async fn what_is_not_written_yet_keeps_its_event(subject: Subject) {
     assert_eq!(drop_all().await.events, 1);
     assert_eq!(subject.deliveries(DeliveryFilter::default(), UP).await, []);
     assert!(subject.store().event(PROJECT, event.id).await.expect("reads").is_none());
+}
+
+pub async fn all_targets_of_an_event_can_be_named(subject: Subject) {
+    let later = vec![target(ENDPOINT_2), target_discarded(ENDPOINT_3, Reason::EndpointPaused)];
+    let event = stored(&subject, large_with(&subject, later.clone())).await;
+    let small = subject.stored(&[ENDPOINT]).await;
+    let named = async |project, event| subject.store().later_targets(project, event).await.expect("reads");
+    for _ in 0..2 {
+        assert_eq!(named(PROJECT, event.id).await, later);
+        finish(&subject).await;
+    }
+    assert_eq!(named(PROJECT, small.id).await, []);
+    assert_eq!(named(Id::from_u128(9), event.id).await, [], "another project's");
+    assert_eq!(named(PROJECT, Id::from_u128(event.id.as_u128() ^ 1)).await, [], "an id like it");
 }

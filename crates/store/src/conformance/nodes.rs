@@ -390,6 +390,7 @@ pub async fn a_large_fan_out_is_for_who_owns_its_event(subject: Subject) {
     let told = async { while heard.next().await != Arrival::FanOuts {} };
     tokio::time::timeout(PATIENCE, told).await.expect("is told");
     assert!(first.next_part(9).await.expect("reads").is_none());
+    assert!(first.part(event, 9).await.expect("reads").is_none());
     let part = second.next_part(9).await.expect("reads").expect("is theirs");
     assert_eq!(part.event.id, event);
     // A shard that changed hands in between: both have read it.

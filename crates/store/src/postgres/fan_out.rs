@@ -13,7 +13,7 @@ use crate::Result;
 use crate::roles::{FanOuts, NewEvent, Part};
 use crate::targets::{self, TARGET_BYTES};
 use async_trait::async_trait;
-use dacapo_model::{Event, Shard};
+use dacapo_model::{Event, Id, Shard};
 use std::sync::Arc;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -22,12 +22,16 @@ static BEGIN: Sql = Sql {
     text: "INSERT INTO fan_outs (event, project, shard, count, next) SELECT * FROM unnest($1, $2, $3, $4, $5)",
     types: &[Type::UUID_ARRAY, Type::UUID_ARRAY, Type::INT2_ARRAY, Type::INT4_ARRAY, Type::INT4_ARRAY],
 };
-pub static NEXT: Sql = Sql {
+pub static UNFINISHED: Sql = Sql {
+    text: "SELECT event FROM fan_outs WHERE shard IS NOT NULL AND shard = ANY ($1) AND event > $2 \
+           ORDER BY event LIMIT $3",
+    types: &[Type::INT2_ARRAY, Type::UUID, Type::INT8],
+};
+static PART: Sql = Sql {
     text: "SELECT e.id, e.project, e.type, e.source, e.idem, e.related_to, e.flags, e.detail, e.data, \
-           f.next, substring(e.more FROM 1 + f.next * $2 FOR $3 * $2) FROM \
-           (SELECT event, next FROM fan_outs WHERE shard IS NOT NULL AND shard = ANY ($1) ORDER BY event LIMIT 1) f \
-           JOIN events e ON e.id = f.event",
-    types: &[Type::INT2_ARRAY, Type::INT4, Type::INT4],
+           f.next, substring(e.more FROM 1 + f.next * $3 FOR $4 * $3) FROM fan_outs f \
+           JOIN events e ON e.id = f.event WHERE f.event = $2 AND f.shard IS NOT NULL AND f.shard = ANY ($1)",
+    types: &[Type::INT2_ARRAY, Type::UUID, Type::INT4, Type::INT4],
 };
 /// Waits for who is writing this part, and gives no row when somebody did.
 static ADVANCE: Sql = Sql {
@@ -86,10 +90,18 @@ impl Beginnings {
 
 #[async_trait]
 impl FanOuts for PostgresStore {
-    async fn next_part(&self, targets_max: usize) -> Result<Option<Part>> {
-        let held: Vec<i16> = self.inner.lease.held().into_keys().map(number).collect();
-        let limit = i32::try_from(targets_max).unwrap_or(i32::MAX / BYTES);
-        let look = Step::Known(&NEXT, vec![&held, &BYTES, &limit]);
+    async fn unfinished(&self, after: Option<Id>, most: usize) -> Result<Vec<Id>> {
+        let held = self.held();
+        let (after, most) = (after.map_or(Uuid::nil(), uuid), i64::try_from(most).unwrap_or(i64::MAX));
+        let look = Step::Known(&UNFINISHED, vec![&held, &after, &most]);
+        let rows = self.inner.reads.once(Purpose::Work, look).await?;
+        rows.iter().map(|row| codec::id(row, 0)).collect()
+    }
+
+    async fn part(&self, event: Id, targets_max: usize) -> Result<Option<Part>> {
+        let (held, event) = (self.held(), uuid(event));
+        let limit = i32::try_from(targets_max).unwrap_or(i32::MAX).min(i32::MAX / BYTES);
+        let look = Step::Known(&PART, vec![&held, &event, &BYTES, &limit]);
         let rows = self.inner.reads.once(Purpose::Work, look).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let event = codec::event(row)?;
@@ -121,6 +133,12 @@ impl FanOuts for PostgresStore {
         steps.extend(told.as_ref().map(listen::notify_arrivals));
         transaction.commit(steps).await?;
         Ok(true)
+    }
+}
+
+impl PostgresStore {
+    fn held(&self) -> Vec<i16> {
+        self.inner.lease.held().into_keys().map(number).collect()
     }
 }
 

@@ -12,6 +12,7 @@ use super::sql::Conditions;
 use crate::roles::{DeliveryFilter, DeliveryView, EventFilter, Page, Query};
 use crate::{Result, StoreError};
 use async_trait::async_trait;
+use dacapo_model::event::Target;
 use dacapo_model::{Attempt, Event, Id};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,10 @@ pub static KEY: Sql =
 impl Query for PostgresStore {
     async fn event(&self, project: Id, id: Id) -> Result<Option<Arc<Event>>> {
         events::one(&mut self.one().await?, project, id).await
+    }
+
+    async fn later_targets(&self, project: Id, event: Id) -> Result<Vec<Target>> {
+        events::later_targets(&mut self.one().await?, project, event).await
     }
 
     async fn events(&self, project: Id, filter: EventFilter, page: Page) -> Result<Vec<Arc<Event>>> {

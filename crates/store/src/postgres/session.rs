@@ -59,8 +59,11 @@ pub enum Purpose {
     Word,
     /// A change of the configuration: somebody looks at things between its lock and its write.
     Edit,
-    /// Schema and partitions: waits for locks only briefly.
+    /// Partitions and the like: waits for locks only briefly.
     Upkeep(Duration),
+    /// A step of the schema: takes as long as it takes, an index over a large store above all. What it may
+    /// wait for is the step's to say.
+    Migration,
 }
 
 /// What `Work` sets, as one statement that need not be parsed each time; `$1`: `synchronous_commit`.
@@ -77,15 +80,18 @@ static WORK_SETTINGS: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Purpose {
-    const fn time_max(self) -> Duration {
+    /// Of one statement; `None`: a lost connection alone ends it.
+    const fn time_max(self) -> Option<Duration> {
         match self {
-            Self::Work | Self::Word | Self::Edit => WORK_TIME_MAX,
-            Self::List(most) | Self::Walk(most) | Self::Upkeep(most) => most,
+            Self::Work | Self::Word | Self::Edit => Some(WORK_TIME_MAX),
+            Self::List(most) | Self::Walk(most) | Self::Upkeep(most) => Some(most),
+            Self::Migration => None,
         }
     }
 
     fn begin(self, durability: &str) -> String {
-        let (time, silence) = (self.time_max().as_millis(), SILENCE_MAX.as_millis());
+        // 0 is no limit.
+        let (time, silence) = (self.time_max().map_or(0, |most| most.as_millis()), SILENCE_MAX.as_millis());
         let limits =
             format!("SET LOCAL statement_timeout = {time}; SET LOCAL idle_in_transaction_session_timeout = {silence}");
         match self {
@@ -104,6 +110,9 @@ impl Purpose {
                 "BEGIN; {limits}; SET LOCAL synchronous_commit = {durability}; SET LOCAL lock_timeout = {}",
                 most.as_millis() / 2
             ),
+            Self::Migration => {
+                format!("BEGIN; {limits}; SET LOCAL synchronous_commit = {durability}; SET LOCAL lock_timeout = 0")
+            }
         }
     }
 }
@@ -206,9 +215,14 @@ impl Transaction {
     }
 
     async fn send(&mut self, steps: Vec<Step<'_>>, commit: bool) -> std::result::Result<Vec<Vec<Row>>, Failure> {
-        let limit = self.purpose.time_max() + ANSWER_GRACE;
         let is_list = matches!(self.purpose, Purpose::List(_));
-        match tokio::time::timeout(limit, self.pipeline(&steps, commit)).await {
+        let limit = self.purpose.time_max().map(|most| most + ANSWER_GRACE);
+        let pipeline = self.pipeline(&steps, commit);
+        let answers = match limit {
+            Some(limit) => tokio::time::timeout(limit, pipeline).await,
+            None => Ok(pipeline.await),
+        };
+        match answers {
             Ok(Ok(answers)) => Ok(answers),
             Ok(Err(failure)) if is_list && failure.code == Some(SqlState::QUERY_CANCELED) => {
                 Err(Failure { cause: StoreError::TooSlow, ..failure })

@@ -4,7 +4,7 @@
 use crate::Result;
 use async_trait::async_trait;
 use dacapo_model::event::Target;
-use dacapo_model::{Delivery, Event, Trigger};
+use dacapo_model::{Delivery, Event, Id, Trigger};
 use std::sync::Arc;
 
 /// Targets of a stored event whose deliveries are not written yet, in order.
@@ -29,9 +29,19 @@ impl Part {
 
 #[async_trait]
 pub trait FanOuts: Send + Sync + 'static {
-    /// The next part, of at most `targets_max` targets, of the oldest fan-out that is not finished,
-    /// among those whose event's shard this process holds. Reading claims nothing.
-    async fn next_part(&self, targets_max: usize) -> Result<Option<Part>>;
+    /// Events behind `after`, oldest first and at most `most`, whose fan-out is not finished, among those
+    /// whose shard this process holds. Looks at no event's contents: one that cannot be read is listed too.
+    async fn unfinished(&self, after: Option<Id>, most: usize) -> Result<Vec<Id>>;
+
+    /// The next part, of at most `targets_max` targets, of this event's fan-out. `None` when it is finished,
+    /// or another process's. Reading claims nothing.
+    async fn part(&self, event: Id, targets_max: usize) -> Result<Option<Part>>;
+
+    /// That of the oldest fan-out, for who goes through all of them one after the other.
+    async fn next_part(&self, targets_max: usize) -> Result<Option<Part>> {
+        let Some(oldest) = self.unfinished(None, 1).await?.first().copied() else { return Ok(None) };
+        self.part(oldest, targets_max).await
+    }
 
     /// Writes a part's deliveries, and that the fan-out goes on behind it, in one transaction. From then
     /// on [`super::Queue::due`] gives them; owners of the others' shards are told. `false`, and nothing

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use async_trait::async_trait;
+use dacapo_model::event::Target;
 use dacapo_model::{Attempt, Delivery, Event, Id, Status, Timestamp, Trigger};
 use std::sync::Arc;
 
@@ -66,6 +67,10 @@ pub struct DeliveryView {
 pub trait Query: Send + Sync + 'static {
     /// `None` also when the event is another project's.
     async fn event(&self, project: Id, id: Id) -> Result<Option<Arc<Event>>>;
+
+    /// Targets of an event that lie outside of it ([`super::FanOuts`]), in order; empty when it has none, or is
+    /// another project's.
+    async fn later_targets(&self, project: Id, event: Id) -> Result<Vec<Target>>;
 
     async fn events(&self, project: Id, filter: EventFilter, page: Page) -> Result<Vec<Arc<Event>>>;
 

@@ -12,6 +12,7 @@ use crate::roles::{FanOuts, Part};
 use crate::targets::{self, TARGET_BYTES};
 use async_trait::async_trait;
 use dacapo_model::Id;
+use dacapo_model::event::Target;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
 
@@ -23,8 +24,12 @@ pub const BEGIN: &str = "INSERT INTO fan_outs (event_ord, next) VALUES (?1, 0)";
 
 #[async_trait]
 impl FanOuts for SqliteStore {
-    async fn next_part(&self, targets_max: usize) -> Result<Option<Part>> {
-        self.work.read(move |connection| next_part(connection, targets_max)).await
+    async fn unfinished(&self, after: Option<Id>, most: usize) -> Result<Vec<Id>> {
+        self.work.read(move |connection| unfinished(connection, after, most)).await
+    }
+
+    async fn part(&self, event: Id, targets_max: usize) -> Result<Option<Part>> {
+        self.work.read(move |connection| part(connection, ord(event), targets_max)).await
     }
 
     async fn unfold(&self, part: &Part) -> Result<bool> {
@@ -39,15 +44,25 @@ impl Session<'_> {
     }
 }
 
-fn next_part(connection: &Connection, targets_max: usize) -> Result<Option<Part>> {
+fn unfinished(connection: &Connection, after: Option<Id>, most: usize) -> Result<Vec<Id>> {
+    let sql = "SELECT f.event_ord, e.tail FROM fan_outs f CROSS JOIN events e ON e.ord = f.event_ord \
+               WHERE f.event_ord > ?1 ORDER BY f.event_ord LIMIT ?2";
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows =
+        statement.query_map([after.map_or(i64::MIN, ord), most], |row| Ok(codec::id_of(row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn part(connection: &Connection, event: i64, targets_max: usize) -> Result<Option<Part>> {
     let sql = format!(
         "SELECT {}, f.next, substr(e.more, 1 + f.next * {TARGET_BYTES}, ?1 * {TARGET_BYTES}) \
-         FROM fan_outs f CROSS JOIN events e ON e.ord = f.event_ord ORDER BY f.event_ord LIMIT 1",
+         FROM fan_outs f CROSS JOIN events e ON e.ord = f.event_ord WHERE f.event_ord = ?2",
         codec::EVENT_COLUMNS
     );
     let limit = i64::try_from(targets_max).unwrap_or(i64::from(u32::MAX));
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query([limit])?;
+    let mut rows = statement.query([limit, event])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let event = codec::event(row)?;
     let next: u32 = row.get(codec::EVENT_COLUMN_COUNT)?;
@@ -104,6 +119,19 @@ pub fn reaches(connection: &Connection, event: i64, endpoints: &[Id]) -> Result<
     Ok(targets.iter().any(|target| endpoints.contains(&target.endpoint_id)))
 }
 
+/// The targets of an event that lie outside of it.
+pub fn later(connection: &Connection, project: Id, event: Id) -> Result<Vec<Target>> {
+    let sql = "SELECT more, tail, project FROM events WHERE ord = ?1 AND more IS NOT NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([ord(event)])?;
+    let Some(row) = rows.next()? else { return Ok(Vec::new()) };
+    if codec::id_of(ord(event), row.get(1)?) != event || codec::id_column(row, 2)? != project {
+        return Ok(Vec::new());
+    }
+    let more: Vec<u8> = row.get(0)?;
+    targets::decode(&more).ok_or_else(|| inconsistent("events", "more", ord(event), "unknown layout"))
+}
+
 /// How many targets of an event lie outside of it.
 pub fn count(connection: &Connection, event: i64) -> Result<u64> {
     let sql = "SELECT coalesce(length(more), 0) FROM events WHERE ord = ?1";
@@ -118,7 +146,10 @@ pub fn oldest(connection: &Connection) -> Result<Option<i64>> {
 
 /// When the store is opened to be copied: finishes all of them, a part a transaction.
 pub fn finish_all(connection: &mut Connection) -> Result<()> {
-    while let Some(part) = next_part(connection, PART_TARGETS_MAX)? {
+    while let Some(event) = oldest(connection)? {
+        let Some(part) = part(connection, event, PART_TARGETS_MAX)? else {
+            return Err(inconsistent("fan_outs", "event_ord", event, "its event is gone"));
+        };
         let transaction = connection.transaction()?;
         let mut park = ParkStatement::prepare(&transaction)?;
         let mut settle = SettleStatement::prepare(&transaction)?;

@@ -8,9 +8,11 @@ pub use events::ADDRESSED_TO;
 
 use super::SqliteStore;
 use super::codec;
+use super::fan_out;
 use crate::Result;
 use crate::roles::{DeliveryFilter, DeliveryView, EventFilter, Page, Query};
 use async_trait::async_trait;
+use dacapo_model::event::Target;
 use dacapo_model::{Attempt, Event, Id};
 use rusqlite::{Connection, params};
 use std::sync::Arc;
@@ -19,6 +21,10 @@ use std::sync::Arc;
 impl Query for SqliteStore {
     async fn event(&self, project: Id, id: Id) -> Result<Option<Arc<Event>>> {
         self.history.read(move |connection| events::one(connection, project, id)).await
+    }
+
+    async fn later_targets(&self, project: Id, event: Id) -> Result<Vec<Target>> {
+        self.history.read(move |connection| fan_out::later(connection, project, event)).await
     }
 
     async fn events(&self, project: Id, filter: EventFilter, page: Page) -> Result<Vec<Arc<Event>>> {

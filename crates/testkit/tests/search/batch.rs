@@ -46,6 +46,37 @@ async fn every_event_of_the_list_is_sent_again_and_counted() -> Result<()> {
     Ok(())
 }
 
+/// A caller who lost patience and asks again must not have everything sent twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_under_way_is_not_started_again() -> Result<()> {
+    let product = Product::fresh().await?;
+    let slowly = Plan::in_turn(vec![Answer::status(200); 3], Answer::status(200).after(Duration::from_secs(3)));
+    let sink = Sink::start(slowly, Keep { markers: 100, requests: 100 }).await?;
+    let endpoint = product.subscribed_endpoint(&sink.url("/"), &json!({})).await?;
+    for key in ["a", "b", "c"] {
+        let event = product.send_keyed(&endpoint, key, &json!({})).await?;
+        product.delivery_in(&event, "Success", SOON).await?;
+    }
+    ensure!(replayed(&product, "").await? == "3 successful, 0 failed");
+    for _ in 0..2 {
+        ensure!(replayed(&product, "").await? == "0 successful, 3 failed");
+    }
+    // Another set is another batch.
+    ensure!(replayed(&product, "idempotencyKey=a").await? == "1 successful, 0 failed");
+    wait_until(SOON, "both are over", async || {
+        let list = content(&product.get("/replays").await?.expect(200)?);
+        Ok(list.iter().all(|replay| text(replay, "status") == "completed").then_some(list))
+    })
+    .await
+    .and_then(|list| {
+        ensure!(list.len() == 2, "{} replays", list.len());
+        Ok(())
+    })?;
+    arrived(&sink, 7).await?;
+    ensure!(replayed(&product, "").await? == "3 successful, 0 failed", "the one before is over");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn filters_that_match_nothing_replay_nothing() -> Result<()> {
     let pair = Pair::new().await?;

@@ -65,11 +65,11 @@ async fn what_goes_wrong_is_said_with_what_to_do() -> Result<()> {
         (vec!["events", "search", "--url", product.url(), "--key", "CO.x.y"], "the key was not accepted"),
         (
             vec!["events", "search", "--url", product.url(), "--key", &key, "--from", "soon"],
-            "from: \"soon\" is no time",
+            "--from: \"soon\" is no time",
         ),
         (
             vec!["events", "search", "--url", product.url(), "--key", &key, "--owner-id", "nobody"],
-            "owner_ids: no endpoint of this project has the owner \"nobody\"",
+            "--owner-id: no endpoint of this project has the owner \"nobody\"",
         ),
     ] {
         let output = dacapo(&words).await?;
@@ -99,9 +99,13 @@ async fn a_replay_is_planned_run_and_watched() -> Result<()> {
     ensure!(out(&on(product, "replay list").await?)? == "No replay yet.\n", "a plan left something");
 
     let moved = on(product, &format!("replay start {ask} --expected-count 4")).await?;
-    ensure!(moved.status.code() == Some(1) && said(&moved).contains("expected_count"), "{}", said(&moved));
+    ensure!(
+        moved.status.code() == Some(1) && said(&moved).contains("--expected-count: the set holds 3"),
+        "{}",
+        said(&moved)
+    );
     let unbounded = on(product, "replay start --mode failed").await?;
-    ensure!(said(&unbounded).contains("confirm_unbounded"), "{}", said(&unbounded));
+    ensure!(said(&unbounded).contains("add --from, or --confirm-unbounded"), "{}", said(&unbounded));
 
     let watched = on(product, &format!("replay start {ask} --expected-count 3 --name outage --watch")).await?;
     let watched = out(&watched)?;

@@ -3,6 +3,7 @@
 use super::Pair;
 use anyhow::{Result, ensure};
 use dacapo_testkit::product::{Product, Reply, content, text};
+use http::Method;
 use serde_json::{Value, json};
 
 fn uids(reply: &Reply) -> Vec<String> {
@@ -110,6 +111,8 @@ async fn bad_input_names_the_field_and_the_fix() -> Result<()> {
         (json!({"endpoint_ids": []}), "endpoint_ids: is empty"),
         (json!({"endpoint_ids": [unknown]}), &format!("endpoint_ids: {unknown} is no endpoint of this project")),
         (json!({"owner_ids": ["nobody"]}), "owner_ids: no endpoint of this project has the owner \"nobody\""),
+        (json!({"replay_id": unknown}), &format!("replay_id: {unknown} is no replay of this project")),
+        (json!({"event_ids": [unknown]}), &format!("event_ids: {unknown} is no event of this project")),
         (json!({"mode": "missing", "attempts_min": 2}), "attempts_min: cannot go with mode missing"),
         (json!({"filter": {"body": {"a": {"$gt": "x"}}}}), "filter: body: a: $gt needs a number"),
         (json!([]), "body contains incorrect JSON type"),
@@ -122,6 +125,7 @@ async fn bad_input_names_the_field_and_the_fix() -> Result<()> {
     }
     for (query, says) in [
         ("perPage=0", "perPage: \"0\" is no page size"),
+        ("perPage=201", "perPage: \"201\" is no page size: use 1 to 200"),
         ("sort=up", "sort: use ASC"),
         ("cursor=x", "cursor: is not of this search"),
         ("event_type=a", "event_type: is no field"),
@@ -133,5 +137,37 @@ async fn bad_input_names_the_field_and_the_fix() -> Result<()> {
     // A key that is nobody's learns nothing.
     let path = product.path("/events/search");
     ensure!(product.client().get(&path, Some("Bearer CO.x.y")).await?.status == 401, "searched without a key");
+    Ok(())
+}
+
+/// A replay of many events has a row, one of a single event has deliveries only: both are known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_named_is_looked_for_before_it_is_searched() -> Result<()> {
+    let pair = Pair::new().await?;
+    let product = &pair.product;
+    let events = pair.events(2).await?;
+    product.put(&format!("/events/{}/replay", events[0]), &json!({})).await?.expect(200)?;
+    let list = product.connect(Method::GET, "/connect/v1/webhook-deliveries?trigger=replay", &[], None).await?;
+    let single = text(&list.expect(200)?.body["data"][0], "replay_id").to_owned();
+    let none = product.start_replay(&json!({"mode": "discarded", "selector": {"from": "-1h"}})).await?;
+    let unknown = "01H0JA5MEES38RRK3HTEJC647K";
+    for (selector, found) in [
+        (json!({"replay_id": single}), Some(vec![&events[0]])),
+        (json!({"replay_id": none}), Some(vec![])),
+        (json!({"event_ids": events}), Some(events.iter().collect())),
+        (json!({"event_ids": [events[1], unknown]}), None),
+        (json!({"event_ids": events, "replay_id": unknown}), None),
+    ] {
+        let reply = product.post("/events/search?sort=ASC", &selector).await?;
+        let Some(found) = found else {
+            ensure!(reply.status == 400 && reply.message().contains(unknown), "{selector}: {}", reply.text);
+            let body = json!({"selector": selector, "confirm_unbounded": true});
+            let refused = product.post("/replays", &body).await?;
+            ensure!(refused.status == 400 && refused.message().starts_with("selector."), "{body}: {}", refused.text);
+            continue;
+        };
+        let reply = reply.expect(200)?;
+        ensure!(uids(&reply).iter().eq(found), "{selector}: {}", reply.text);
+    }
     Ok(())
 }

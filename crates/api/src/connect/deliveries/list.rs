@@ -2,6 +2,7 @@
 
 use super::filter::Filter;
 use crate::connect::Outcome;
+use crate::connect::cursor::List;
 use crate::connect::paging::{Listed, PageRequest};
 use crate::connect::view::{DeliveryView, json};
 use crate::query_string::QueryString;
@@ -18,13 +19,13 @@ use http::StatusCode;
 const READS_MAX: usize = 20;
 
 pub async fn list(State(shared): Api, Extension(caller): Extension<Caller>, query: QueryString) -> Outcome {
-    let request = PageRequest::read(&query)?;
+    let request = PageRequest::read(List::Deliveries, &query)?;
     let Some(filter) = Filter::read(&query)? else {
         return Ok(json(StatusCode::OK, &Listed::<()>::nothing()));
     };
     let (rows, next) = collect(&shared, caller.project_id(), &filter, &request).await?;
-    let views = rows.iter().map(DeliveryView::listed).collect();
-    Ok(json(StatusCode::OK, &Listed::new(views, next)))
+    let views: Vec<_> = rows.iter().map(DeliveryView::listed).collect();
+    Ok(json(StatusCode::OK, &request.listed(views, next)))
 }
 
 /// The rows of one page, and where the next begins.

@@ -173,6 +173,23 @@ mod tests {
         }
     }
 
+    /// What is taken must be readable by whoever gets it.
+    #[test]
+    fn what_is_nested_too_deep_is_refused() {
+        let body = |levels: usize| {
+            let data = format!("{}1{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
+            Bytes::from(format!(r#"{{"type":"t","data":{data}}}"#))
+        };
+        assert!(NewEvent::decode(&body(NESTING_MAX)).is_ok());
+        match NewEvent::decode(&body(NESTING_MAX + 1)) {
+            Err(Error::Parameter { code, param, message }) => {
+                assert_eq!((code, &*param), ("parameter_invalid", "data"));
+                assert!(message.contains("10000 levels"), "{message}");
+            }
+            other => panic!("{:?}", other.map(|_| ())),
+        }
+    }
+
     #[test]
     fn a_whole_event() {
         let body = concat!(

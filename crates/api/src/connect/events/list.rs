@@ -1,6 +1,7 @@
 //! `GET /connect/v1/events`.
 
 use crate::Api;
+use crate::connect::cursor::List;
 use crate::connect::error::Error;
 use crate::connect::paging::{Listed, PageRequest};
 use crate::connect::view::{EventView, json};
@@ -15,7 +16,7 @@ use dacapo_store::roles::EventFilter;
 use http::StatusCode;
 
 pub async fn list(State(shared): Api, Extension(caller): Extension<Caller>, query: QueryString) -> Outcome {
-    let request = PageRequest::read(&query)?;
+    let request = PageRequest::read(List::Events, &query)?;
     let filter = filter(&query, &caller.project)?;
     let rows = shared.store.events(caller.project_id(), filter, request.rows()).await?;
     let page = request.page(rows, |event| event.id);

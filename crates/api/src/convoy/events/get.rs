@@ -14,6 +14,8 @@ pub async fn get(State(shared): Api, Extension(caller): Extension<Caller>, path:
     let Some(id) = path.id else {
         return Err(not_found);
     };
-    let event = shared.store.event(caller.project_id(), id).await?.ok_or(not_found)?;
-    Ok(envelope::ok("Endpoint event fetched successfully", EventView::new(&event)))
+    let project = caller.project_id();
+    let event = shared.store.event(project, id).await?.ok_or(not_found)?;
+    let later = shared.store.later_targets(project, id).await?;
+    Ok(envelope::ok("Endpoint event fetched successfully", EventView::whole(&event, &later)))
 }

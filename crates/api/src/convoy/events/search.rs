@@ -23,7 +23,7 @@ use std::sync::Arc;
 use view::{CountView, PageView};
 
 const PER_PAGE_DEFAULT: usize = 20;
-/// More is cut to this: a page holds whole events with all of their deliveries.
+/// A page holds whole events with all of their deliveries.
 const PER_PAGE_MAX: usize = 200;
 
 pub async fn get(State(shared): Api, Extension(caller): Extension<Caller>, query: QueryString) -> Outcome {
@@ -62,6 +62,9 @@ async fn search(shared: &Shared, caller: &Caller, query: &QueryString, selector:
     let cursor = Cursor::of(query)?;
     let per_page = per_page(query)?;
     let ascending = is_ascending(query)?;
+    if cursor.is_none() {
+        check_known(shared, caller.project_id(), selector).await?;
+    }
     let high_water = cursor.map_or_else(|| high_water(shared), |cursor| cursor.high_water);
     let selector = freeze(shared, caller.project_id(), selector, high_water)?;
     let request = SearchRequest {
@@ -77,12 +80,21 @@ async fn search(shared: &Shared, caller: &Caller, query: &QueryString, selector:
 
 async fn count(shared: &Shared, caller: &Caller, query: &QueryString, selector: &Selector) -> Outcome {
     let cursor = Cursor::of(query)?;
-    let high_water = cursor.map_or_else(|| high_water(shared), |cursor| cursor.high_water);
     let project = caller.project_id();
+    if cursor.is_none() {
+        check_known(shared, project, selector).await?;
+    }
+    let high_water = cursor.map_or_else(|| high_water(shared), |cursor| cursor.high_water);
     let selector = freeze(shared, project, selector, high_water)?;
     let after = cursor.map(|cursor| cursor.after);
     let counted = shared.engine.searcher().count(project, &selector, after, COUNT_TIME_MAX).await?;
     Ok(envelope::ok("Events counted successfully", CountView::new(&counted, high_water)))
+}
+
+/// Ids nobody has would find nothing, which looks like good news.
+async fn check_known(shared: &Shared, project: Id, selector: &Selector) -> Result<(), Error> {
+    let unknown = shared.engine.searcher().find_unknown(project, selector).await?;
+    unknown.map_or(Ok(()), |error| Err(Error::bad(error.to_string())))
 }
 
 /// As of now.
@@ -106,8 +118,8 @@ fn high_water(shared: &Shared) -> Id {
 fn per_page(query: &QueryString) -> Result<usize, Error> {
     let Some(text) = query.one("perPage").or(query.one("per_page")) else { return Ok(PER_PAGE_DEFAULT) };
     match text.parse::<usize>() {
-        Ok(0) | Err(_) => Err(Error::bad(format!("perPage: {text:?} is no page size: use 1 to {PER_PAGE_MAX}"))),
-        Ok(number) => Ok(number.min(PER_PAGE_MAX)),
+        Ok(number @ 1..=PER_PAGE_MAX) => Ok(number),
+        _ => Err(Error::bad(format!("perPage: {text:?} is no page size: use 1 to {PER_PAGE_MAX}"))),
     }
 }
 
@@ -116,5 +128,25 @@ fn is_ascending(query: &QueryString) -> Result<bool, Error> {
         None | Some("DESC") => Ok(false),
         Some("ASC") => Ok(true),
         Some(_) => Err(Error::bad("sort: use ASC for oldest first or DESC for newest first")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_size_is_kept_or_refused() {
+        let read = |query: &str| per_page(&QueryString::parse(query)).ok();
+        for (query, size) in [
+            ("", Some(PER_PAGE_DEFAULT)),
+            ("perPage=1", Some(1)),
+            ("per_page=200", Some(200)),
+            ("perPage=201", None),
+            ("perPage=0", None),
+            ("perPage=x", None),
+        ] {
+            assert_eq!(read(query), size, "{query}");
+        }
     }
 }

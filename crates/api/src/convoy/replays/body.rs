@@ -2,13 +2,14 @@
 //! start one.
 
 use crate::convoy::error::Error;
+use crate::convoy::tree;
 use dacapo_control::endpoint_url;
 use dacapo_model::Id;
 use dacapo_model::json::decode::Object;
 use dacapo_model::replay::{
     AsOf, CONCURRENCY_MAX, Elsewhere, NAME_CHARS_MAX, Options, Order, RATE_MAX, REASON_CHARS_MAX, Version,
 };
-use dacapo_model::selector::{Selector, SetMode};
+use dacapo_model::selector::{Selector, SelectorError, SetMode};
 use serde_json::{Map, Value};
 
 /// Bytes of an idempotency key.
@@ -63,10 +64,10 @@ pub fn read(body: &[u8], https_only: bool) -> Result<Written, Error> {
     if written.given.is_null() {
         return Err(Error::bad("selector: it says which events are meant, such as {\"from\": \"-1h\"}"));
     }
-    written.selector = Selector::parse(&written.given).map_err(|error| Error::bad(format!("selector.{error}")))?;
+    written.selector = Selector::parse(&written.given).map_err(of_selector)?;
     if let Some(mode) = mode {
         written.selector.mode = mode;
-        written.selector.check_mode().map_err(|error| Error::bad(format!("selector.{error}")))?;
+        written.selector.check_mode().map_err(of_selector)?;
     }
     Ok(written)
 }
@@ -91,10 +92,18 @@ pub fn read_pace(body: &[u8]) -> Result<(Option<Option<u32>>, Option<u32>), Erro
 fn object(body: &[u8]) -> Result<Map<String, Value>, Error> {
     // Says what is wrong with the text, as everywhere on this surface.
     Object::read(body)?;
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(Value::Null) => Ok(Map::new()),
-        Ok(_) | Err(_) => Err(Error::bad("body contains badly-formed JSON")),
+    match tree::read(body, "body")? {
+        Value::Object(fields) => Ok(fields),
+        Value::Null => Ok(Map::new()),
+        _ => Err(Error::bad("body contains badly-formed JSON")),
+    }
+}
+
+/// Under its place in the body; of the selector as a whole there is nothing to add.
+pub fn of_selector(error: SelectorError) -> Error {
+    match error.field.as_str() {
+        "selector" => Error::bad(error.to_string()),
+        _ => Error::bad(format!("selector.{error}")),
     }
 }
 
@@ -213,4 +222,31 @@ fn one_of<T>(field: &str, value: &Value, parse: fn(&str) -> Option<T>, known: &s
 
 fn unknown(field: &str, known: &str) -> Error {
     Error::bad(format!("{field}: there is no such field; there are {known}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_said_under_its_place_in_the_body() {
+        let deep = format!(r#"{{"selector":{{"filter":{{"body":{}1{}}}}}}}"#, r#"{"a":"#.repeat(500), "}".repeat(500));
+        for (body, says) in [
+            (r#"{"selector":5}"#, "selector: must be a JSON object"),
+            (r#"{"selector":[]}"#, "selector: must be a JSON object"),
+            (r#"{"selector":{"from":5}}"#, "selector.from: needs a text"),
+            (r#"{"selector":{"since":"-1h"}}"#, "selector.since: is no field of a selector"),
+            (
+                r#"{"selector":{"attempts_min":2},"mode":"missing"}"#,
+                "selector.attempts_min: cannot go with mode missing",
+            ),
+            (&deep, "body: it is nested too deep: a filter is at most 32 levels deep"),
+        ] {
+            match read(body.as_bytes(), false) {
+                Err(Error::BadRequest(text)) => assert!(text.starts_with(says), "{body:.99}: {text}"),
+                Err(other) => panic!("{body:.99}: {other:?}"),
+                Ok(_) => panic!("{body:.99} is read"),
+            }
+        }
+    }
 }

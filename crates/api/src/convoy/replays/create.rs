@@ -1,16 +1,17 @@
 //! `POST ~/replays`: starts one, or with `dry_run` says what it would do.
 
 use super::{asker, body};
-use crate::Api;
 use crate::convoy::payload::Payload;
 use crate::convoy::view::plan::PlanView;
 use crate::convoy::view::replay::ReplayView;
 use crate::convoy::{Outcome, envelope};
+use crate::{Api, Shared};
 use aws_lc_rs::digest;
 use axum::Extension;
 use axum::extract::State;
 use dacapo_control::Caller;
 use dacapo_engine::Wish;
+use dacapo_store::StoreError;
 
 pub async fn create(State(shared): Api, Extension(caller): Extension<Caller>, Payload(bytes): Payload) -> Outcome {
     let https_only = caller.project.project.config.ssl.enforce_secure_endpoints;
@@ -31,6 +32,11 @@ pub async fn create(State(shared): Api, Extension(caller): Extension<Caller>, Pa
         confirm_unbounded: written.confirm_unbounded,
         key: written.key.map(|key| (key, fingerprint())),
     };
+    if let Some(unknown) = shared.engine.searcher().find_unknown(wish.project_id, &wish.selector).await?
+        && !was_asked_before(&shared, &wish).await?
+    {
+        return Err(body::of_selector(unknown));
+    }
     let desk = shared.engine.replays();
     if written.dry_run {
         let (definition, plan) = desk.plan(wish).await?;
@@ -43,4 +49,10 @@ pub async fn create(State(shared): Api, Extension(caller): Extension<Caller>, Pa
     } else {
         envelope::created("Replay started", view)
     })
+}
+
+/// What the first call named may be gone since; the second has its answer all the same.
+async fn was_asked_before(shared: &Shared, wish: &Wish) -> Result<bool, StoreError> {
+    let Some((key, _)) = &wish.key else { return Ok(false) };
+    Ok(shared.engine.replays().store.replay_by_key(wish.project_id, key.clone()).await?.is_some())
 }

@@ -1,15 +1,17 @@
 //! Fields that create and update read alike.
 
 use crate::convoy::error::Error;
+use crate::convoy::tree;
 use dacapo_model::filter::scopes::{Conditions, Written};
 use dacapo_model::json::decode::{BodyError, Object};
 use dacapo_model::subscription::{AlertConfig, RateLimitConfig};
+use serde_json::Value;
 
 /// What `filter_config` says.
 #[derive(Default)]
 pub struct FilterConfig {
     pub event_types: Vec<String>,
-    /// `None`: `filter` was not given.
+    /// `None`: there is no `filter_config`. One without conditions takes away those there were (§4.2).
     pub conditions: Option<Conditions>,
 }
 
@@ -24,7 +26,7 @@ pub fn filter_config(body: &Object<'_>) -> Result<FilterConfig, Error> {
     };
     let event_types = given.string_list("event_types")?.unwrap_or_default();
     let Some(filter) = given.object("filter")? else {
-        return Ok(FilterConfig { event_types, conditions: None });
+        return Ok(FilterConfig { event_types, conditions: Some(Conditions::default()) });
     };
     let conditions = Conditions {
         headers: written(&filter, "headers")?,
@@ -41,7 +43,10 @@ pub fn written(around: &Object<'_>, scope: &'static str) -> Result<Written, Erro
         return Ok(Written::new());
     }
     let text = around.raw(scope).map_or("{}", |raw| raw.get());
-    serde_json::from_str(text).map_err(|cause| Error::bad(format!("the {scope} filter cannot be read: {cause}")))
+    match tree::read(text.as_bytes(), &format!("the {scope} filter"))? {
+        Value::Object(written) => Ok(written),
+        _ => Ok(Written::new()),
+    }
 }
 
 pub fn rate_limit_config(body: &Object<'_>) -> Result<Option<RateLimitConfig>, BodyError> {
@@ -70,7 +75,9 @@ mod tests {
 
     #[test]
     fn what_is_not_given_is_told_from_what_is_empty() {
-        assert!(read(r#"{"filter_config":{"event_types":["a"]}}"#).expect("read").conditions.is_none());
+        assert!(read(r#"{"name":"a"}"#).expect("read").conditions.is_none());
+        let reset = read(r#"{"filter_config":{"event_types":["a"]}}"#).expect("read");
+        assert!(reset.conditions.expect("none are conditions too").is_empty());
         let filter = r#"{"is_flattened":true,"headers":{},"body":{ },"query":null}"#;
         let empty = read(&format!(r#"{{"filter_config":{{"filter":{filter}}}}}"#)).expect("read");
         assert!(empty.conditions.expect("given").is_empty());

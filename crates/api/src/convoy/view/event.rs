@@ -2,7 +2,8 @@
 
 use super::headers::Lists;
 use super::{raw_json, zero};
-use dacapo_model::event::{Audience, Event};
+use dacapo_model::event::{Audience, Event, Target};
+use dacapo_model::id::IdSet;
 use dacapo_model::{Id, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -33,13 +34,20 @@ pub struct EventView<'a> {
 }
 
 impl<'a> EventView<'a> {
+    /// Of a large fan-out, `endpoints` shows those of the event's own transaction: a page of such events would be
+    /// of any size.
     pub fn new(event: &'a Event) -> Self {
+        Self::whole(event, &[])
+    }
+
+    /// With all endpoints; `later`: targets that lie outside of the event.
+    pub fn whole(event: &'a Event, later: &[Target]) -> Self {
         Self {
             uid: event.id,
             event_type: &event.event_type,
             source_id: event.source_id,
             project_id: event.project_id,
-            endpoints: endpoints(event),
+            endpoints: endpoints(event, later),
             headers: Lists(&event.headers),
             source_metadata: zero::source(),
             url_query_params: &event.url_query,
@@ -63,13 +71,10 @@ impl<'a> EventView<'a> {
 }
 
 /// Whom it reached; while it reached nobody, whom it was for.
-fn endpoints(event: &Event) -> Vec<Id> {
-    let mut ids: Vec<Id> = Vec::with_capacity(event.targets.len());
-    for target in &event.targets {
-        if !ids.contains(&target.endpoint_id) {
-            ids.push(target.endpoint_id);
-        }
-    }
+fn endpoints(event: &Event, later: &[Target]) -> Vec<Id> {
+    let mut seen = IdSet::default();
+    let reached = event.targets.iter().chain(later).map(|target| target.endpoint_id);
+    let ids: Vec<Id> = reached.filter(|endpoint| seen.insert(*endpoint)).collect();
     match &event.audience {
         Audience::Endpoints(addressed) if ids.is_empty() => addressed.clone(),
         _ => ids,
@@ -82,6 +87,7 @@ pub mod tests {
     use bytes::Bytes;
     use dacapo_model::attempt::HeaderLines;
     use dacapo_model::event::{ConnectFace, FanOut};
+    use dacapo_model::retry::{Kind, Policy};
 
     pub fn event() -> Event {
         Event {
@@ -122,5 +128,21 @@ pub mod tests {
         );
         assert!(text.starts_with(head), "{text}");
         assert!(text.ends_with(tail), "{text}");
+    }
+
+    #[test]
+    fn endpoints_are_whom_it_reached_each_once() {
+        let target = |endpoint: u128| Target {
+            endpoint_id: Id::from_u128(endpoint),
+            subscription_id: Id::from_u128(9),
+            mode: dacapo_model::Mode::AtLeastOnce,
+            policy: Policy { kind: Kind::Linear, interval_s: 1, limit: 1 },
+            discarded: None,
+        };
+        let reached = Event { targets: vec![target(5), target(4), target(5)], ..event() };
+        assert_eq!(EventView::new(&reached).endpoints, [5, 4].map(Id::from_u128));
+        let whole = EventView::whole(&reached, &[target(4), target(7), target(5)]);
+        assert_eq!(whole.endpoints, [5, 4, 7].map(Id::from_u128));
+        assert_eq!(EventView::new(&event()).endpoints, [Id::from_u128(3)], "whom it was for");
     }
 }

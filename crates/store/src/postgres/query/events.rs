@@ -6,7 +6,8 @@ use crate::postgres::codec::{self, uuid, uuids};
 use crate::postgres::session::{Sql, Step, Transaction};
 use crate::postgres::sql::{Conditions, id_bounds};
 use crate::roles::{EventFilter, Page};
-use dacapo_model::event::Audience;
+use crate::targets;
+use dacapo_model::event::{Audience, Target};
 use dacapo_model::{Event, Id};
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
@@ -33,6 +34,20 @@ pub async fn later(transaction: &mut Transaction, event: Id) -> Result<u64> {
     let rows = transaction.run(vec![Step::Known(&LATER, vec![&event])]).await?;
     let count: i32 = rows[0].first().map_or(Ok(0), |row| codec::column(row, 0))?;
     Ok(u64::from(count.cast_unsigned()))
+}
+
+static MORE: Sql = Sql {
+    text: "SELECT e.more FROM events e WHERE e.id = $1 AND e.project = $2 AND e.more IS NOT NULL",
+    types: &[Type::UUID, Type::UUID],
+};
+
+/// The targets of an event that lie outside of it.
+pub async fn later_targets(transaction: &mut Transaction, project: Id, event: Id) -> Result<Vec<Target>> {
+    let (id, project) = (uuid(event), uuid(project));
+    let rows = transaction.run(vec![Step::Known(&MORE, vec![&id, &project])]).await?;
+    let Some(row) = rows[0].first() else { return Ok(Vec::new()) };
+    targets::decode(codec::column(row, 0)?)
+        .ok_or_else(|| codec::inconsistent("events", "more", event, "unknown layout"))
 }
 
 /// Endpoints a condition looks for inside of events one by one; with more of them, every event of the

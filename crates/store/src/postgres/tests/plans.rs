@@ -103,8 +103,8 @@ async fn the_queue_is_read_by_lane() {
 async fn fan_outs_to_go_on_with_are_read_past_those_that_are_finished() {
     let filled = Filled::new().await;
     filled.database.sql("INSERT INTO fan_outs SELECT id, project, NULL, 5, 5 FROM rows; ANALYZE fan_outs").await;
-    let (shards, bytes, most) = ((0i16..256).collect::<Vec<i16>>(), 43i32, 500i32);
-    let plan = filled.plan_of(&fan_out::NEXT, vec![&shards, &bytes, &most]).await;
+    let (shards, after, most) = ((0i16..256).collect::<Vec<i16>>(), uuid(BUSY_ENDPOINT), 64i64);
+    let plan = filled.plan_of(&fan_out::UNFINISHED, vec![&shards, &after, &most]).await;
     uses(&plan, "fan_outs_unfinished", filled.today);
     assert!(!plan.contains("Sort"), "{plan}");
 }

@@ -3,7 +3,9 @@
 use super::server::Server;
 use crate::StoreError;
 use crate::conformance::subject::{PROJECT, UP};
-use crate::postgres::{Options, PostgresStore};
+use crate::postgres::address::Address;
+use crate::postgres::session::Sessions;
+use crate::postgres::{Options, PostgresStore, schema};
 use crate::roles::{Commit, EventFilter, Lease, Query};
 use dacapo_model::clock::{SharedClock, SystemClock};
 use dacapo_model::{Clock, Timestamp};
@@ -29,6 +31,21 @@ async fn nodes_that_start_together_migrate_once() {
         store.probe().await.expect("can be written");
         store.release().await.expect("releases");
     }
+}
+
+/// An index over a large store takes longer than any statement of the pipeline may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_takes_as_long_as_it_takes_but_holds_nobody_up_by_waiting() {
+    let database = Server::shared().empty("").await;
+    let address = Address::parse(&database.options().url).expect("an address");
+    let sessions = Sessions::new(&address, 2, true).expect("sessions");
+    let look = "CREATE TABLE seen AS SELECT current_setting('statement_timeout') AS statement, \
+                current_setting('lock_timeout') AS lock";
+    let done = schema::migrate_by(&[look], &sessions, false).await.expect("migrates");
+    assert_eq!(done.applied, 1);
+    let count = async |condition| database.count(&format!("SELECT count(*) FROM seen WHERE {condition}")).await;
+    assert_eq!(count("statement = '0'").await, 1, "no limit");
+    assert_eq!(count("lock = '30s'").await, 1, "who waits for a table makes everybody else wait");
 }
 
 #[tokio::test]

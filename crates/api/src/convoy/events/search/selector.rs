@@ -1,6 +1,7 @@
 //! The selector of a request: a JSON object as the body, or the same fields as parameters.
 
 use crate::convoy::error::Error;
+use crate::convoy::tree;
 use crate::query_string::QueryString;
 use dacapo_model::Selector;
 use dacapo_model::json::decode::Object;
@@ -14,9 +15,7 @@ const SINGLE: [&str; 5] = ["mode", "from", "to", "idempotency_key", "replay_id"]
 pub fn of_body(body: &[u8]) -> Result<Selector, Error> {
     // Says what is wrong with the JSON as all routes do.
     Object::read(body)?;
-    let value: Value =
-        serde_json::from_slice(body).map_err(|error| Error::bad(format!("selector: is not JSON: {error}")))?;
-    Selector::parse(&value).map_err(|error| Error::bad(error.to_string()))
+    Selector::parse(&tree::read(body, "selector")?).map_err(|error| Error::bad(error.to_string()))
 }
 
 pub fn of_query(query: &QueryString) -> Result<Selector, Error> {
@@ -35,7 +34,7 @@ fn value(query: &QueryString, name: &str) -> Result<Option<Value>, Error> {
     Ok(Some(match name {
         _ if SINGLE.contains(&name) => text.into(),
         "attempts_min" => text.parse::<u64>().map_or_else(|_| text.into(), Value::from),
-        "filter" => serde_json::from_str(text).map_err(|error| Error::bad(format!("filter: is not JSON: {error}")))?,
+        "filter" => tree::read(text.as_bytes(), "filter")?,
         _ => query.all(name).map(Value::from).collect(),
     }))
 }

@@ -1,0 +1,55 @@
+//! What is counted of breakers.
+
+use crate::dispatch::{Dispatcher, Exchanged};
+use crate::settings::Settings;
+use async_trait::async_trait;
+use dacapo_model::catalog::Change;
+use dacapo_model::clock::ManualClock;
+use dacapo_model::{Class, Id, Timestamp};
+use dacapo_store::LiveCatalog;
+use dacapo_store::roles::{Catalog, Contents};
+use std::sync::Arc;
+
+const AT: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+const PROJECT: Id = Id::from_u128(1);
+/// Of a replay to an address that is no endpoint's: its lane has its id.
+const REPLAY: Id = Id::from_u128(2);
+const ITEM: Id = Id::from_u128(3);
+
+struct Nothing;
+
+#[async_trait]
+impl Catalog for Nothing {
+    async fn load(&self) -> dacapo_store::Result<Contents> {
+        Ok(Contents::default())
+    }
+
+    async fn write(&self, _: Vec<Change>) -> dacapo_store::Result<u64> {
+        Ok(1)
+    }
+}
+
+#[tokio::test]
+async fn the_breaker_of_a_replays_own_address_counts_while_something_is_to_be_sent_there() {
+    let (catalog, _) = LiveCatalog::load(Arc::new(Nothing)).await.expect("an empty catalog");
+    let clock = Arc::new(ManualClock::at(AT));
+    let (dispatcher, _refills) = Dispatcher::new(Arc::new(catalog), clock, Settings::default());
+    let open = || dispatcher.breakers().1;
+    {
+        let mut state = dispatcher.lock();
+        let lane = state.lane(PROJECT, REPLAY);
+        assert!(lane.place(ITEM, false, &Settings::default()));
+        for _ in 0..100 {
+            lane.guard.sent();
+            lane.guard.finished(Exchanged::Failed, AT);
+        }
+        assert!(lane.guard.is_tripped());
+    }
+    assert_eq!(open(), 1, "an item is under way");
+    dispatcher.lock().lane(PROJECT, REPLAY).recorded(ITEM, Some((Class::Replay, AT)));
+    assert_eq!(open(), 1, "it is to be tried again");
+    // It was given up: a read finds nothing more.
+    let (nothing, next_due) = (Vec::new(), None);
+    dispatcher.lock().lane(PROJECT, REPLAY).refilled(Class::Replay, nothing, true, next_due, AT);
+    assert_eq!(open(), 0, "nobody would ever close it");
+}
