@@ -304,6 +304,9 @@ impl Control {
 pub struct Progress {
     /// The event the scan goes on behind; `None` before the first page.
     pub cursor: Option<Id>,
+    /// Where it goes on inside of the event after that, which was begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
     /// The whole set was walked.
     pub exhausted: bool,
     /// Rows looked at.
@@ -312,6 +315,13 @@ pub struct Progress {
     pub items: u64,
     /// Items whose event retention removed before they were written.
     pub gone: u64,
+}
+
+/// An event that has become items for its endpoints, by id, up to this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Within {
+    pub event: Id,
+    pub endpoint: Id,
 }
 
 /// Settled items by how they ended.

@@ -9,7 +9,12 @@ use tokio_postgres::types::Type;
 
 /// Step `n` brings version `n` to `n + 1`. Steps are only ever added, and each leaves a schema that
 /// the version before still works with (expand, then contract one release later).
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("replays.sql"), include_str!("fan_outs.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("replays.sql"),
+    include_str!("fan_outs.sql"),
+    include_str!("replay_targets.sql"),
+];
 
 /// How long one step may take, waiting for another node's migration included.
 const MIGRATION_TIME_MAX: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use crate::Result;
 use crate::postgres::codec::{self, uuid};
 use crate::postgres::session::{Step, Transaction};
 use crate::postgres::sql::Conditions;
-use crate::roles::ScanRequest;
+use crate::roles::{Place, ScanRequest};
 use dacapo_model::{Id, Status};
 use std::ops::RangeInclusive;
 use tokio_postgres::types::Type;
@@ -78,7 +78,7 @@ pub async fn walk(
         }
         let Some(upto) = round.complete_upto else { return Ok(()) };
         if bounds.contains(&upto.as_u128()) {
-            page.next = Some(upto);
+            page.next = Some(Place::Behind(upto));
             bounds = beyond(&bounds, upto, request.ascending);
         } else {
             limit_min = limit.saturating_mul(BATCH_GROWTH);
