@@ -23,6 +23,7 @@ mod refill;
 mod runs;
 #[cfg(test)]
 mod simulation;
+mod words;
 
 pub use breakers::Turned;
 pub use ownership::Follower;
@@ -40,7 +41,8 @@ use lane::Lane;
 use runs::{Front, Runs};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
+use words::Words;
 
 /// A delivery with what is needed to send it.
 pub type Work = Waiting;
@@ -78,8 +80,7 @@ pub struct Dispatcher {
     help: Notify,
     /// Told when there is something to tell of an endpoint's breaker.
     breaker_turned: Notify,
-    /// Told when items of replays were settled.
-    replay_progress: watch::Sender<()>,
+    words: Words,
 }
 
 /// Where the deliveries of an event go that its caller does not send at once.
@@ -139,7 +140,7 @@ impl Dispatcher {
             work: Notify::new(),
             help: Notify::new(),
             breaker_turned: Notify::new(),
-            replay_progress: watch::channel(()).0,
+            words: Words::default(),
         };
         (Arc::new(dispatcher), requests)
     }
@@ -284,10 +285,10 @@ impl Dispatcher {
     /// Reports are in the store: what was held is let go, retries wait for their time.
     pub fn recorded(&self, reports: &[Report]) {
         let mut state = self.lock();
-        let (mut earlier, mut progress) = (false, false);
+        let (mut earlier, mut moved) = (false, Vec::new());
         for report in reports {
             let delivery = &report.delivery;
-            progress |= delivery.replay_id.is_some() && delivery.status.is_settled();
+            moved.extend(delivery.replay_id);
             let waits_here = !delivery.status.is_settled() && state.dispatches(delivery.endpoint_id);
             earlier |= state.recorded(delivery, waits_here.then_some((delivery.class(), delivery.due_at)));
         }
@@ -295,9 +296,7 @@ impl Dispatcher {
         if earlier {
             self.timer_set.notify_one();
         }
-        if progress {
-            self.replay_progress.send_replace(());
-        }
+        self.words.moved(moved);
     }
 
     /// Reports were refused because their shards went to another node, which sends those deliveries

@@ -30,6 +30,8 @@ const COUNT_SLICE_ITEMS: usize = 2_000;
 /// Deliveries one read gives, and at most twice as many; an event with more of them is shown with some of
 /// those it is meant for.
 const SLICE_DELIVERIES: usize = 1_000;
+/// Events between two of which others that share the thread get their turn.
+const EVENTS_AT_ONCE: usize = 64;
 /// A search that has so many in its page gives what it has.
 const SEARCH_DELIVERIES_MAX: usize = 10_000;
 
@@ -251,7 +253,10 @@ impl Searcher {
             .await?;
         let catalog = self.catalog.snapshot();
         let view = catalog.project(read.project);
-        for item in page.items {
+        for (n, item) in page.items.into_iter().enumerate() {
+            if n % EVENTS_AT_ONCE == EVENTS_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
             let pairs = item.pairs(read.selector, || matching(view, &item.event));
             // A backfill asks for events that lack something; a replay shows also what nobody matches.
             if read.selector.parts().mode != SetMode::Missing || !pairs.is_empty() {

@@ -16,7 +16,6 @@ use dacapo_model::{Class, Id, Replay, Timestamp};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// Replays kept in mind; with more, those without anything under way are looked up again when met.
 const KNOWN_MAX: usize = 4_096;
@@ -130,11 +129,6 @@ impl Dispatcher {
     /// Whether what is not sent of this replay is to be discarded.
     pub fn is_given_up(&self, replay: Id) -> bool {
         matches!(self.lock().runs.0.get(&replay), Some(Known::Run(run)) if run.gate == Gate::GivenUp)
-    }
-
-    /// Changes when items of replays were settled here.
-    pub fn replay_progress(&self) -> watch::Receiver<()> {
-        self.replay_progress.subscribe()
     }
 
     /// Items of these lanes were made due in the store.

@@ -5,7 +5,6 @@
 //!   not acknowledged is said. A set that was counted is the set that runs.
 //! - Failure: typed refusals; nothing was changed.
 
-use super::items::Planned;
 use super::plan::{self, Plan, SAMPLES_MAX};
 use crate::deliver::Sampler;
 use crate::dispatch::Dispatcher;
@@ -13,11 +12,12 @@ use crate::transport::Transport;
 use dacapo_model::replay::{Asker, Control, Definition, Elsewhere, Options, State};
 use dacapo_model::selector::{Selector, SelectorError};
 use dacapo_model::{Clock, Id, IdSource, Replay};
-use dacapo_store::roles::{NewReplayRun, Page, ReplayCreated, ScanItem};
+use dacapo_store::roles::{NewReplayRun, Page, ReplayCreated};
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Replays of a project that may be open at a time: each has up to 10,000 items in the queue.
 pub const OPEN_REPLAYS_MAX: u64 = 8;
@@ -99,10 +99,10 @@ pub struct Desk {
     pub ids: Arc<IdSource>,
     pub clock: Arc<dyn Clock>,
     pub dispatcher: Arc<Dispatcher>,
-    pub sampler: Sampler,
+    pub sampler: Arc<Sampler>,
     pub transport: Arc<dyn Transport>,
-    /// Tells the runner.
-    pub changed: watch::Sender<u64>,
+    /// Where sets are counted: not where events are taken in, whose latency it would add to.
+    pub aside: Handle,
     /// Whether other processes have to hear of a stop.
     pub is_shared: bool,
 }
@@ -159,7 +159,7 @@ impl Desk {
             ReplayCreated::Conflict => return Err(Refused::KeyConflict),
             ReplayCreated::TooMany(open) => return Err(Refused::TooMany { open }),
         };
-        self.changed.send_modify(|count| *count += 1);
+        self.dispatcher.say_steered([id]);
         Ok((self.get(wish.project_id, id).await?, is_repeated))
     }
 
@@ -229,7 +229,7 @@ impl Desk {
             let Some(revision) = self.store.steer(id, replay.revision, control.clone(), true).await? else { continue };
             let replay = Replay { control, revision, ..replay };
             let here = self.dispatcher.adopt_replays(std::slice::from_ref(&replay));
-            self.changed.send_modify(|count| *count += 1);
+            self.dispatcher.say_steered([id]);
             let in_flight = here.first().map_or(0, |(_, count)| *count);
             return self.confirmed(replay, in_flight).await;
         }
@@ -294,11 +294,13 @@ impl Desk {
     ) -> Result<Plan, Refused> {
         let snapshot = self.catalog.snapshot();
         let view = snapshot.project(wish.project_id).ok_or(Refused::UnknownProject)?;
-        let sample = |item: &ScanItem, planned: &Planned| {
-            self.sampler.render(view, id, definition, &item.event, &planned.target)
-        };
-        let walk = plan::Walk { view, replay: id, definition, within, samples_max };
-        Ok(plan::plan(&*self.store, &*self.clock, walk, sample).await?)
+        let walk =
+            plan::Walk { view: Arc::clone(view), replay: id, definition: definition.clone(), within, samples_max };
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let work = plan::plan(store, clock, walk, Arc::clone(&self.sampler));
+        // Whoever asked may go away: then nobody counts on.
+        let counted = AbortOnDropHandle::new(self.aside.spawn(work)).await;
+        Ok(counted.map_err(|cause| StoreError::Unavailable(cause.to_string()))??)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::items::{self, Planned};
 use super::page::past_the_one_taken;
-use crate::deliver::Rendered;
+use crate::deliver::{Rendered, Sampler};
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::replay::Definition;
 use dacapo_model::{Clock, Id, Timestamp};
@@ -17,6 +17,8 @@ const PAGE_EVENTS_MAX: usize = 1_000;
 const PAGE_ROWS_MAX: usize = 10_000;
 /// Deliveries of one page, and at most twice as many.
 const PAGE_DELIVERIES_MAX: usize = 10_000;
+/// Events between two of which others that share the thread get their turn.
+const EVENTS_AT_ONCE: usize = 64;
 /// Endpoints, and event types, that are listed each by itself; the others are counted in the sum only.
 pub const GROUPS_MAX: usize = 1_000;
 /// Requests shown.
@@ -82,21 +84,21 @@ fn add<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K) {
 }
 
 /// Which set is walked, and how far.
-pub struct Walk<'a> {
-    pub view: &'a ProjectView,
+pub struct Walk {
+    pub view: Arc<ProjectView>,
     /// The id it has, or would have.
     pub replay: Id,
-    pub definition: &'a Definition,
+    pub definition: Definition,
     pub within: Duration,
     pub samples_max: usize,
 }
 
-/// `sample` renders the request of an item; it is asked for the first few.
+/// Of the first few items the request is rendered.
 pub async fn plan(
-    store: &dyn Store,
-    clock: &dyn Clock,
-    walk: Walk<'_>,
-    sample: impl Fn(&ScanItem, &Planned) -> Option<Rendered>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    walk: Walk,
+    sampler: Arc<Sampler>,
 ) -> Result<Plan, StoreError> {
     let Walk { view, replay, definition, within, samples_max } = walk;
     let until = clock.now().plus(within);
@@ -118,15 +120,18 @@ pub async fn plan(
         };
         let page = store.scan(request).await?;
         plan.scanned += page.rows;
-        for item in &page.items {
-            let planned = items::of(view, replay, definition, item);
+        for (n, item) in page.items.iter().enumerate() {
+            if n % EVENTS_AT_ONCE == EVENTS_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            let planned = items::of(&view, replay, &definition, item);
             plan.count(item, &planned, last == Some(item.event.id));
             if !planned.is_empty() {
                 last = Some(item.event.id);
             }
             for one in planned.iter().filter(|one| one.target.discarded.is_none()) {
                 if plan.samples.len() < samples_max {
-                    plan.samples.extend(sample(item, one));
+                    plan.samples.extend(sampler.render(&view, replay, &definition, &item.event, &one.target));
                 }
             }
         }

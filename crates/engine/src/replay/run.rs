@@ -10,17 +10,22 @@
 //! - Failure: a store that cannot be used now is tried again; a set that cannot be read ends the replay
 //!   as failed, with the cause.
 
+#[cfg(test)]
+mod tests;
+
 use super::items;
+use super::pace::Pace;
 use super::page::{self, PAGE_ITEMS_MAX, Room};
 use crate::dispatch::Dispatcher;
 use dacapo_model::replay::{Asker, AskerKind, Order, State};
 use dacapo_model::{Class, Clock, Delivery, Id, IdSource, Replay, Shard, Timestamp, Trigger};
 use dacapo_store::roles::{HELD_UNTIL, ItemPage, Load, Release, ScanPage, ScanRequest, Scheduled};
 use dacapo_store::{LiveCatalog, Store, StoreError};
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Events a page takes.
@@ -36,15 +41,17 @@ const FRESH_ITEMS_MAX: u64 = 2_000;
 const OPEN_ITEMS_MAX: u64 = 10_000;
 /// Items held or released by one transaction.
 const MOVED_ITEMS_MAX: usize = 500;
-/// Between two steps, unless items were settled meanwhile.
-const STEP_EVERY: Duration = Duration::from_millis(50);
-/// A replay that is paused is looked at this often.
+/// Between two pages of a replay with a rate: each takes what the rate allows since the one before.
+const PACE_EVERY: Duration = Duration::from_millis(50);
+/// After a step that moved nothing, also when there is word: word comes with every batch of records.
+const REST: Duration = Duration::from_millis(20);
+/// Items of a replay may be settled by other nodes, which give no word of it.
+const LOOK_ELSEWHERE_EVERY: Duration = Duration::from_millis(100);
+/// A paused replay has items that will become due.
 const PAUSED_LOOK: Duration = Duration::from_secs(1);
-/// Between two looks for replays to drive, unless one was changed.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The slow look under the words: at each replay, and for replays to drive.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
-/// What a rate may save up while nothing is sent.
-const BURST_MAX: Duration = Duration::from_millis(200);
 
 pub const SYSTEM: Asker = Asker { kind: AskerKind::System, id: None };
 
@@ -54,26 +61,48 @@ pub struct Runner {
     pub ids: Arc<IdSource>,
     pub clock: Arc<dyn Clock>,
     pub dispatcher: Arc<Dispatcher>,
-    /// Told when a replay was made or steered.
-    pub changed: watch::Receiver<u64>,
-    pub driven: Mutex<HashSet<Id>>,
+    /// With what wakes each.
+    pub driven: Mutex<HashMap<Id, Arc<Notify>>>,
+    /// Told when there may be one to drive.
+    pub begun: Notify,
 }
 
 impl Runner {
     /// Until `stop`.
     pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
-        let mut changed = self.changed.clone();
-        while !stop.is_cancelled() {
+        tokio::select! {
+            () = self.look(&stop) => {}
+            () = self.pass_on() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn look(self: &Arc<Self>, stop: &CancellationToken) {
+        let mut holding = self.store.holding();
+        loop {
+            holding.mark_unchanged();
             match self.store.open_replays().await {
                 Ok(open) => {
-                    open.iter().filter(|replay| self.is_ours(replay.id)).for_each(|replay| self.drive(replay.id, &stop))
+                    open.iter().filter(|replay| self.is_ours(replay.id)).for_each(|replay| self.drive(replay.id, stop))
                 }
                 Err(cause) => tracing::warn!(%cause, "open replays could not be read; trying again"),
             }
             tokio::select! {
-                _ = changed.changed() => {}
+                () = self.begun.notified() => {}
+                Ok(()) = holding.changed() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Word of a replay, to who drives it.
+    async fn pass_on(&self) {
+        loop {
+            let said = self.dispatcher.hear_of_replays().await;
+            let driven = self.driven();
+            said.moved.iter().chain(&said.steered).filter_map(|id| driven.get(id)).for_each(|woken| woken.notify_one());
+            if said.steered.iter().any(|id| !driven.contains_key(id)) {
+                self.begun.notify_one();
             }
         }
     }
@@ -83,43 +112,46 @@ impl Runner {
     }
 
     fn drive(self: &Arc<Self>, replay: Id, stop: &CancellationToken) {
-        if !self.driven().insert(replay) {
-            return;
-        }
+        let woken = match self.driven().entry(replay) {
+            Entry::Occupied(_) => return,
+            Entry::Vacant(place) => Arc::clone(place.insert(Arc::default())),
+        };
         let (runner, stop) = (Arc::clone(self), stop.clone());
         tokio::spawn(async move {
-            stop.run_until_cancelled(runner.drive_on(replay)).await;
+            stop.run_until_cancelled(runner.drive_on(replay, &woken)).await;
             runner.driven().remove(&replay);
         });
     }
 
-    fn driven(&self) -> std::sync::MutexGuard<'_, HashSet<Id>> {
+    fn driven(&self) -> std::sync::MutexGuard<'_, HashMap<Id, Arc<Notify>>> {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Until the replay is over and settled, or another node's.
-    async fn drive_on(&self, id: Id) {
+    async fn drive_on(&self, id: Id, woken: &Notify) {
         let mut pace = Pace::starting(self.clock.now());
-        let mut changed = self.changed.clone();
-        let mut progress = self.dispatcher.replay_progress();
-        loop {
-            changed.mark_unchanged();
-            progress.mark_unchanged();
-            if !self.is_ours(id) {
-                return;
-            }
+        let mut has_moved = false;
+        while self.is_ours(id) {
             let wait = match self.step(id, &mut pace).await {
-                Ok(Step::Again) => continue,
+                Ok(Step::Again) => {
+                    has_moved = true;
+                    tokio::task::yield_now().await;
+                    continue;
+                }
                 Ok(Step::After(wait)) => wait,
+                Ok(Step::AtWord) if self.store.is_shared() => LOOK_ELSEWHERE_EVERY,
+                Ok(Step::AtWord) => LOOK_EVERY,
                 Ok(Step::Done) => return,
                 Err(cause) => {
                     tracing::warn!(%cause, replay = %id, "a replay cannot go on now; trying again");
                     TRY_AGAIN_AFTER
                 }
             };
+            if !std::mem::take(&mut has_moved) {
+                tokio::time::sleep(REST).await;
+            }
             tokio::select! {
-                _ = changed.changed() => {}
-                _ = progress.changed() => {}
+                () = woken.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -134,8 +166,11 @@ impl Runner {
             }
             State::Running => self.run(&replay, pace).await,
             State::Paused => {
-                let held = self.store.hold_items(id, self.clock.now(), MOVED_ITEMS_MAX).await?;
-                Ok(if held > 0 { Step::Again } else { Step::After(PAUSED_LOOK) })
+                if self.store.hold_items(id, self.clock.now(), MOVED_ITEMS_MAX).await? > 0 {
+                    return Ok(Step::Again);
+                }
+                let open = self.store.open_items(id).await?;
+                Ok(if open.all > open.held { Step::After(PAUSED_LOOK) } else { Step::AtWord })
             }
             State::Cancelled | State::Failed => self.give_up(&replay).await,
             State::Completed => Ok(Step::Done),
@@ -150,7 +185,7 @@ impl Runner {
             let which = if ordered { Release::Heads } else { Release::Held };
             let released = self.store.release_items(replay.id, which, now, MOVED_ITEMS_MAX).await?;
             self.dispatcher.arrived_for(replay.project_id, &released.endpoints, Class::Replay);
-            if released.items >= MOVED_ITEMS_MAX as u64 {
+            if released.items > 0 {
                 return Ok(Step::Again);
             }
         }
@@ -159,15 +194,19 @@ impl Runner {
                 self.turn(replay, State::Completed, None, false).await?;
                 return Ok(Step::Done);
             }
-            return Ok(Step::After(STEP_EVERY));
+            return Ok(Step::AtWord);
         }
         let not_tried = open.fresh + if ordered { open.held } else { 0 };
         let room = FRESH_ITEMS_MAX.saturating_sub(not_tried).min(OPEN_ITEMS_MAX.saturating_sub(open.all));
-        let leave = pace.leave(replay.control.rate, now);
-        let to_send = usize::try_from(room).unwrap_or(usize::MAX).min(leave);
-        if to_send == 0 {
-            return Ok(Step::After(STEP_EVERY));
+        // Room for a page, not for each item that becomes free.
+        if room < PAGE_ITEMS_MAX as u64 {
+            return Ok(Step::AtWord);
         }
+        let leave = pace.leave(replay.control.rate, now);
+        if leave == 0 {
+            return Ok(Step::After(pace.wait(replay.control.rate).max(PACE_EVERY)));
+        }
+        let to_send = PAGE_ITEMS_MAX.min(leave);
         let room = Room { items: PAGE_ITEMS_MAX, to_send };
         let page = match self.read(replay, PAGE_EVENTS_MAX.min(to_send)).await {
             Ok(page) => page,
@@ -253,7 +292,7 @@ impl Runner {
             return Ok(Step::Again);
         }
         if self.store.open_items(replay.id).await?.all > 0 {
-            return Ok(Step::After(STEP_EVERY));
+            return Ok(Step::AtWord);
         }
         let closed = self.store.steer(replay.id, replay.revision, replay.control.clone(), false).await?;
         Ok(if closed.is_some() { Step::Done } else { Step::Again })
@@ -270,60 +309,12 @@ impl Runner {
     }
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum Step {
     Again,
+    /// Time alone makes a difference.
     After(Duration),
+    /// Nothing to do before somebody does something to it, or its items come to something.
+    AtWord,
     Done,
-}
-
-/// How many items a rate allows.
-struct Pace {
-    saved: f64,
-    at: Timestamp,
-}
-
-impl Pace {
-    const fn starting(now: Timestamp) -> Self {
-        Self { saved: 0.0, at: now }
-    }
-
-    fn leave(&mut self, rate: Option<u32>, now: Timestamp) -> usize {
-        let passed = now.since(self.at);
-        self.at = now;
-        let Some(rate) = rate else {
-            self.saved = 0.0;
-            return usize::MAX;
-        };
-        let rate = f64::from(rate);
-        let burst = (rate * BURST_MAX.as_secs_f64()).max(1.0);
-        self.saved = (self.saved + rate * passed.as_secs_f64()).min(burst);
-        self.saved.max(0.0) as usize
-    }
-
-    fn took(&mut self, items: u64) {
-        self.saved -= items as f64;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        /// Whatever the steps: no more than the rate allows since the start.
-        #[test]
-        fn a_rate_is_kept(rate in 1u32..5_000, steps in prop::collection::vec(1u64..400, 1..200)) {
-            let start = Timestamp::from_millis(1_000_000);
-            let (mut now, mut sent, mut pace) = (start, 0u64, Pace::starting(start));
-            for ms in steps {
-                now = now.plus(Duration::from_millis(ms));
-                let items = pace.leave(Some(rate), now).min(PAGE_ITEMS_MAX) as u64;
-                pace.took(items);
-                sent += items;
-                let most = f64::from(rate) * now.since(start).as_secs_f64();
-                prop_assert!(sent as f64 <= most + 1.0, "{sent} > {most}");
-            }
-        }
-    }
 }
