@@ -41,13 +41,17 @@ pub struct Lane {
     failures_in_a_row: u32,
     /// In the rotation.
     pub listed: bool,
-    /// The first of its replays' items waits for its replay to have a place.
+    /// The first of its runs' items waits for its replay to have a place.
     pub blocked: bool,
+    /// The last of its replays was an item of a run.
+    was_run: bool,
 }
 
 #[derive(Default)]
 struct ClassQueue {
     ready: VecDeque<Work>,
+    /// Of replays: those of a single call, which take turns with the items of runs.
+    singles: VecDeque<Work>,
     /// Placed, not committed yet.
     reserved: usize,
     /// Parked, not committed yet.
@@ -55,6 +59,12 @@ struct ClassQueue {
     /// When something in the store is due; `None` when it holds nothing (beyond what is held here).
     stored_due: Option<Timestamp>,
     refill: Option<Refill>,
+}
+
+impl ClassQueue {
+    fn in_memory(&self) -> usize {
+        self.ready.len() + self.singles.len()
+    }
 }
 
 /// A read of the store under way.
@@ -94,6 +104,7 @@ impl Lane {
             failures_in_a_row: 0,
             listed: false,
             blocked: false,
+            was_run: false,
         }
     }
 
@@ -154,13 +165,13 @@ impl Lane {
         }
         let queue = self.queue(class);
         let due = queue.stored_due.is_some_and(|due| due <= now);
-        if !due || queue.refill.is_some() || queue.ready.len() * 2 > settings.lane_window_max {
+        if !due || queue.refill.is_some() || queue.in_memory() * 2 > settings.lane_window_max {
             return None;
         }
         queue.refill = Some(Refill::default());
         let wanted = match probes_only {
             Some(_) => PROBES_MAX as usize,
-            None => settings.lane_window_max - queue.ready.len(),
+            None => settings.lane_window_max - queue.in_memory(),
         };
         // Rows that are held here are read too and left out.
         Some(wanted + held)
@@ -175,8 +186,8 @@ impl Lane {
         self.queue(class).refill = None;
     }
 
-    /// The read's rows: `complete` when they are all that is due; `next_due` is what comes after.
-    /// Gives how many payload-carrying rows were taken in.
+    /// The read's rows: `complete` when they are all that is due; `next_due` is what comes after;
+    /// `is_single` tells replays of a single call from items of runs. Gives how many payload-carrying rows were taken in.
     pub fn refilled(
         &mut self,
         class: Class,
@@ -184,6 +195,7 @@ impl Lane {
         complete: bool,
         next_due: Option<Timestamp>,
         now: Timestamp,
+        is_single: impl Fn(&Work) -> bool,
     ) -> Vec<usize> {
         let refill = self.queue(class).refill.take().unwrap_or_default();
         let mut sizes = Vec::new();
@@ -193,7 +205,10 @@ impl Lane {
                 continue;
             }
             sizes.push(super::size(&work.event.data));
-            self.queue(class).ready.push_back(work);
+            match class == Class::Replay && is_single(&work) {
+                true => self.queue(class).singles.push_back(work),
+                false => self.queue(class).ready.push_back(work),
+            }
         }
         let rest = match refill.void {
             true => None,
@@ -218,10 +233,10 @@ impl Lane {
 
     fn is_busy(&self, class: usize) -> bool {
         let may = !self.blocked || class != Class::Replay as usize;
-        may && !self.queues[class].ready.is_empty()
+        may && !self.queues[class].ready.is_empty() || !self.queues[class].singles.is_empty()
     }
 
-    /// Whose item is the next of the replays' class.
+    /// Whose item is the next of the runs.
     pub fn front_replay(&self) -> Option<Id> {
         self.queues[Class::Replay as usize].ready.front()?.delivery.steered_by()
     }
@@ -299,7 +314,22 @@ impl Lane {
         }
         let class = best?;
         self.credit[class] -= total;
+        if class == Class::Replay as usize {
+            return self.pick_replay();
+        }
         self.queues[class].ready.pop_front()
+    }
+
+    /// Runs, in their order, and single calls in turn: neither waits for more than one of the other.
+    fn pick_replay(&mut self) -> Option<Work> {
+        let may_run = !self.blocked;
+        let queue = self.queue(Class::Replay);
+        let run_waits = may_run && !queue.ready.is_empty();
+        let single_waits = !queue.singles.is_empty();
+        let is_run = run_waits && !(single_waits && self.was_run);
+        self.was_run = is_run;
+        let queue = self.queue(Class::Replay);
+        if is_run { queue.ready.pop_front() } else { queue.singles.pop_front() }
     }
 
     /// Tells when the breaker opened or closed by it.
@@ -347,7 +377,7 @@ impl Lane {
         self.guard.forget();
         let mut bytes = 0;
         for queue in &mut self.queues {
-            for work in queue.ready.drain(..) {
+            for work in queue.ready.drain(..).chain(queue.singles.drain(..)) {
                 bytes += super::size(&work.event.data);
                 self.held.remove(&work.delivery.id);
             }
@@ -367,7 +397,7 @@ impl Lane {
     /// Nothing in memory, nothing known in the store, nothing under way.
     pub fn is_idle(&self) -> bool {
         let quiet = |queue: &ClassQueue| {
-            queue.ready.is_empty()
+            queue.in_memory() == 0
                 && queue.reserved == 0
                 && queue.parking == 0
                 && queue.stored_due.is_none()

@@ -1,6 +1,6 @@
 //! Reading waiting deliveries from the store into a lane's window.
 
-use super::{Dispatcher, Work};
+use super::{Dispatcher, State, Work};
 use dacapo_model::{Class, Clock, Id, Timestamp};
 use dacapo_store::roles::{Queue, Replays};
 use dacapo_store::{Result, StoreError};
@@ -95,9 +95,12 @@ impl Refiller {
 impl Dispatcher {
     pub(super) fn refilled(&self, request: Request, rows: Vec<Work>, next_due: Option<Timestamp>, now: Timestamp) {
         let mut state = self.lock();
-        let lane = state.lane(request.project_id, request.endpoint_id);
+        state.lane(request.project_id, request.endpoint_id);
+        let State { lanes, runs, .. } = &mut *state;
+        let Some(lane) = lanes.get_mut(&request.endpoint_id) else { return };
         let complete = rows.len() < request.limit;
-        let sizes = lane.refilled(request.class, rows, complete, next_due, now);
+        let is_single = |work: &Work| runs.is_single(work.delivery.steered_by());
+        let sizes = lane.refilled(request.class, rows, complete, next_due, now, is_single);
         let due_next = lane.next_stored_due();
         state.window_bytes += sizes.iter().sum::<usize>();
         if let Some(at) = due_next.filter(|at| *at > now) {

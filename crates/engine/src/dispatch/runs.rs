@@ -152,6 +152,11 @@ impl Runs {
         }
     }
 
+    /// Nothing steers it: it is of a single call, or somebody sends it again by hand.
+    pub(super) fn is_single(&self, replay: Option<Id>) -> bool {
+        replay.is_none_or(|id| matches!(self.0.get(&id), Some(Known::Single)))
+    }
+
     pub(super) fn began(&mut self, replay: Option<Id>) {
         if let Some(Known::Run(run)) = replay.and_then(|id| self.0.get_mut(&id)) {
             run.in_exchange += 1;
@@ -210,7 +215,7 @@ impl Runs {
 }
 
 impl State {
-    /// Takes away what may not be sent from the front of the lane's replays, and marks the lane when
+    /// Takes away what may not be sent from the front of the lane's runs, and marks the lane when
     /// the first of the rest has to wait for a place.
     pub(super) fn clear_front(&mut self, endpoint: Id, now: Timestamp) -> Front {
         loop {
@@ -218,6 +223,7 @@ impl State {
             lane.blocked = false;
             let Some(id) = lane.front_replay() else { return Front::Free };
             match self.runs.0.get_mut(&id) {
+                // Of a single call after all; read again, it takes its turn with those.
                 Some(Known::Single) => return Front::Free,
                 Some(Known::Run(run)) => match run.gate {
                     Gate::Open if run.has_place() => return Front::Free,
