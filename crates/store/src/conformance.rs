@@ -123,6 +123,7 @@ macro_rules! suite {
             an_event_in_slices_means_what_it_means_whole,
             an_item_has_all_that_was_asked_for,
             a_page_looks_at_so_many_rows,
+            what_failed_is_found_without_looking_at_the_rest,
             what_is_born_later_is_not_met,
             another_projects_events_are_not_met);
         $crate::conformance::role!($place, catalog:

@@ -307,7 +307,8 @@ pub async fn a_page_looks_at_so_many_rows(subject: Subject) {
     for chunk in events.chunks(500) {
         subject.record(chunk.iter().map(|event| subject.attempted(&born(event, 0), Status::Success))).await;
     }
-    for selector in [json!({"event_types": ["other"]}), json!({"mode": "failed", "endpoints": [ENDPOINT]})] {
+    let none = json!({"delivery_status": ["Success"], "attempts_min": 9, "endpoints": [ENDPOINT]});
+    for selector in [json!({"event_types": ["other"]}), none] {
         let frozen = frozen(subject.mint(), &selector);
         let mut request = ScanRequest { rows_max: 500, ..request(&frozen) };
         let (mut pages, mut rows) = (0, 0);
@@ -323,6 +324,30 @@ pub async fn a_page_looks_at_so_many_rows(subject: Subject) {
         }
         assert!(pages >= 3, "{selector}: {pages} pages");
         assert!((EVENTS..EVENTS * 3).contains(&rows), "{selector}: {rows} rows");
+    }
+}
+
+/// A few failures among much that was delivered: who asks for those looks at those.
+pub async fn what_failed_is_found_without_looking_at_the_rest(subject: Subject) {
+    const EVENTS: usize = 400;
+    let events: Vec<Event> = (0..EVENTS).map(|_| subject.event(&[ENDPOINT, ENDPOINT_2])).collect();
+    subject.commit(events.clone()).await;
+    let mut failed = Vec::new();
+    for (n, event) in events.iter().enumerate() {
+        let status = if n % 100 == 50 { Status::Failure } else { Status::Success };
+        let reports = [subject.attempted(&born(event, 0), Status::Success), subject.attempted(&born(event, 1), status)];
+        subject.record(reports).await;
+        failed.extend((status == Status::Failure).then_some(event.id));
+    }
+    for selector in [
+        json!({"mode": "failed"}),
+        json!({"mode": "failed", "endpoints": [ENDPOINT_2]}),
+        json!({"delivery_status": ["Failure", "Discarded"]}),
+    ] {
+        let frozen = frozen(subject.mint(), &selector);
+        let page = subject.store().scan(request(&frozen)).await.expect("reads");
+        assert_eq!((ids(&page.items), page.next), (failed.clone(), None), "{selector}");
+        assert!(page.rows <= failed.len() as u64, "{selector}: {} rows", page.rows);
     }
 }
 

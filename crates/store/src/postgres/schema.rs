@@ -13,7 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema.sql"),
     include_str!("replays.sql"),
     include_str!("fan_outs.sql"),
-    include_str!("replay_targets.sql"),
+    include_str!("selectors.sql"),
 ];
 
 /// How long one step may take, waiting for another node's migration included.

@@ -1,7 +1,8 @@
 //! Walking what a selector means: which way leads to its events, and each event with its deliveries.
 //!
-//! Where deliveries decide and endpoints are named, the endpoint log and the replays lead to the
-//! events ([`streams`]); otherwise the project's events are walked ([`project`]). All of them give
+//! Where what failed or was discarded is asked for, an index of just those leads to the events; where
+//! deliveries decide and endpoints are named, the endpoint log and the replays do ([`streams`]); otherwise
+//! the project's events are walked ([`project`]). All of them give
 //! events in the order of their ids, and say how far they looked.
 
 mod item;

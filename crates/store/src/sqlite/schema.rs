@@ -10,7 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema.sql"),
     include_str!("replays.sql"),
     include_str!("fan_outs.sql"),
-    include_str!("replay_targets.sql"),
+    include_str!("selectors.sql"),
 ];
 
 /// How long a write waits for another process that holds the file before it answers `Unavailable`.
