@@ -212,7 +212,7 @@ impl Engine {
             ids: Arc::clone(&ids),
             clock: Arc::clone(&clock),
             dispatcher: Arc::clone(&dispatcher),
-            sampler: Arc::new(Sampler { clock: Arc::clone(&clock), settings }),
+            sampler: Arc::new(Sampler { replays: Arc::clone(&store) as _, clock: Arc::clone(&clock), settings }),
             transport,
             aside: delivery.helping.clone(),
             is_shared: store.is_shared(),

@@ -195,6 +195,7 @@ impl State {
         }
     }
 
+    /// Stored. Those up to [`Self::Paused`] are not over.
     pub const fn code(self) -> u8 {
         self as u8
     }
@@ -407,6 +408,7 @@ mod tests {
     fn codes_read_back() {
         for state in State::ALL {
             assert_eq!(State::from_code(state.code()), Some(state));
+            assert_eq!(state.is_over(), state.code() > State::Paused.code());
         }
     }
 

@@ -131,7 +131,8 @@ pub async fn plan(
             }
             for one in planned.iter().filter(|one| one.target.discarded.is_none()) {
                 if plan.samples.len() < samples_max {
-                    plan.samples.extend(sampler.render(&view, replay, &definition, &item.event, &one.target));
+                    let sample = sampler.render(&view, replay, &definition, &item.event, &one.target).await?;
+                    plan.samples.extend(sample);
                 }
             }
         }

@@ -349,6 +349,12 @@ pub async fn so_many_may_be_open(subject: Subject) {
     assert_eq!(create().await, ReplayCreated::New);
     let open = subject.store().open_replays().await.expect("reads");
     assert!(open.iter().all(|replay| replay.id != made[0]) && open.len() == 2);
+    // One that was cancelled still has items to settle, and takes nobody's place.
+    assert_eq!(create().await, ReplayCreated::TooMany(2));
+    become_state(&subject, made[1], State::Cancelled).await;
+    assert_eq!(create().await, ReplayCreated::New);
+    let open = subject.store().open_replays().await.expect("reads");
+    assert!(open.iter().any(|replay| replay.id == made[1]) && open.len() == 3);
 }
 
 pub async fn who_steers_has_seen_the_last_change(subject: Subject) {
