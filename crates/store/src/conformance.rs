@@ -16,6 +16,7 @@ pub mod lease;
 pub mod lists;
 pub mod model;
 pub mod nodes;
+pub mod ordered;
 pub mod query;
 pub mod queue;
 pub mod record;
@@ -99,6 +100,8 @@ macro_rules! suite {
             an_endpoint_is_as_it_was,
             replays_are_kept_as_long_as_events,
             a_waiting_item_keeps_its_event);
+        $crate::conformance::role!($place, ordered:
+            an_ordered_run_goes_oldest_first_whatever_fails_is_paused_or_crashes);
         $crate::conformance::role!($place, query:
             an_id_is_found_by_all_of_its_bits,
             nothing_is_shown_to_another_project,

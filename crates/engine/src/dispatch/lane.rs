@@ -8,7 +8,7 @@ use dacapo_model::breaker::{PROBES_MAX, Turn, Wait};
 use dacapo_model::gcra::{Gcra, Limit};
 use dacapo_model::id::IdSet;
 use dacapo_model::{Class, Endpoint, Id, Timestamp};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Turns out of eleven when all classes have work.
@@ -45,6 +45,8 @@ pub struct Lane {
     pub blocked: bool,
     /// The last of its replays was an item of a run.
     was_run: bool,
+    /// Read to be discarded, and not handed out yet.
+    given_up: usize,
 }
 
 #[derive(Default)]
@@ -65,6 +67,23 @@ impl ClassQueue {
     fn in_memory(&self) -> usize {
         self.ready.len() + self.singles.len()
     }
+}
+
+/// What a delivery of the replays' class is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Single,
+    Run,
+    /// Of a run that is over: it is to be discarded.
+    GivenUp,
+}
+
+/// What a read of the store gave a lane.
+#[derive(Default)]
+pub struct Refilled {
+    /// Bytes of payload, with those of `given_up`.
+    pub bytes: usize,
+    pub given_up: Vec<Work>,
 }
 
 /// A read of the store under way.
@@ -105,6 +124,7 @@ impl Lane {
             listed: false,
             blocked: false,
             was_run: false,
+            given_up: 0,
         }
     }
 
@@ -156,22 +176,24 @@ impl Lane {
         }
     }
 
-    /// How many rows to read for this class, when it is time to; a read is then under way.
-    pub fn hunger(&mut self, class: Class, now: Timestamp, settings: &Settings) -> Option<usize> {
-        let held = self.held.len();
-        let probes_only = self.guard.open_until();
+    /// How many rows to read for this class, when it is time to; a read is then under way. `sweeps`: some
+    /// may be there to be discarded, which no breaker holds up.
+    pub fn hunger(&mut self, class: Class, now: Timestamp, settings: &Settings, sweeps: bool) -> Option<usize> {
+        let (held, given_up) = (self.held.len(), self.given_up);
+        let probes_only = self.guard.open_until().filter(|_| !sweeps || class != Class::Replay);
         if probes_only.is_some_and(|until| now < until || self.has_ready()) {
             return None;
         }
         let queue = self.queue(class);
         let due = queue.stored_due.is_some_and(|due| due <= now);
-        if !due || queue.refill.is_some() || queue.in_memory() * 2 > settings.lane_window_max {
+        let in_memory = queue.in_memory() + if class == Class::Replay { given_up } else { 0 };
+        if !due || queue.refill.is_some() || in_memory * 2 > settings.lane_window_max {
             return None;
         }
         queue.refill = Some(Refill::default());
         let wanted = match probes_only {
             Some(_) => PROBES_MAX as usize,
-            None => settings.lane_window_max - queue.in_memory(),
+            None => settings.lane_window_max - in_memory,
         };
         // Rows that are held here are read too and left out.
         Some(wanted + held)
@@ -186,8 +208,8 @@ impl Lane {
         self.queue(class).refill = None;
     }
 
-    /// The read's rows: `complete` when they are all that is due; `next_due` is what comes after;
-    /// `is_single` tells replays of a single call from items of runs. Gives how many payload-carrying rows were taken in.
+    /// The read's rows: `complete` when they are all that is due; `next_due` is what comes after; `part` is
+    /// asked of replays.
     pub fn refilled(
         &mut self,
         class: Class,
@@ -195,19 +217,24 @@ impl Lane {
         complete: bool,
         next_due: Option<Timestamp>,
         now: Timestamp,
-        is_single: impl Fn(&Work) -> bool,
-    ) -> Vec<usize> {
+        part: impl Fn(&Work) -> Part,
+    ) -> Refilled {
         let refill = self.queue(class).refill.take().unwrap_or_default();
-        let mut sizes = Vec::new();
+        let mut refilled = Refilled::default();
         for work in rows {
             let id = work.delivery.id;
             if refill.void || refill.let_go.contains(&id) || !self.held.insert(id) {
                 continue;
             }
-            sizes.push(super::size(&work.event.data));
-            match class == Class::Replay && is_single(&work) {
-                true => self.queue(class).singles.push_back(work),
-                false => self.queue(class).ready.push_back(work),
+            refilled.bytes += super::size(&work.event.data);
+            match part(&work) {
+                _ if class != Class::Replay => self.queue(class).ready.push_back(work),
+                Part::Run => self.queue(class).ready.push_back(work),
+                Part::Single => self.queue(class).singles.push_back(work),
+                Part::GivenUp => {
+                    self.given_up += 1;
+                    refilled.given_up.push(work);
+                }
             }
         }
         let rest = match refill.void {
@@ -216,7 +243,18 @@ impl Lane {
             false => Some(now),
         };
         self.queue(class).stored_due = rest.into_iter().chain(refill.stored_since).min();
-        sizes
+        refilled
+    }
+
+    /// One that was read to be discarded is handed out; or let go, when the lane is not this node's.
+    pub fn hand_out_given_up(&mut self, delivery: Id, is_ours: bool) {
+        self.given_up -= 1;
+        if is_ours {
+            self.in_exchange += 1;
+            self.unasked += 1;
+        } else {
+            self.held.remove(&delivery);
+        }
     }
 
     /// When something in the store is due next.
@@ -241,12 +279,17 @@ impl Lane {
         self.queues[Class::Replay as usize].ready.front()?.delivery.steered_by()
     }
 
-    /// Out of turn and without leave of the rate limit: it will not be sent.
-    pub fn take_front_replay(&mut self) -> Option<Work> {
-        let work = self.queue(Class::Replay).ready.pop_front()?;
-        self.in_exchange += 1;
-        self.unasked += 1;
-        Some(work)
+    /// Takes out what is of these replays.
+    pub fn give_up(&mut self, replays: &BTreeSet<Id>) -> Vec<Work> {
+        let is_of_them = |work: &Work| work.delivery.steered_by().is_some_and(|id| replays.contains(&id));
+        let queue = self.queue(Class::Replay);
+        if !queue.ready.iter().any(is_of_them) {
+            return Vec::new();
+        }
+        let (given_up, left) = std::mem::take(&mut queue.ready).into_iter().partition::<Vec<Work>, _>(is_of_them);
+        queue.ready = left.into();
+        self.given_up += given_up.len();
+        given_up
     }
 
     /// Lets it go; it stays in the store.

@@ -99,10 +99,11 @@ impl Dispatcher {
         let State { lanes, runs, .. } = &mut *state;
         let Some(lane) = lanes.get_mut(&request.endpoint_id) else { return };
         let complete = rows.len() < request.limit;
-        let is_single = |work: &Work| runs.is_single(work.delivery.steered_by());
-        let sizes = lane.refilled(request.class, rows, complete, next_due, now, is_single);
+        let part = |work: &Work| runs.part(work.delivery.steered_by());
+        let refilled = lane.refilled(request.class, rows, complete, next_due, now, part);
         let due_next = lane.next_stored_due();
-        state.window_bytes += sizes.iter().sum::<usize>();
+        state.window_bytes += refilled.bytes;
+        state.given_up.extend(refilled.given_up);
         if let Some(at) = due_next.filter(|at| *at > now) {
             state.set_timer(at, request.endpoint_id);
         }

@@ -295,7 +295,11 @@ impl Runner {
             return Ok(Step::AtWord);
         }
         let closed = self.store.steer(replay.id, replay.revision, replay.control.clone(), false).await?;
-        Ok(if closed.is_some() { Step::Done } else { Step::Again })
+        if closed.is_none() {
+            return Ok(Step::Again);
+        }
+        self.dispatcher.close_replay(replay.id);
+        Ok(Step::Done)
     }
 
     /// Another change that came first is no error: the next step sees it.

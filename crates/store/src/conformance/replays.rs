@@ -77,6 +77,16 @@ pub fn paused(replay: &Replay, at: dacapo_model::Timestamp) -> Control {
     replay.control.to(State::Paused, at, &SYSTEM).expect("an arrow")
 }
 
+/// An item that waits for its turn.
+pub fn held(subject: &Subject, replay: Id, event: &Event, endpoint: Id) -> Delivery {
+    Delivery { due_at: HELD_UNTIL, ..item_for(subject, replay, event, &target(endpoint)) }
+}
+
+/// The page after so many.
+pub async fn schedule_page(subject: &Subject, replay: Id, after: u64, items: Vec<Delivery>) {
+    assert_ne!(schedule(subject, page(replay, after, items)).await, Scheduled::Void);
+}
+
 /// Its first page: the event to each of these.
 pub async fn scheduled(subject: &Subject, replay: Id, event: &Event, endpoints: &[Id]) {
     let items = endpoints.iter().map(|endpoint| item_for(subject, replay, event, &target(*endpoint))).collect();

@@ -31,6 +31,10 @@ impl World {
     /// Whoever drives the runs looks at one of them.
     pub fn drive(&mut self) {
         let index = self.dice.roll(self.replays.len() as u64) as usize;
+        self.drive_one(index);
+    }
+
+    fn drive_one(&mut self, index: usize) {
         let (id, state) = (self.replays[index].id, self.replays[index].control.state);
         let now = self.clock.now();
         let is_ordered = self.is_ordered(Some(id));
@@ -91,9 +95,10 @@ impl World {
 /// before it is settled, not earlier.
 #[tokio::test]
 async fn an_ordered_run_keeps_its_order_over_failures_pauses_and_crashes() {
+    let mut waited = 0;
     for seed in 0..WALKS {
         let mut world = World::new(seed, false).await;
-        let (ordered, mut handed_out) = (world.replays.len() - 1, 0);
+        let ordered = world.replays.len() - 1;
         for step in 0..STEPS {
             world.step();
             if step % 3 == 0 && world.replays[ordered].control.state == State::Running {
@@ -103,8 +108,15 @@ async fn an_ordered_run_keeps_its_order_over_failures_pauses_and_crashes() {
                 }
                 world.drive();
             }
-            let of_it = |work: &&Work| work.delivery.replay_id == Some(world.replays[ordered].id);
-            handed_out += world.in_exchange.iter().filter(of_it).count();
+            let behind = |work: &&Work| {
+                let (replay, endpoint) = (work.delivery.replay_id, work.delivery.endpoint_id);
+                let follows = |other: &Work| {
+                    let other = &other.delivery;
+                    other.replay_id == replay && other.endpoint_id == endpoint && other.id > work.delivery.id
+                };
+                world.is_ordered(replay) && world.waiting.values().any(follows)
+            };
+            waited += world.in_exchange.iter().filter(behind).count();
             if world.dice.roll(100) == 0 {
                 world.crash().await;
             }
@@ -126,11 +138,48 @@ async fn an_ordered_run_keeps_its_order_over_failures_pauses_and_crashes() {
             world.tick(5);
         }
         assert!(world.owed.is_empty(), "seed {seed}: {} deliveries were forgotten", world.owed.len());
-        assert!(
-            handed_out > 0 || world.replays[ordered].control.state == State::Cancelled,
-            "seed {seed}: nothing to see"
-        );
     }
+    assert!(waited > STEPS, "{waited}: nothing waited behind another");
+}
+
+/// An endpoint that is dead may be so for days: what is cancelled is discarded all the same, and nothing is sent there.
+#[tokio::test]
+async fn what_is_cancelled_behind_an_open_breaker_is_discarded_at_once() {
+    const ITEMS: usize = 100;
+    let mut world = World::new(7, false).await;
+    world.never_fails = true;
+    let dead = target(0).endpoint_id;
+    world.dead.insert(dead);
+    let (run, other) = (world.replays[0].id, world.replays[1].id);
+    for _ in 0..ITEMS / 2 {
+        let event = world.event_for(vec![target(0)]);
+        world.schedule_these(run, &event);
+    }
+    let event = world.event_for(vec![target(0)]);
+    world.schedule_these(other, &event);
+    for _ in 0..ITEMS / 2 {
+        let event = world.event_for(vec![target(0)]);
+        world.schedule_these(run, &event);
+    }
+    while world.dispatcher.lock().lanes.get(&dead).is_none_or(|lane| lane.guard.open_until().is_none()) {
+        world.tick(1);
+        world.pump();
+    }
+    let attempts = world.ended[&dead];
+    world.steer_one(0, State::Cancelled);
+    let all = world.replays.len();
+    // Nothing is due to be probed by then.
+    for _ in 0..40 {
+        for index in 0..all {
+            world.drive_one(index);
+        }
+        world.tick(10);
+        world.pump();
+    }
+    assert!(world.dispatcher.lock().lanes[&dead].guard.open_until().is_some_and(|until| until > world.clock.now()));
+    assert_eq!(world.owed.len(), 1, "only what is not cancelled waits for the breaker");
+    let discarded = world.ended[&dead] - attempts;
+    assert_eq!(discarded, ITEMS as u64, "handed out to be discarded, nothing to be sent");
 }
 
 /// A single replay does not wait for a run that is slow, nor a run for many single ones.
