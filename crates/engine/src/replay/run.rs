@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 /// Events a page takes.
 const PAGE_EVENTS_MAX: usize = 128;
 /// Deliveries a page reads, and at most twice as many.
-const PAGE_DELIVERIES_MAX: usize = PAGE_ITEMS_MAX;
+const PAGE_DELIVERIES_MAX: usize = 2 * PAGE_ITEMS_MAX;
 /// Rows a page looks at, where few of them are meant.
 const PAGE_ROWS_MAX: usize = 2_000;
 /// Items never tried that lie in the queue; the walk waits for room.
@@ -45,6 +45,8 @@ const MOVED_ITEMS_MAX: usize = 500;
 const PACE_EVERY: Duration = Duration::from_millis(50);
 /// After a step that moved nothing, also when there is word: word comes with every batch of records.
 const REST: Duration = Duration::from_millis(20);
+/// With so few left there is little word: who waits for the end hears of it at once.
+const LAST_ITEMS: u64 = 100;
 /// Items of a replay may be settled by other nodes, which give no word of it.
 const LOOK_ELSEWHERE_EVERY: Duration = Duration::from_millis(100);
 /// A paused replay has items that will become due.
@@ -139,9 +141,11 @@ impl Runner {
                     continue;
                 }
                 Ok(Step::After(wait)) => wait,
-                Ok(Step::AtWord) if self.store.is_shared() => LOOK_ELSEWHERE_EVERY,
-                Ok(Step::AtWord) => LOOK_EVERY,
                 Ok(Step::Done) => return,
+                Ok(at @ (Step::AtWord | Step::AtEveryWord)) => {
+                    has_moved |= at == Step::AtEveryWord;
+                    if self.store.is_shared() { LOOK_ELSEWHERE_EVERY } else { LOOK_EVERY }
+                }
                 Err(cause) => {
                     tracing::warn!(%cause, replay = %id, "a replay cannot go on now; trying again");
                     TRY_AGAIN_AFTER
@@ -194,7 +198,8 @@ impl Runner {
                 self.turn(replay, State::Completed, None, false).await?;
                 return Ok(Step::Done);
             }
-            return Ok(Step::AtWord);
+            let is_nearly_done = replay.waiting() <= LAST_ITEMS;
+            return Ok(if is_nearly_done { Step::AtEveryWord } else { Step::AtWord });
         }
         let not_tried = open.fresh + if ordered { open.held } else { 0 };
         let room = FRESH_ITEMS_MAX.saturating_sub(not_tried).min(OPEN_ITEMS_MAX.saturating_sub(open.all));
@@ -320,5 +325,7 @@ enum Step {
     After(Duration),
     /// Nothing to do before somebody does something to it, or its items come to something.
     AtWord,
+    /// The same, without a rest.
+    AtEveryWord,
     Done,
 }

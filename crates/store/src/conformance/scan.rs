@@ -252,7 +252,7 @@ pub async fn an_event_in_slices_means_what_it_means_whole(subject: Subject) {
         let whole_request = ScanRequest { load: Load { deliveries: true, data: false }, ..request(&frozen) };
         let whole = walk(&subject, whole_request.clone()).await;
         assert!(whole.iter().all(|item| item.slice == Slice::default()));
-        for (deliveries_max, ascending) in [(1, true), (2, true), (3, true), (5, true), (1, false), (3, false)] {
+        for (deliveries_max, ascending) in [(1, true), (3, true), (2, false)] {
             let sliced = walk(&subject, ScanRequest { deliveries_max, ascending, ..whole_request.clone() }).await;
             let said = format!("{selector} by {deliveries_max}");
             assert_eq!(meant(&sliced, &frozen, &matching), meant(&whole, &frozen, &matching), "{said}");

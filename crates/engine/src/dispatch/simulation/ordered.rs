@@ -44,11 +44,11 @@ impl World {
             let delivery = &mut work.delivery;
             match state {
                 State::Paused if delivery.due_at <= now => delivery.due_at = HELD_UNTIL,
-                State::Running if delivery.due_at >= HELD_UNTIL => {
-                    if !is_ordered || heads.insert(delivery.endpoint_id) {
-                        delivery.due_at = now;
-                        released.insert(delivery.endpoint_id);
-                    }
+                State::Running
+                    if delivery.due_at >= HELD_UNTIL && (!is_ordered || heads.insert(delivery.endpoint_id)) =>
+                {
+                    delivery.due_at = now;
+                    released.insert(delivery.endpoint_id);
                 }
                 State::Running => {
                     heads.insert(delivery.endpoint_id);

@@ -182,16 +182,16 @@ async fn who_waits_for_its_items_is_told_of_them_alone() {
     };
     let (first, second) = (place.replay(elsewhere()).await, place.replay(elsewhere()).await);
     let (mut pace, mut second_pace) = (Pace::starting(AT), Pace::starting(AT));
-    assert_eq!(place.steps(first, &mut pace).await.1, Step::AtWord);
-    assert_eq!(place.steps(second, &mut second_pace).await.1, Step::AtWord);
-    assert_eq!(place.steps(first, &mut pace).await, (0, Step::AtWord), "nothing changed");
+    assert_eq!(place.steps(first, &mut pace).await.1, Step::AtEveryWord);
+    assert_eq!(place.steps(second, &mut second_pace).await.1, Step::AtEveryWord);
+    assert_eq!(place.steps(first, &mut pace).await, (0, Step::AtEveryWord), "nothing changed");
     let its = Event { targets: vec![Target { endpoint_id: first, ..event.targets[0].clone() }], ..(*event).clone() };
     assert_eq!(place.settle(&its).await, 2, "each event once");
     let said = place.runner.dispatcher.hear_of_replays().await;
     assert_eq!(said.moved.into_iter().collect::<Vec<_>>(), [first]);
     assert_eq!(place.steps(first, &mut pace).await.1, Step::Done);
     assert_eq!(place.shown(first).await.control.state, State::Completed);
-    assert_eq!(place.steps(second, &mut second_pace).await, (0, Step::AtWord));
+    assert_eq!(place.steps(second, &mut second_pace).await, (0, Step::AtEveryWord));
 }
 
 /// Time alone gives a rate its next items; a pause waits for nothing once all it has is held.

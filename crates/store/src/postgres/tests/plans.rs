@@ -168,7 +168,6 @@ async fn what_failed_is_found_by_an_index_of_its_own() {
     let (text, conditions) = streams[0].statement(&request, &bounds, 1_000);
     let plan = filled.plan(Purpose::Work, &text, conditions.values()).await;
     uses(&plan, "project_status_event_endpoint_idx", filled.today);
-    assert!(!plan.contains("->  Sort"), "the index gives the order:\n{plan}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
