@@ -23,6 +23,7 @@ mod refill;
 mod runs;
 #[cfg(test)]
 mod simulation;
+mod words;
 
 pub use breakers::Turned;
 pub use ownership::Follower;
@@ -38,10 +39,11 @@ use dacapo_store::roles::{Backlog, Holding, NewEvent, Report, Waiting};
 use fair::Fair;
 use lane::Lane;
 use ownership::Spent;
-use runs::{Front, Runs};
-use std::collections::{BTreeSet, HashMap};
+use runs::Runs;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
+use words::Words;
 
 /// A delivery with what is needed to send it.
 pub type Work = Waiting;
@@ -79,8 +81,7 @@ pub struct Dispatcher {
     help: Notify,
     /// Told when there is something to tell of an endpoint's breaker.
     breaker_turned: Notify,
-    /// Told when items of replays were settled.
-    replay_progress: watch::Sender<()>,
+    words: Words,
 }
 
 /// Where the deliveries of an event go that its caller does not send at once.
@@ -99,6 +100,8 @@ struct State {
     gained: HashMap<Shard, Timestamp>,
     fair: Fair,
     runs: Runs,
+    /// Read to be discarded.
+    given_up: VecDeque<Work>,
     timers: BTreeSet<(Timestamp, Id)>,
     /// Endpoints whose health others are to hear of; at most one entry a lane.
     untold: BTreeSet<Id>,
@@ -123,6 +126,7 @@ impl Dispatcher {
             gained: HashMap::new(),
             fair: Fair::default(),
             runs: Runs::default(),
+            given_up: VecDeque::new(),
             timers: BTreeSet::new(),
             untold: BTreeSet::new(),
             turned: Turned::default(),
@@ -140,7 +144,7 @@ impl Dispatcher {
             work: Notify::new(),
             help: Notify::new(),
             breaker_turned: Notify::new(),
-            replay_progress: watch::channel(()).0,
+            words: Words::default(),
         };
         (Arc::new(dispatcher), requests)
     }
@@ -209,6 +213,9 @@ impl Dispatcher {
         if state.stopped || state.in_exchange >= self.settings.exchanges_max {
             return None;
         }
+        if let Some(taken) = self.take_given_up(&mut state) {
+            return Some(taken);
+        }
         while let Some(endpoint) = state.fair.pop() {
             let timers = state.timers.len();
             if !state.may_send(endpoint, now) {
@@ -218,17 +225,14 @@ impl Dispatcher {
             if let Some(lane) = state.lanes.get_mut(&endpoint) {
                 lane.listed = false;
             }
-            let front = state.clear_front(endpoint, now);
+            state.clear_front(endpoint, now);
             if state.timers.len() > timers {
                 self.timer_set.notify_one();
             }
             let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };
             lane.guard.adopt(&snapshot, lane.project_id, endpoint, now);
             let limit = lane::limit_of(snapshot.endpoint(lane.project_id, endpoint).map(Arc::as_ref));
-            let (taken, is_given_up) = match front {
-                Front::GivenUp(work) => (Some(work), true),
-                Front::Free => (lane.take(limit, now, &self.settings), false),
-            };
+            let taken = lane.take(limit, now, &self.settings);
             if let Some(resume_at) = lane.resume_at {
                 state.set_timer(resume_at, endpoint);
                 self.timer_set.notify_one();
@@ -238,12 +242,28 @@ impl Dispatcher {
             state.window_bytes -= size(&work.event.data);
             state.in_exchange += 1;
             let replay = work.delivery.steered_by();
-            if !is_given_up {
-                state.runs.began(replay);
-            }
+            state.runs.began(replay);
             let terms = state.runs.terms(replay);
             self.refill_hungry(&mut state, [endpoint].into_iter());
-            return Some(Taken { work, terms, is_given_up });
+            return Some(Taken { work, terms, is_given_up: false });
+        }
+        None
+    }
+
+    /// What is to be discarded waits for no turn of its lane, whose breaker may be open.
+    fn take_given_up(&self, state: &mut State) -> Option<Taken> {
+        while let Some(work) = state.given_up.pop_front() {
+            let endpoint = work.delivery.endpoint_id;
+            let is_ours = state.dispatches(endpoint);
+            state.window_bytes -= size(&work.event.data);
+            let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };
+            lane.hand_out_given_up(work.delivery.id, is_ours);
+            if is_ours {
+                state.in_exchange += 1;
+                let terms = state.runs.terms(work.delivery.steered_by());
+                self.refill_hungry(state, [endpoint].into_iter());
+                return Some(Taken { work, terms, is_given_up: true });
+            }
         }
         None
     }
@@ -285,10 +305,10 @@ impl Dispatcher {
     /// Reports are in the store: what was held is let go, retries wait for their time.
     pub fn recorded(&self, reports: &[Report]) {
         let mut state = self.lock();
-        let (mut earlier, mut progress) = (false, false);
+        let (mut earlier, mut moved) = (false, Vec::new());
         for report in reports {
             let delivery = &report.delivery;
-            progress |= delivery.replay_id.is_some() && delivery.status.is_settled();
+            moved.extend(delivery.replay_id);
             let waits_here = !delivery.status.is_settled() && state.dispatches(delivery.endpoint_id);
             earlier |= state.recorded(delivery, waits_here.then_some((delivery.class(), delivery.due_at)));
         }
@@ -296,9 +316,7 @@ impl Dispatcher {
         if earlier {
             self.timer_set.notify_one();
         }
-        if progress {
-            self.replay_progress.send_replace(());
-        }
+        self.words.moved(moved);
     }
 
     /// Reports were refused because their shards went to another node, which sends those deliveries
@@ -358,6 +376,7 @@ impl Dispatcher {
 
     fn refill_hungry(&self, state: &mut State, endpoints: impl Iterator<Item = Id>) {
         let now = self.clock.now();
+        let sweeps = state.runs.has_given_up();
         for endpoint in endpoints {
             if !state.dispatches(endpoint) {
                 continue;
@@ -373,7 +392,7 @@ impl Dispatcher {
             }
             let Some(lane) = state.lanes.get_mut(&endpoint) else { continue };
             for class in Class::ALL {
-                let Some(room) = lane.hunger(class, now, &self.settings) else { continue };
+                let Some(room) = lane.hunger(class, now, &self.settings, sweeps) else { continue };
                 let (project_id, held) = (lane.project_id, lane.held());
                 let request = refill::Request { project_id, endpoint_id: endpoint, class, room, held };
                 if self.refills.try_send(request).is_err() {
@@ -515,6 +534,8 @@ impl State {
     }
 
     fn has_room(&self, settings: &Settings) -> bool {
-        !self.fair.is_empty() && self.in_exchange < settings.exchanges_max && !self.stopped
+        !(self.fair.is_empty() && self.given_up.is_empty())
+            && self.in_exchange < settings.exchanges_max
+            && !self.stopped
     }
 }

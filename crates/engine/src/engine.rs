@@ -28,7 +28,7 @@ use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -107,9 +107,7 @@ impl Engine {
             fan_outs: Arc::clone(&fan_outs),
         };
         follower.adopt();
-        let (changed, changes) = watch::channel(0);
-        let replays =
-            ReplayFollower { store: Arc::clone(&store), dispatcher: Arc::clone(&dispatcher), changed: changed.clone() };
+        let replays = ReplayFollower { store: Arc::clone(&store), dispatcher: Arc::clone(&dispatcher) };
         // A replay that was stopped while nobody was here stays stopped.
         let seen = replays.adopt().await?;
         dispatcher.take_up(&store.backlog().await?);
@@ -169,7 +167,8 @@ impl Engine {
             begun: fan_outs,
             part_targets_max: (settings.fan_out_at_once_max / 2).max(1),
         };
-        tokio::spawn(unfolder.run(stop_dispatching.clone()));
+        // What nobody waits for shares no thread with what takes events in.
+        delivery.helping.spawn(unfolder.run(stop_dispatching.clone()));
         Upkeep {
             store: Arc::clone(&store),
             dispatcher: Arc::clone(&dispatcher),
@@ -194,10 +193,10 @@ impl Engine {
             ids: Arc::clone(&ids),
             clock: Arc::clone(&clock),
             dispatcher: Arc::clone(&dispatcher),
-            changed: changes,
             driven: Mutex::default(),
+            begun: Notify::new(),
         };
-        tokio::spawn(Arc::new(runner).keep(stop_dispatching.clone()));
+        delivery.helping.spawn(Arc::new(runner).keep(stop_dispatching.clone()));
         tokio::spawn(replays.follow(seen, stop_dispatching.clone()));
         metrics.ready.set(1);
 
@@ -214,9 +213,9 @@ impl Engine {
             ids: Arc::clone(&ids),
             clock: Arc::clone(&clock),
             dispatcher: Arc::clone(&dispatcher),
-            sampler: Sampler { clock: Arc::clone(&clock), settings },
+            sampler: Arc::new(Sampler { replays: Arc::clone(&store) as _, clock: Arc::clone(&clock), settings }),
             transport,
-            changed,
+            aside: delivery.helping.clone(),
             is_shared: store.is_shared(),
         };
         let desk = Arc::new(desk);
@@ -225,7 +224,7 @@ impl Engine {
             dispatcher: Arc::clone(&dispatcher),
             on_heal: Arc::clone(&desk) as _,
         };
-        tokio::spawn(healing.watch(stop_dispatching.clone()));
+        delivery.helping.spawn(healing.watch(stop_dispatching.clone()));
         let replayer = Replayer {
             store: Arc::clone(&store),
             catalog: Arc::clone(&catalog),

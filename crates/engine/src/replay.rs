@@ -9,6 +9,8 @@ pub mod desk;
 pub mod follow;
 mod items;
 mod on_heal;
+mod pace;
+mod page;
 pub mod plan;
 pub mod run;
 

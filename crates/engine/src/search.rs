@@ -11,7 +11,7 @@ use crate::route;
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::selector::{Pair, Problem, SelectorError};
 use dacapo_model::{Clock, Event, Frozen, Id, Selector, SetMode};
-use dacapo_store::roles::{DeliveryFilter, Load, Page, ScanItem, ScanRequest};
+use dacapo_store::roles::{DeliveryFilter, Load, Page, Place, ScanItem, ScanRequest, Slice};
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,6 +28,13 @@ pub const COUNT_TIME_MAX: Duration = Duration::from_secs(2);
 const COUNT_ROWS_MAX: u64 = 2_000_000;
 /// Events of a count that are in memory at the same time.
 const COUNT_SLICE_ITEMS: usize = 2_000;
+/// Deliveries one read gives, and at most twice as many; an event with more of them is shown with some of
+/// those it is meant for.
+const SLICE_DELIVERIES: usize = 1_000;
+/// Events between two of which others that share the thread get their turn.
+const EVENTS_AT_ONCE: usize = 64;
+/// A search that has so many in its page gives what it has.
+const SEARCH_DELIVERIES_MAX: usize = 10_000;
 
 #[derive(Clone, Debug)]
 pub struct SearchRequest {
@@ -46,6 +53,13 @@ pub struct Found {
     pub item: ScanItem,
     /// The endpoints it is meant for; none in a replay of an event that nobody matches today.
     pub pairs: Vec<Pair>,
+}
+
+impl Found {
+    /// Whether all of its deliveries are here.
+    pub fn is_whole(&self) -> bool {
+        self.item.slice == Slice::default()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -135,6 +149,7 @@ impl Searcher {
                     after,
                     rows_max: SLICE_ROWS,
                     items_max: COUNT_SLICE_ITEMS,
+                    deliveries_max: SLICE_DELIVERIES,
                     load: Load::default(),
                 })
                 .await?;
@@ -149,19 +164,41 @@ impl Searcher {
     pub async fn search(&self, request: SearchRequest) -> Result<SearchPage, StoreError> {
         let items_max = request.items_max.max(1);
         let mut page = SearchPage { found: Vec::new(), looked: Looked { rows: 0, next: request.after } };
+        let (mut at, mut deliveries) = (request.after.map(Place::Behind), 0);
         let began = self.clock.now();
         loop {
-            let slice = Slice {
+            let slice = Read {
                 project: request.project_id,
                 selector: &request.selector,
                 ascending: request.ascending,
-                after: page.looked.next,
+                after: at,
                 items_max: items_max - page.found.len(),
                 load: Load::ALL,
             };
-            self.read(slice, &mut page.looked, |found| page.found.push(found)).await?;
+            let (rows, next) = self
+                .read(slice, |found| {
+                    deliveries += found.item.deliveries.len();
+                    match page.found.last_mut().filter(|last| last.item.event.id == found.item.event.id) {
+                        Some(last) if last.pairs.is_empty() => *last = found,
+                        Some(_) => {}
+                        None => page.found.push(found),
+                    }
+                })
+                .await?;
+            page.looked.rows += rows;
+            let is_full = page.found.len() >= items_max || deliveries >= SEARCH_DELIVERIES_MAX;
+            let is_shown = |place: Place| {
+                let last = page.found.last().filter(|last| last.item.event.id == place.event());
+                last.is_some_and(|last| is_full || !last.pairs.is_empty())
+            };
+            at = next.map(|place| if is_shown(place) { place.past_event() } else { place });
+            // An event that is begun is looked at to its end: a cursor says events only.
+            if let Some(Place::Within { .. }) = at {
+                continue;
+            }
+            page.looked.next = at.map(Place::event);
             let is_late = self.clock.now().since(began) >= SEARCH_TIME_MAX || page.looked.rows >= SEARCH_ROWS_MAX;
-            if page.looked.next.is_none() || page.found.len() >= items_max || is_late {
+            if at.is_none() || is_full || is_late {
                 return Ok(page);
             }
         }
@@ -183,28 +220,39 @@ impl Searcher {
             looked: Looked { rows: 0, next: after },
         };
         let began = self.clock.now();
+        let (mut at, mut last) = (after.map(Place::Behind), None);
         loop {
-            let slice = Slice {
+            let slice = Read {
                 project,
                 selector,
                 ascending: true,
-                after: counted.looked.next,
+                after: at,
                 items_max: COUNT_SLICE_ITEMS,
                 // Routing today asks what the payload looks like.
                 // What succeeded already is known from the deliveries alone.
                 load: Load { data: selector.needs_routing(), deliveries: true },
             };
-            let mut looked = counted.looked;
-            self.read(slice, &mut looked, |found| {
-                counted.events += 1;
-                counted.pairs += found.pairs.len() as u64;
-                counted.already_succeeded += found.pairs.iter().filter(|pair| pair.already_succeeded).count() as u64;
-                counted.data_bytes += found.item.data_bytes as u64;
-            })
-            .await?;
-            counted.looked = looked;
-            let is_late = self.clock.now().since(began) >= time_max || looked.rows >= COUNT_ROWS_MAX;
-            if looked.next.is_none() || is_late {
+            let (rows, next) = self
+                .read(slice, |found| {
+                    let event = Some(found.item.event.id);
+                    if last != event {
+                        last = event;
+                        counted.events += 1;
+                        counted.data_bytes += found.item.data_bytes as u64;
+                    }
+                    counted.pairs += found.pairs.len() as u64;
+                    counted.already_succeeded +=
+                        found.pairs.iter().filter(|pair| pair.already_succeeded).count() as u64;
+                })
+                .await?;
+            at = next;
+            counted.looked.rows += rows;
+            if let Some(Place::Within { .. }) = at {
+                continue;
+            }
+            counted.looked.next = at.map(Place::event);
+            let is_late = self.clock.now().since(began) >= time_max || counted.looked.rows >= COUNT_ROWS_MAX;
+            if at.is_none() || is_late {
                 return Ok(counted);
             }
         }
@@ -213,7 +261,7 @@ impl Searcher {
     /// Events alone, whatever their endpoints. `TooSlow` when they cannot be counted within `time_max`.
     pub async fn tally(&self, project: Id, selector: &Arc<Frozen>, time_max: Duration) -> Result<u64, StoreError> {
         let began = self.clock.now();
-        let (mut events, mut after) = (0, None);
+        let (mut events, mut after, mut last) = (0, None, None);
         loop {
             let request = ScanRequest {
                 project,
@@ -222,10 +270,14 @@ impl Searcher {
                 after,
                 rows_max: SLICE_ROWS,
                 items_max: COUNT_SLICE_ITEMS,
+                deliveries_max: SLICE_DELIVERIES,
                 load: Load::default(),
             };
             let page = self.store.scan(request).await?;
-            events += page.items.len() as u64;
+            for item in &page.items {
+                events += u64::from(last != Some(item.event.id));
+                last = Some(item.event.id);
+            }
             after = page.next;
             if after.is_none() {
                 return Ok(events);
@@ -236,39 +288,42 @@ impl Searcher {
         }
     }
 
-    async fn read(&self, slice: Slice<'_>, looked: &mut Looked, mut take: impl FnMut(Found)) -> Result<(), StoreError> {
+    /// Gives the rows it looked at, and where to go on.
+    async fn read(&self, read: Read<'_>, mut take: impl FnMut(Found)) -> Result<(u64, Option<Place>), StoreError> {
         let page = self
             .store
             .scan(ScanRequest {
-                project: slice.project,
-                selector: Arc::clone(slice.selector),
-                ascending: slice.ascending,
-                after: slice.after,
+                project: read.project,
+                selector: Arc::clone(read.selector),
+                ascending: read.ascending,
+                after: read.after,
                 rows_max: SLICE_ROWS,
-                items_max: slice.items_max,
-                load: slice.load,
+                items_max: read.items_max,
+                deliveries_max: SLICE_DELIVERIES,
+                load: read.load,
             })
             .await?;
         let catalog = self.catalog.snapshot();
-        let view = catalog.project(slice.project);
-        for item in page.items {
-            let pairs = slice.selector.pairs(&item.event, &item.deliveries, || matching(view, &item.event));
+        let view = catalog.project(read.project);
+        for (n, item) in page.items.into_iter().enumerate() {
+            if n % EVENTS_AT_ONCE == EVENTS_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            let pairs = item.pairs(read.selector, || matching(view, &item.event));
             // A backfill asks for events that lack something; a replay shows also what nobody matches.
-            if slice.selector.parts().mode != SetMode::Missing || !pairs.is_empty() {
+            if read.selector.parts().mode != SetMode::Missing || !pairs.is_empty() {
                 take(Found { item, pairs });
             }
         }
-        looked.rows += page.rows;
-        looked.next = page.next;
-        Ok(())
+        Ok((page.rows, page.next))
     }
 }
 
-struct Slice<'s> {
+struct Read<'s> {
     project: Id,
     selector: &'s Arc<Frozen>,
     ascending: bool,
-    after: Option<Id>,
+    after: Option<Place>,
     items_max: usize,
     load: Load,
 }

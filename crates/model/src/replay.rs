@@ -195,6 +195,7 @@ impl State {
         }
     }
 
+    /// Stored. Those up to [`Self::Paused`] are not over.
     pub const fn code(self) -> u8 {
         self as u8
     }
@@ -304,6 +305,9 @@ impl Control {
 pub struct Progress {
     /// The event the scan goes on behind; `None` before the first page.
     pub cursor: Option<Id>,
+    /// Where it goes on inside of the event after that, which was begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
     /// The whole set was walked.
     pub exhausted: bool,
     /// Rows looked at.
@@ -312,6 +316,13 @@ pub struct Progress {
     pub items: u64,
     /// Items whose event retention removed before they were written.
     pub gone: u64,
+}
+
+/// An event that has become items for its endpoints, by id, up to this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Within {
+    pub event: Id,
+    pub endpoint: Id,
 }
 
 /// Settled items by how they ended.
@@ -397,6 +408,7 @@ mod tests {
     fn codes_read_back() {
         for state in State::ALL {
             assert_eq!(State::from_code(state.code()), Some(state));
+            assert_eq!(state.is_over(), state.code() > State::Paused.code());
         }
     }
 

@@ -16,6 +16,7 @@ pub mod lease;
 pub mod lists;
 pub mod model;
 pub mod nodes;
+pub mod ordered;
 pub mod query;
 pub mod queue;
 pub mod record;
@@ -101,6 +102,8 @@ macro_rules! suite {
             an_endpoint_is_as_it_was,
             replays_are_kept_as_long_as_events,
             a_waiting_item_keeps_its_event);
+        $crate::conformance::role!($place, ordered:
+            an_ordered_run_goes_oldest_first_whatever_fails_is_paused_or_crashes);
         $crate::conformance::role!($place, query:
             an_id_is_found_by_all_of_its_bits,
             nothing_is_shown_to_another_project,
@@ -122,8 +125,10 @@ macro_rules! suite {
             a_large_fan_out_is_scanned_with_all_its_deliveries,
             a_fan_out_under_way_is_no_gap_to_fill,
             a_walk_meets_every_event_that_is_meant_once,
+            an_event_in_slices_means_what_it_means_whole,
             an_item_has_all_that_was_asked_for,
             a_page_looks_at_so_many_rows,
+            what_failed_is_found_without_looking_at_the_rest,
             what_is_born_later_is_not_met,
             another_projects_events_are_not_met);
         $crate::conformance::role!($place, catalog:

@@ -32,6 +32,11 @@ pub fn decode(bytes: &[u8]) -> Option<Vec<Target>> {
     bytes.chunks_exact(TARGET_BYTES).map(decode_one).collect()
 }
 
+/// Of such bytes, whom they are for, in order; a rest that is no target is left out.
+pub fn endpoints(bytes: &[u8]) -> impl Iterator<Item = Id> {
+    bytes.chunks_exact(TARGET_BYTES).filter_map(|target| Id::from_slice(&target[..16]))
+}
+
 fn decode_one(bytes: &[u8]) -> Option<Target> {
     Some(Target {
         endpoint_id: Id::from_slice(&bytes[..16])?,

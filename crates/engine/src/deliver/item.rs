@@ -12,9 +12,9 @@ use dacapo_model::catalog::ProjectView;
 use dacapo_model::delivery::Reason;
 use dacapo_model::endpoint::{self, Secret};
 use dacapo_model::replay::{AsOf, Elsewhere, Version};
-use dacapo_model::{Endpoint, Id, Status, Timestamp};
+use dacapo_model::{Endpoint, Event, Id, Status, Timestamp};
 use dacapo_store::StoreError;
-use dacapo_store::roles::Report;
+use dacapo_store::roles::{Replays, Report};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,17 +80,27 @@ impl Courier {
         {
             return Ok(Course::Discard(Reason::AlreadyDelivered));
         }
-        if options.as_of.is_current() {
-            return Ok(Course::Send(Arc::clone(endpoint)));
-        }
-        let then = self.replays.endpoint_as_of(endpoint.id, taken.work.event.created_at).await?;
-        Ok(Course::Send(Arc::new(mixed(endpoint, then.as_ref().unwrap_or(endpoint), options.as_of))))
+        as_of(&*self.replays, Arc::clone(endpoint), &taken.work.event, options.as_of).await.map(Course::Send)
     }
 }
 
 /// One that is not deleted.
 pub(super) fn endpoint_for(view: &ProjectView, id: Id) -> Option<Arc<Endpoint>> {
     view.live_endpoint(id).cloned()
+}
+
+/// The endpoint as a replay wants it for an event.
+pub(super) async fn as_of(
+    replays: &dyn Replays,
+    endpoint: Arc<Endpoint>,
+    event: &Event,
+    as_of: AsOf,
+) -> Result<Arc<Endpoint>, StoreError> {
+    if as_of.is_current() {
+        return Ok(endpoint);
+    }
+    let then = replays.endpoint_as_of(endpoint.id, event.created_at).await?;
+    Ok(Arc::new(mixed(&endpoint, then.as_ref().unwrap_or(&endpoint), as_of)))
 }
 
 /// The endpoint as it is now, with what the replay wants as it was. A secret that has expired since

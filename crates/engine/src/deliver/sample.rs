@@ -1,6 +1,6 @@
 //! The request an item of a replay would be sent as, to be looked at.
 
-use super::item::{endpoint_for, nobodys};
+use super::item::{as_of, endpoint_for, nobodys};
 use super::request::{self, Prepared};
 use super::template::Template;
 use crate::dispatch::Work;
@@ -9,6 +9,8 @@ use dacapo_model::catalog::ProjectView;
 use dacapo_model::event::Target;
 use dacapo_model::replay::{Definition, Elsewhere};
 use dacapo_model::{Clock, Event, Id, Trigger};
+use dacapo_store::StoreError;
+use dacapo_store::roles::Replays;
 use std::sync::Arc;
 
 /// Bytes of a payload that are shown.
@@ -31,25 +33,29 @@ pub struct Rendered {
 }
 
 pub struct Sampler {
+    pub replays: Arc<dyn Replays>,
     pub clock: Arc<dyn Clock>,
     pub settings: Settings,
 }
 
 impl Sampler {
-    /// With the endpoint's configuration as it is now, also where the replay wants it as it was: `None`
-    /// when the endpoint is gone.
-    pub fn render(
+    /// `None` when the endpoint is gone. A time for which there was none yet asks for what it is now, as
+    /// sending does.
+    pub async fn render(
         &self,
         view: &Arc<ProjectView>,
         replay: Id,
         definition: &Definition,
         event: &Arc<Event>,
         target: &Target,
-    ) -> Option<Rendered> {
-        let now = self.clock.now();
-        let endpoint = match &definition.options.target {
+    ) -> Result<Option<Rendered>, StoreError> {
+        let (now, options) = (self.clock.now(), &definition.options);
+        let endpoint = match &options.target {
             Some(Elsewhere::Url { url, secret }) => Arc::new(nobodys(replay, event.project_id, url, secret, now)),
-            Some(Elsewhere::Endpoint(_)) | None => endpoint_for(view, target.endpoint_id)?,
+            Some(Elsewhere::Endpoint(_)) | None => {
+                let Some(endpoint) = endpoint_for(view, target.endpoint_id) else { return Ok(None) };
+                as_of(&*self.replays, endpoint, event, options.as_of).await?
+            }
         };
         let delivery = target.delivery(event, replay, Trigger::Replay, Some(replay), now);
         let work = Work { delivery, event: Arc::clone(event) };
@@ -82,6 +88,6 @@ impl Sampler {
             }
             Err(fault) => rendered.fault = Some(fault.to_string()),
         }
-        Some(rendered)
+        Ok(Some(rendered))
     }
 }

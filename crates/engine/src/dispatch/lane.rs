@@ -9,7 +9,7 @@ use dacapo_model::breaker::{PROBES_MAX, Turn, Wait};
 use dacapo_model::gcra::{Gcra, Limit};
 use dacapo_model::id::IdSet;
 use dacapo_model::{Class, Endpoint, Id, Timestamp};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Turns out of eleven when all classes have work.
@@ -42,13 +42,19 @@ pub struct Lane {
     failures_in_a_row: u32,
     /// In the rotation.
     pub listed: bool,
-    /// The first of its replays' items waits for its replay to have a place.
+    /// The first of its runs' items waits for its replay to have a place.
     pub blocked: bool,
+    /// The last of its replays was an item of a run.
+    was_run: bool,
+    /// Read to be discarded, and not handed out yet.
+    given_up: usize,
 }
 
 #[derive(Default)]
 struct ClassQueue {
     ready: VecDeque<Work>,
+    /// Of replays: those of a single call, which take turns with the items of runs.
+    singles: VecDeque<Work>,
     /// Placed, not committed yet.
     reserved: usize,
     /// Parked, not committed yet.
@@ -56,6 +62,29 @@ struct ClassQueue {
     /// When something in the store is due; `None` when it holds nothing (beyond what is held here).
     stored_due: Option<Timestamp>,
     refill: Option<Refill>,
+}
+
+impl ClassQueue {
+    fn in_memory(&self) -> usize {
+        self.ready.len() + self.singles.len()
+    }
+}
+
+/// What a delivery of the replays' class is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Single,
+    Run,
+    /// Of a run that is over: it is to be discarded.
+    GivenUp,
+}
+
+/// What a read of the store gave a lane.
+#[derive(Default)]
+pub struct Refilled {
+    /// Bytes of payload, with those of `given_up`.
+    pub bytes: usize,
+    pub given_up: Vec<Work>,
 }
 
 /// A read of the store under way.
@@ -95,6 +124,8 @@ impl Lane {
             failures_in_a_row: 0,
             listed: false,
             blocked: false,
+            was_run: false,
+            given_up: 0,
         }
     }
 
@@ -146,21 +177,24 @@ impl Lane {
         }
     }
 
-    /// How many new rows to read for this class, when it is time to; a read is then under way.
-    pub fn hunger(&mut self, class: Class, now: Timestamp, settings: &Settings) -> Option<usize> {
-        let probes_only = self.guard.open_until();
+    /// How many new rows to read for this class, when it is time to; a read is then under way. `sweeps`: some
+    /// may be there to be discarded, which no breaker holds up.
+    pub fn hunger(&mut self, class: Class, now: Timestamp, settings: &Settings, sweeps: bool) -> Option<usize> {
+        let given_up = self.given_up;
+        let probes_only = self.guard.open_until().filter(|_| !sweeps || class != Class::Replay);
         if probes_only.is_some_and(|until| now < until || self.has_ready()) {
             return None;
         }
         let queue = self.queue(class);
         let due = queue.stored_due.is_some_and(|due| due <= now);
-        if !due || queue.refill.is_some() || queue.ready.len() * 2 > settings.lane_window_max {
+        let in_memory = queue.in_memory() + if class == Class::Replay { given_up } else { 0 };
+        if !due || queue.refill.is_some() || in_memory * 2 > settings.lane_window_max {
             return None;
         }
         queue.refill = Some(Refill::default());
         Some(match probes_only {
             Some(_) => PROBES_MAX as usize,
-            None => settings.lane_window_max - queue.ready.len(),
+            None => settings.lane_window_max - in_memory,
         })
     }
 
@@ -178,8 +212,8 @@ impl Lane {
         self.queue(class).refill = None;
     }
 
-    /// The read's rows: `complete` when they are all that is due; `next_due` is what comes after.
-    /// Gives how many payload-carrying rows were taken in.
+    /// The read's rows: `complete` when they are all that is due; `next_due` is what comes after; `part` is
+    /// asked of replays.
     pub fn refilled(
         &mut self,
         class: Class,
@@ -187,16 +221,25 @@ impl Lane {
         complete: bool,
         next_due: Option<Timestamp>,
         now: Timestamp,
-    ) -> Vec<usize> {
+        part: impl Fn(&Work) -> Part,
+    ) -> Refilled {
         let refill = self.queue(class).refill.take().unwrap_or_default();
-        let mut sizes = Vec::new();
+        let mut refilled = Refilled::default();
         for work in rows {
             let id = work.delivery.id;
             if refill.void || refill.let_go.contains(&id) || !self.held.insert(id) {
                 continue;
             }
-            sizes.push(super::size(&work.event.data));
-            self.queue(class).ready.push_back(work);
+            refilled.bytes += super::size(&work.event.data);
+            match part(&work) {
+                _ if class != Class::Replay => self.queue(class).ready.push_back(work),
+                Part::Run => self.queue(class).ready.push_back(work),
+                Part::Single => self.queue(class).singles.push_back(work),
+                Part::GivenUp => {
+                    self.given_up += 1;
+                    refilled.given_up.push(work);
+                }
+            }
         }
         let rest = match refill.void {
             true => None,
@@ -204,7 +247,18 @@ impl Lane {
             false => Some(now),
         };
         self.queue(class).stored_due = rest.into_iter().chain(refill.stored_since).min();
-        sizes
+        refilled
+    }
+
+    /// One that was read to be discarded is handed out; or let go, when the lane is not this node's.
+    pub fn hand_out_given_up(&mut self, delivery: Id, is_ours: bool) {
+        self.given_up -= 1;
+        if is_ours {
+            self.in_exchange += 1;
+            self.unasked += 1;
+        } else {
+            self.held.remove(&delivery);
+        }
     }
 
     /// When something in the store is due next.
@@ -221,20 +275,25 @@ impl Lane {
 
     fn is_busy(&self, class: usize) -> bool {
         let may = !self.blocked || class != Class::Replay as usize;
-        may && !self.queues[class].ready.is_empty()
+        may && !self.queues[class].ready.is_empty() || !self.queues[class].singles.is_empty()
     }
 
-    /// Whose item is the next of the replays' class.
+    /// Whose item is the next of the runs.
     pub fn front_replay(&self) -> Option<Id> {
         self.queues[Class::Replay as usize].ready.front()?.delivery.steered_by()
     }
 
-    /// Out of turn and without leave of the rate limit: it will not be sent.
-    pub fn take_front_replay(&mut self) -> Option<Work> {
-        let work = self.queue(Class::Replay).ready.pop_front()?;
-        self.in_exchange += 1;
-        self.unasked += 1;
-        Some(work)
+    /// Takes out what is of these replays.
+    pub fn give_up(&mut self, replays: &BTreeSet<Id>) -> Vec<Work> {
+        let is_of_them = |work: &Work| work.delivery.steered_by().is_some_and(|id| replays.contains(&id));
+        let queue = self.queue(Class::Replay);
+        if !queue.ready.iter().any(is_of_them) {
+            return Vec::new();
+        }
+        let (given_up, left) = std::mem::take(&mut queue.ready).into_iter().partition::<Vec<Work>, _>(is_of_them);
+        queue.ready = left.into();
+        self.given_up += given_up.len();
+        given_up
     }
 
     /// Lets it go; it stays in the store.
@@ -304,7 +363,22 @@ impl Lane {
         }
         let class = best?;
         self.credit[class] -= total;
+        if class == Class::Replay as usize {
+            return self.pick_replay();
+        }
         self.queues[class].ready.pop_front()
+    }
+
+    /// Runs, in their order, and single calls in turn: neither waits for more than one of the other.
+    fn pick_replay(&mut self) -> Option<Work> {
+        let may_run = !self.blocked;
+        let queue = self.queue(Class::Replay);
+        let run_waits = may_run && !queue.ready.is_empty();
+        let single_waits = !queue.singles.is_empty();
+        let is_run = run_waits && !(single_waits && self.was_run);
+        self.was_run = is_run;
+        let queue = self.queue(Class::Replay);
+        if is_run { queue.ready.pop_front() } else { queue.singles.pop_front() }
     }
 
     /// Tells when the breaker opened or closed by it.
@@ -352,7 +426,7 @@ impl Lane {
         self.guard.forget();
         let mut bytes = 0;
         for queue in &mut self.queues {
-            for work in queue.ready.drain(..) {
+            for work in queue.ready.drain(..).chain(queue.singles.drain(..)) {
                 bytes += super::size(&work.event.data);
                 self.held.remove(&work.delivery.id);
             }
@@ -381,7 +455,7 @@ impl Lane {
     /// Nothing in memory, nothing known in the store, nothing under way.
     pub fn is_idle(&self) -> bool {
         let quiet = |queue: &ClassQueue| {
-            queue.ready.is_empty()
+            queue.in_memory() == 0
                 && queue.reserved == 0
                 && queue.parking == 0
                 && queue.stored_due.is_none()

@@ -1,6 +1,6 @@
 //! Reading waiting deliveries from the store into a lane's window.
 
-use super::{Dispatcher, Work};
+use super::{Dispatcher, State, Work};
 use dacapo_model::{Class, Clock, Id, Timestamp};
 use dacapo_store::roles::{Due, Look, Queue, Replays};
 use dacapo_store::{Result, StoreError};
@@ -126,11 +126,15 @@ fn share_a_read(requests: &mut [Request]) {
 impl Dispatcher {
     pub(super) fn refilled(&self, request: Request, rows: Vec<Work>, next_due: Option<Timestamp>, now: Timestamp) {
         let mut state = self.lock();
-        let lane = state.lane(request.project_id, request.endpoint_id);
+        state.lane(request.project_id, request.endpoint_id);
+        let State { lanes, runs, .. } = &mut *state;
+        let Some(lane) = lanes.get_mut(&request.endpoint_id) else { return };
         let complete = rows.len() < request.limit();
-        let sizes = lane.refilled(request.class, rows, complete, next_due, now);
+        let part = |work: &Work| runs.part(work.delivery.steered_by());
+        let refilled = lane.refilled(request.class, rows, complete, next_due, now, part);
         let due_next = lane.next_stored_due();
-        state.window_bytes += sizes.iter().sum::<usize>();
+        state.window_bytes += refilled.bytes;
+        state.given_up.extend(refilled.given_up);
         if let Some(at) = due_next.filter(|at| *at > now) {
             state.set_timer(at, request.endpoint_id);
         }

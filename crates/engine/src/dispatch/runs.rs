@@ -9,6 +9,7 @@
 //! It all lies in dispatch's state, behind its one lock: [`State::clear_front`] looks before each
 //! delivery is handed out.
 
+use super::lane::Part;
 use super::{Dispatcher, State, Work, size};
 use dacapo_model::id::IdSet;
 use dacapo_model::replay::{Definition, Gate};
@@ -16,7 +17,6 @@ use dacapo_model::{Class, Id, Replay, Timestamp};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// Replays kept in mind; with more, those without anything under way are looked up again when met.
 const KNOWN_MAX: usize = 4_096;
@@ -30,7 +30,11 @@ pub struct Terms {
 }
 
 #[derive(Default)]
-pub struct Runs(HashMap<Id, Known>);
+pub struct Runs {
+    known: HashMap<Id, Known>,
+    /// Those that are over and may have items to be discarded.
+    over: BTreeSet<Id>,
+}
 
 enum Known {
     /// Of one call for one event: nothing to steer.
@@ -73,14 +77,6 @@ impl Run {
     }
 }
 
-/// What stands in a lane's way, or does not.
-pub(super) enum Front {
-    /// Nothing, or nothing of a replay.
-    Free,
-    /// To be discarded, not sent.
-    GivenUp(Work),
-}
-
 impl Dispatcher {
     /// Acts by these from now on. Gives what is in exchange of each that is not to be sent.
     pub fn adopt_replays(&self, replays: &[Replay]) -> Vec<(Id, u64)> {
@@ -92,6 +88,15 @@ impl Dispatcher {
             let (stopped, lanes) = state.runs.adopt(replay);
             in_flight.extend(stopped.map(|count| (replay.id, count)));
             look.extend(lanes);
+        }
+        let is_over = |id: &Id| state.runs.part(Some(*id)) == Part::GivenUp;
+        let over: BTreeSet<Id> = replays.iter().map(|replay| replay.id).filter(is_over).collect();
+        if !over.is_empty() {
+            // Whatever a breaker holds back there.
+            let State { lanes, given_up, .. } = &mut *state;
+            lanes.values_mut().for_each(|lane| given_up.extend(lane.give_up(&over)));
+            let lanes: Vec<Id> = state.lanes.keys().copied().collect();
+            self.refill_hungry(&mut state, lanes.into_iter());
         }
         for endpoint in &look {
             let Some(lane) = state.lanes.get_mut(endpoint) else { continue };
@@ -115,7 +120,7 @@ impl Dispatcher {
             return Vec::new();
         }
         let state = self.lock();
-        ids.into_iter().filter(|id| !state.runs.0.contains_key(id)).collect()
+        ids.into_iter().filter(|id| !state.runs.known.contains_key(id)).collect()
     }
 
     /// There is no such replay in the store: deliveries of one call.
@@ -123,18 +128,18 @@ impl Dispatcher {
         let mut state = self.lock();
         state.runs.make_room();
         for id in ids {
-            state.runs.0.entry(id).or_insert(Known::Single);
+            state.runs.known.entry(id).or_insert(Known::Single);
         }
     }
 
     /// Whether what is not sent of this replay is to be discarded.
     pub fn is_given_up(&self, replay: Id) -> bool {
-        matches!(self.lock().runs.0.get(&replay), Some(Known::Run(run)) if run.gate == Gate::GivenUp)
+        matches!(self.lock().runs.known.get(&replay), Some(Known::Run(run)) if run.gate == Gate::GivenUp)
     }
 
-    /// Changes when items of replays were settled here.
-    pub fn replay_progress(&self) -> watch::Receiver<()> {
-        self.replay_progress.subscribe()
+    /// Nothing of this replay, which is over, is left to be discarded.
+    pub fn close_replay(&self, replay: Id) {
+        self.lock().runs.over.remove(&replay);
     }
 
     /// Items of these lanes were made due in the store.
@@ -152,21 +157,37 @@ impl Dispatcher {
 
 impl Runs {
     pub(super) fn terms(&self, replay: Option<Id>) -> Option<Arc<Terms>> {
-        match self.0.get(&replay?) {
+        match self.known.get(&replay?) {
             Some(Known::Run(run)) => Some(Arc::clone(&run.terms)),
             Some(Known::Single) | None => None,
         }
     }
 
+    /// `None`: somebody sends it again by hand.
+    pub(super) fn part(&self, replay: Option<Id>) -> Part {
+        let Some(id) = replay else { return Part::Single };
+        match self.known.get(&id) {
+            Some(Known::Single) => Part::Single,
+            Some(Known::Run(run)) if run.gate == Gate::GivenUp => Part::GivenUp,
+            // Of one that was forgotten since it was read, the front is looked at again.
+            Some(Known::Run(_)) | None => Part::Run,
+        }
+    }
+
+    /// Items of a run that is over may wait in the store.
+    pub(super) fn has_given_up(&self) -> bool {
+        !self.over.is_empty()
+    }
+
     pub(super) fn began(&mut self, replay: Option<Id>) {
-        if let Some(Known::Run(run)) = replay.and_then(|id| self.0.get_mut(&id)) {
+        if let Some(Known::Run(run)) = replay.and_then(|id| self.known.get_mut(&id)) {
             run.in_exchange += 1;
         }
     }
 
     /// Gives lanes that may have a place now.
     pub(super) fn ended(&mut self, replay: Option<Id>) -> Vec<Id> {
-        let Some(Known::Run(run)) = replay.and_then(|id| self.0.get_mut(&id)) else { return Vec::new() };
+        let Some(Known::Run(run)) = replay.and_then(|id| self.known.get_mut(&id)) else { return Vec::new() };
         run.in_exchange = run.in_exchange.saturating_sub(1);
         run.unblock(run.concurrency.saturating_sub(run.in_exchange))
     }
@@ -176,7 +197,7 @@ impl Runs {
         self.make_room();
         let gate = replay.control.state.gate();
         let concurrency = usize::try_from(replay.control.concurrency).unwrap_or(usize::MAX).max(1);
-        let known = self.0.entry(replay.id).or_insert_with(|| Known::Single);
+        let known = self.known.entry(replay.id).or_insert_with(|| Known::Single);
         if let Known::Single = known {
             let terms = Arc::new(Terms { id: replay.id, definition: replay.definition.clone() });
             *known = Known::Run(Run {
@@ -201,44 +222,48 @@ impl Runs {
             }
             look.extend(run.unblock(usize::MAX));
         }
+        if run.gate == Gate::GivenUp {
+            self.over.insert(replay.id);
+        }
         ((run.gate != Gate::Open).then_some(run.in_exchange as u64), look)
     }
 
     fn make_room(&mut self) {
-        if self.0.len() < KNOWN_MAX {
+        if self.known.len() < KNOWN_MAX {
             return;
         }
-        self.0.retain(|_, known| match known {
+        self.known.retain(|_, known| match known {
             Known::Single => false,
             Known::Run(run) => run.in_exchange > 0 || !run.aside.is_empty() || !run.blocked.is_empty(),
         });
+        self.over.retain(|id| self.known.contains_key(id));
     }
 }
 
 impl State {
-    /// Takes away what may not be sent from the front of the lane's replays, and marks the lane when
+    /// Takes away what may not be sent from the front of the lane's runs, and marks the lane when
     /// the first of the rest has to wait for a place.
-    pub(super) fn clear_front(&mut self, endpoint: Id, now: Timestamp) -> Front {
+    pub(super) fn clear_front(&mut self, endpoint: Id, now: Timestamp) {
         loop {
-            let Some(lane) = self.lanes.get_mut(&endpoint) else { return Front::Free };
+            let Some(lane) = self.lanes.get_mut(&endpoint) else { return };
             lane.blocked = false;
-            let Some(id) = lane.front_replay() else { return Front::Free };
-            match self.runs.0.get_mut(&id) {
-                Some(Known::Single) => return Front::Free,
+            let Some(id) = lane.front_replay() else { return };
+            match self.runs.known.get_mut(&id) {
+                // Of a single call after all.
+                Some(Known::Single) => return,
                 Some(Known::Run(run)) => match run.gate {
-                    Gate::Open if run.has_place() => return Front::Free,
+                    Gate::Open if run.has_place() => return,
                     Gate::Open => {
                         lane.blocked = true;
                         run.block(endpoint);
                         self.timers.insert((now.plus(BLOCKED_LOOK), endpoint));
-                        return Front::Free;
-                    }
-                    Gate::GivenUp => {
-                        return lane.take_front_replay().map_or(Front::Free, Front::GivenUp);
+                        return;
                     }
                     Gate::Shut => {
                         run.aside.insert(endpoint);
                     }
+                    // Was taken out of the lane when its run ended, or when it was read.
+                    Gate::GivenUp => lane.stored_until(Class::Replay, now),
                 },
                 // Forgotten since it was read: it is read again, and looked up then.
                 None => {

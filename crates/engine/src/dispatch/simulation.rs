@@ -2,8 +2,10 @@
 //! fail, reads that return late, records that come later still, endpoints that are dead for a while.
 //! What must hold: a delivery is never handed out twice at a time, never after it settled, never but as a
 //! probe while its endpoint's breaker is not closed, and every one is handed out in the end. Items of
-//! replays among them: none of one that is paused or over is handed out to be sent, and never more at
-//! a time than it allows.
+//! replays among them: none of one that is paused or over is handed out to be sent, never more at a time
+//! than it allows, and those of an ordered one in its order ([`ordered`]).
+
+mod ordered;
 
 use super::refill::Request;
 use super::{Dispatcher, Exchanged, Taken, Work};
@@ -23,7 +25,7 @@ use dacapo_model::{
 };
 use dacapo_store::LiveCatalog;
 use dacapo_store::roles::lease::Deadline;
-use dacapo_store::roles::{Backlog, Catalog, Contents, Holding, Report};
+use dacapo_store::roles::{Backlog, Catalog, Contents, HELD_UNTIL, Holding, Report};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,15 +97,12 @@ struct World {
 
 impl World {
     async fn new(seed: u64, is_shared: bool) -> Self {
+        Self::with_window(seed, is_shared, WINDOW_MAX).await
+    }
+
+    async fn with_window(seed: u64, is_shared: bool, lane_window_max: usize) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_700_000_000_000)));
-        let (catalog, _) = LiveCatalog::load(Arc::new(FixedCatalog)).await.expect("a catalog");
-        let settings = Settings {
-            lane_window_max: 6,
-            exchanges_max: EXCHANGES_MAX,
-            window_bytes_max: 12_000,
-            ..Settings::default()
-        };
-        let (dispatcher, requests) = Dispatcher::new(Arc::new(catalog), Arc::clone(&clock) as Arc<dyn Clock>, settings);
+        let (dispatcher, requests) = Self::dispatcher(&clock, lane_window_max).await;
         let held = Holding::everything().shards;
         Self {
             is_shared,
@@ -126,10 +125,20 @@ impl World {
             owed: HashSet::new(),
             events: HashMap::new(),
             attempts: HashMap::new(),
-            replays: (1..=3).map(replay).collect(),
+            replays: (1..=3).map(replay).chain([ordered::replay()]).collect(),
             revision: 1,
             given_up: HashSet::new(),
         }
+    }
+
+    async fn dispatcher(
+        clock: &Arc<ManualClock>,
+        lane_window_max: usize,
+    ) -> (Arc<Dispatcher>, mpsc::Receiver<Request>) {
+        let (catalog, _) = LiveCatalog::load(Arc::new(FixedCatalog)).await.expect("a catalog");
+        let settings =
+            Settings { lane_window_max, exchanges_max: EXCHANGES_MAX, window_bytes_max: 12_000, ..Settings::default() };
+        Dispatcher::new(Arc::new(catalog), Arc::clone(clock) as Arc<dyn Clock>, settings)
     }
 
     fn event(&mut self) -> Arc<Event> {
@@ -206,6 +215,7 @@ impl World {
             };
             let others = self.in_exchange.iter().filter(of_it).count();
             assert!(is_given_up || others < replay.control.concurrency as usize, "more at a time than it allows");
+            assert!(is_given_up || self.is_in_order(&work), "handed out before an older one of its endpoint settled");
         }
         if is_given_up {
             self.given_up.insert(order);
@@ -339,13 +349,21 @@ impl World {
             return;
         }
         let event = self.event();
+        self.schedule_these(id, &event);
+    }
+
+    /// A single call's, or a page of a run's.
+    fn schedule_these(&mut self, replay: Id, event: &Arc<Event>) {
         let (now, mut made) = (self.clock.now(), Vec::new());
         for target in &event.targets {
-            let delivery = target.delivery(&event, self.ids.mint(now).0, Trigger::Replay, Some(id), now);
+            let mut delivery = target.delivery(event, self.ids.mint(now).0, Trigger::Replay, Some(replay), now);
+            if self.is_ordered(Some(replay)) {
+                delivery.due_at = HELD_UNTIL;
+            }
             let order = delivery.id.order();
             self.owed.insert(order);
-            self.events.insert(order, Arc::clone(&event));
-            self.waiting.insert(order, Work { delivery: delivery.clone(), event: Arc::clone(&event) });
+            self.events.insert(order, Arc::clone(event));
+            self.waiting.insert(order, Work { delivery: delivery.clone(), event: Arc::clone(event) });
             made.push(delivery);
         }
         self.dispatcher.stored(&made);
@@ -407,6 +425,8 @@ impl World {
         let unknown = self.dispatcher.unknown_replays(&rows);
         let seen: Vec<Replay> = replays.into_iter().filter(|replay| unknown.contains(&replay.id)).collect();
         self.dispatcher.adopt_replays(&seen);
+        self.dispatcher
+            .adopt_single_replays(unknown.into_iter().filter(|id| seen.iter().all(|replay| replay.id != *id)));
         let next_due = (rows.len() < request.limit()).then(|| self.next_due(&request, at)).flatten();
         self.dispatcher.refilled(request, rows, next_due, at);
     }
@@ -445,6 +465,11 @@ impl World {
                 0 | 1 => self.steer(State::Paused),
                 2..=4 => self.steer(State::Running),
                 5 if self.dice.roll(20) == 0 => self.steer(State::Cancelled),
+                6 => {
+                    let (event, (single, _)) = (self.event(), self.ids.mint(self.clock.now()));
+                    self.schedule_these(single, &event);
+                }
+                7 | 8 => self.drive(),
                 _ => self.schedule(),
             }
         }
@@ -488,6 +513,7 @@ impl World {
 const PROJECT: Id = Id::from_u128(1);
 const ENDPOINTS: u64 = 3;
 const EXCHANGES_MAX: usize = 10;
+const WINDOW_MAX: usize = 6;
 const PUMP_ROUNDS: usize = 8;
 
 fn project() -> Change {
@@ -643,6 +669,7 @@ async fn walk(seed: u64, is_shared: bool) {
         if world.owed.is_empty() {
             break;
         }
+        world.drive();
         world.begin_read();
         world.end_read();
         world.take();

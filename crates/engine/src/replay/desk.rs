@@ -3,23 +3,26 @@
 //! - Promise: when pausing or cancelling has answered, no node that has acknowledged it sends anything
 //!   more of the replay; what was in exchange at that moment is counted, and how many living nodes have
 //!   not acknowledged is said. A set that was counted is the set that runs.
-//! - Failure: typed refusals; nothing was changed.
+//! - Failure: typed refusals; nothing was changed, as far as the store can be asked.
 
-use super::items::Planned;
+#[cfg(test)]
+mod tests;
+
 use super::plan::{self, Plan, SAMPLES_MAX};
 use crate::deliver::Sampler;
 use crate::dispatch::Dispatcher;
 use crate::transport::Transport;
-use dacapo_model::replay::{Asker, Control, Definition, Elsewhere, Options, State};
+use dacapo_model::replay::{Asker, Control, Counts, Definition, Elsewhere, Options, Progress, State};
 use dacapo_model::selector::{Selector, SelectorError};
 use dacapo_model::{Clock, Id, IdSource, Replay};
-use dacapo_store::roles::{NewReplayRun, Page, ReplayCreated, ScanItem};
+use dacapo_store::roles::{Acknowledged, NewReplayRun, Page, ReplayCreated};
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 
-/// Replays of a project that may be open at a time: each has up to 10,000 items in the queue.
+/// Replays of a project that may be under way at a time: each has up to 10,000 items in the queue.
 pub const OPEN_REPLAYS_MAX: u64 = 8;
 /// How long a caller waits for a plan.
 pub const PLAN_TIME_MAX: Duration = Duration::from_secs(20);
@@ -99,10 +102,10 @@ pub struct Desk {
     pub ids: Arc<IdSource>,
     pub clock: Arc<dyn Clock>,
     pub dispatcher: Arc<Dispatcher>,
-    pub sampler: Sampler,
+    pub sampler: Arc<Sampler>,
     pub transport: Arc<dyn Transport>,
-    /// Tells the runner.
-    pub changed: watch::Sender<u64>,
+    /// Where sets are counted: not where events are taken in, whose latency it would add to.
+    pub aside: Handle,
     /// Whether other processes have to hear of a stop.
     pub is_shared: bool,
 }
@@ -130,7 +133,8 @@ impl Desk {
         }
         // The store decides; who is to be refused need not have the set counted first.
         let open = self.store.open_replays().await?;
-        let open = open.iter().filter(|replay| replay.project_id == wish.project_id).count() as u64;
+        let is_under_way = |replay: &&Replay| replay.project_id == wish.project_id && !replay.control.state.is_over();
+        let open = open.iter().filter(is_under_way).count() as u64;
         if open >= OPEN_REPLAYS_MAX {
             return Err(Refused::TooMany { open });
         }
@@ -153,14 +157,28 @@ impl Desk {
             key: wish.key,
             open_max: OPEN_REPLAYS_MAX,
         };
-        let (id, is_repeated) = match self.store.create_replay(new).await? {
-            ReplayCreated::New => (id, false),
-            ReplayCreated::Before(id) => (id, true),
-            ReplayCreated::Conflict => return Err(Refused::KeyConflict),
-            ReplayCreated::TooMany(open) => return Err(Refused::TooMany { open }),
+        let made = Replay {
+            id,
+            project_id: new.project_id,
+            definition: new.definition.clone(),
+            control: new.control.clone(),
+            revision: 0,
+            progress: Progress::default(),
+            page: 0,
+            counts: Counts::default(),
         };
-        self.changed.send_modify(|count| *count += 1);
-        Ok((self.get(wish.project_id, id).await?, is_repeated))
+        let created = self.store.create_replay(new).await;
+        let look = one(Arc::clone(&self.store), id);
+        match unless_it_worked(created, look, |found| found.is_some().then_some(ReplayCreated::New)).await? {
+            ReplayCreated::New => {
+                self.dispatcher.say_steered([id]);
+                // It is there, whether it can be read now or not.
+                Ok((self.get(made.project_id, id).await.unwrap_or(made), false))
+            }
+            ReplayCreated::Before(id) => Ok((self.get(made.project_id, id).await?, true)),
+            ReplayCreated::Conflict => Err(Refused::KeyConflict),
+            ReplayCreated::TooMany(open) => Err(Refused::TooMany { open }),
+        }
     }
 
     pub async fn get(&self, project: Id, id: Id) -> Result<Replay, Refused> {
@@ -226,29 +244,29 @@ impl Desk {
         for _ in 0..STEER_TRIES_MAX {
             let replay = self.get(project, id).await?;
             let control = change(&replay)?;
-            let Some(revision) = self.store.steer(id, replay.revision, control.clone(), true).await? else { continue };
+            let steered = self.store.steer(id, replay.revision, control.clone(), true).await;
+            let look = one(Arc::clone(&self.store), id);
+            let is_this = |found: Option<Replay>| {
+                found.filter(|found| found.control == control).map(|found| Some(found.revision))
+            };
+            let Some(revision) = unless_it_worked(steered, look, is_this).await? else { continue };
             let replay = Replay { control, revision, ..replay };
             let here = self.dispatcher.adopt_replays(std::slice::from_ref(&replay));
-            self.changed.send_modify(|count| *count += 1);
+            self.dispatcher.say_steered([id]);
             let in_flight = here.first().map_or(0, |(_, count)| *count);
-            return self.confirmed(replay, in_flight).await;
+            return Ok(self.confirmed(replay, in_flight).await);
         }
         Err(Refused::Store(StoreError::Unavailable("the replay was changed again and again".to_owned())))
     }
 
     /// Waits for the other nodes.
-    async fn confirmed(&self, replay: Replay, here: u64) -> Result<Steered, Refused> {
+    async fn confirmed(&self, replay: Replay, here: u64) -> Steered {
         if !self.is_shared {
-            return Ok(Steered { replay, in_flight: here, unconfirmed: 0 });
+            return Steered { replay, in_flight: here, unconfirmed: 0 };
         }
-        let within = tokio::time::Instant::now() + STOP_WITHIN;
-        loop {
-            let told = self.store.acknowledged(replay.id, replay.revision).await?;
-            if told.missing == 0 || tokio::time::Instant::now() >= within {
-                return Ok(Steered { replay, in_flight: told.in_flight.max(here), unconfirmed: told.missing });
-            }
-            tokio::time::sleep(STOP_LOOK).await;
-        }
+        let (store, id, revision) = (&self.store, replay.id, replay.revision);
+        let told = all_told(STOP_WITHIN, || store.acknowledged(id, revision)).await;
+        Steered { replay, in_flight: told.in_flight.max(here), unconfirmed: told.missing }
     }
 
     async fn define(&self, wish: &Wish) -> Result<(Id, Definition), Refused> {
@@ -294,11 +312,48 @@ impl Desk {
     ) -> Result<Plan, Refused> {
         let snapshot = self.catalog.snapshot();
         let view = snapshot.project(wish.project_id).ok_or(Refused::UnknownProject)?;
-        let sample = |item: &ScanItem, planned: &Planned| {
-            self.sampler.render(view, id, definition, &item.event, &planned.target)
-        };
-        let walk = plan::Walk { view, replay: id, definition, within, samples_max };
-        Ok(plan::plan(&*self.store, &*self.clock, walk, sample).await?)
+        let walk =
+            plan::Walk { view: Arc::clone(view), replay: id, definition: definition.clone(), within, samples_max };
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let work = plan::plan(store, clock, walk, Arc::clone(&self.sampler));
+        // Whoever asked may go away: then nobody counts on.
+        let counted = AbortOnDropHandle::new(self.aside.spawn(work)).await;
+        Ok(counted.map_err(|cause| StoreError::Unavailable(cause.to_string()))??)
+    }
+}
+
+/// What a write that failed says nothing of: whether it is in the store all the same. `found` looks.
+async fn unless_it_worked<T, F>(
+    written: Result<T, StoreError>,
+    look: impl Future<Output = Result<F, StoreError>>,
+    found: impl FnOnce(F) -> Option<T>,
+) -> Result<T, StoreError> {
+    match written {
+        Err(cause @ (StoreError::Unavailable(_) | StoreError::TooSlow)) => look.await.ok().and_then(found).ok_or(cause),
+        other => other,
+    }
+}
+
+async fn one(store: Arc<dyn Store>, id: Id) -> Result<Option<Replay>, StoreError> {
+    Ok(store.replays_among(vec![id]).await?.into_iter().next())
+}
+
+/// The change is made, so a look that fails is no failure: whom nothing is known of has not confirmed.
+async fn all_told<F>(within: Duration, look: impl Fn() -> F) -> Acknowledged
+where
+    F: Future<Output = Result<Acknowledged, StoreError>>,
+{
+    let within = tokio::time::Instant::now() + within;
+    let mut last = Acknowledged { missing: 1, in_flight: 0 };
+    loop {
+        match look().await {
+            Ok(told) => last = told,
+            Err(cause) => tracing::warn!(%cause, "who has heard of a change of a replay could not be read"),
+        }
+        if last.missing == 0 || tokio::time::Instant::now() >= within {
+            return last;
+        }
+        tokio::time::sleep(STOP_LOOK).await;
     }
 }
 

@@ -10,7 +10,6 @@ use dacapo_model::Replay;
 use dacapo_store::{Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The look in any case: word may be lost, and a node that was counted out comes back with nothing said.
@@ -20,7 +19,6 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 pub struct Follower {
     pub store: Arc<dyn Store>,
     pub dispatcher: Arc<Dispatcher>,
-    pub changed: watch::Sender<u64>,
 }
 
 impl Follower {
@@ -63,7 +61,7 @@ impl Follower {
             if changed.is_empty() {
                 return Ok(());
             }
-            self.changed.send_modify(|count| *count += 1);
+            self.dispatcher.say_steered(changed.iter().map(|replay| replay.id));
         }
     }
 }

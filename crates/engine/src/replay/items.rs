@@ -5,39 +5,53 @@ use crate::route;
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::delivery::Reason;
 use dacapo_model::event::Target;
+use dacapo_model::id::IdMap;
 use dacapo_model::replay::{Definition, Elsewhere};
 use dacapo_model::selector::Pair;
-use dacapo_model::{Id, Mode, routing};
+use dacapo_model::{Delivery, Id, Mode, routing};
 use dacapo_store::roles::ScanItem;
 
 /// An item to be.
+#[derive(Clone, Debug)]
 pub struct Planned {
     pub target: Target,
     /// Some delivery of this event to the endpoint it was meant for succeeded.
     pub already_succeeded: bool,
 }
 
-/// `replay`: under whose id an address goes that is nobody's endpoint.
+/// By id of the endpoint. `replay`: under whose id an address goes that is nobody's endpoint.
 pub fn of(view: &ProjectView, replay: Id, definition: &Definition, item: &ScanItem) -> Vec<Planned> {
     let event = &item.event;
     let mut routed: Option<Vec<Target>> = None;
-    let pairs = definition.frozen.pairs(event, &item.deliveries, || {
+    let mut pairs = item.pairs(&definition.frozen, || {
         let targets = route::again(view, event, None);
         let endpoints = targets.iter().map(|target| target.endpoint_id).collect();
         routed = Some(targets);
         endpoints
     });
-    let routed = routed.unwrap_or_default();
+    pairs.sort_unstable_by_key(|pair| pair.endpoint_id);
+    let routed: IdMap<Target> = routed.unwrap_or_default().into_iter().rev().map(|t| (t.endpoint_id, t)).collect();
+    let before: IdMap<&Delivery> = item.deliveries.iter().map(|delivery| (delivery.id, delivery)).collect();
     match &definition.options.target {
-        None => pairs.iter().map(|pair| back_to(view, definition, item, pair, &routed)).collect(),
+        None => {
+            let to_endpoint = |pair: &Pair| {
+                let before = pair.delivery_id.and_then(|id| before.get(&id).copied());
+                back_to(view, definition, pair, routed.get(&pair.endpoint_id), before)
+            };
+            pairs.iter().map(to_endpoint).collect()
+        }
         // Whoever it was meant for, it goes there once.
         Some(elsewhere) => pairs.first().map(|_| elsewhere_to(view, replay, elsewhere)).into_iter().collect(),
     }
 }
 
-fn back_to(view: &ProjectView, definition: &Definition, item: &ScanItem, pair: &Pair, routed: &[Target]) -> Planned {
-    let by_route = routed.iter().find(|target| target.endpoint_id == pair.endpoint_id);
-    let before = pair.delivery_id.and_then(|id| item.deliveries.iter().find(|delivery| delivery.id == id));
+fn back_to(
+    view: &ProjectView,
+    definition: &Definition,
+    pair: &Pair,
+    by_route: Option<&Target>,
+    before: Option<&Delivery>,
+) -> Planned {
     let subscription_id = match (by_route, before) {
         (Some(target), _) => target.subscription_id,
         (None, Some(delivery)) => delivery.subscription_id,

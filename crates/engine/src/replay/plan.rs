@@ -1,7 +1,8 @@
 //! What a replay would do, before it does it: counted over the very walk a run takes.
 
 use super::items::{self, Planned};
-use crate::deliver::Rendered;
+use super::page::past_the_one_taken;
+use crate::deliver::{Rendered, Sampler};
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::replay::Definition;
 use dacapo_model::{Clock, Id, Timestamp};
@@ -14,6 +15,10 @@ use std::time::Duration;
 /// Events, and rows, of one page of the walk.
 const PAGE_EVENTS_MAX: usize = 1_000;
 const PAGE_ROWS_MAX: usize = 10_000;
+/// Deliveries of one page, and at most twice as many.
+const PAGE_DELIVERIES_MAX: usize = 10_000;
+/// Events between two of which others that share the thread get their turn.
+const EVENTS_AT_ONCE: usize = 64;
 /// Endpoints, and event types, that are listed each by itself; the others are counted in the sum only.
 pub const GROUPS_MAX: usize = 1_000;
 /// Requests shown.
@@ -46,7 +51,8 @@ impl Plan {
         self.matched.saturating_sub(self.skipped.values().sum())
     }
 
-    fn count(&mut self, item: &ScanItem, planned: &[Planned]) {
+    /// `is_more`: of an event that was counted.
+    fn count(&mut self, item: &ScanItem, planned: &[Planned], is_more: bool) {
         let event = &item.event;
         for Planned { target, already_succeeded } in planned {
             self.matched += 1;
@@ -59,7 +65,7 @@ impl Plan {
             add(&mut self.per_event_type, event.event_type.clone());
         }
         if !planned.is_empty() {
-            self.events += 1;
+            self.events += u64::from(!is_more);
             self.oldest = Some(self.oldest.map_or(event.created_at, |oldest| oldest.min(event.created_at)));
             self.newest = self.newest.max(Some(event.created_at));
         }
@@ -78,27 +84,28 @@ fn add<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K) {
 }
 
 /// Which set is walked, and how far.
-pub struct Walk<'a> {
-    pub view: &'a ProjectView,
+pub struct Walk {
+    pub view: Arc<ProjectView>,
     /// The id it has, or would have.
     pub replay: Id,
-    pub definition: &'a Definition,
+    pub definition: Definition,
     pub within: Duration,
     pub samples_max: usize,
 }
 
-/// `sample` renders the request of an item; it is asked for the first few.
+/// Of the first few items the request is rendered.
 pub async fn plan(
-    store: &dyn Store,
-    clock: &dyn Clock,
-    walk: Walk<'_>,
-    sample: impl Fn(&ScanItem, &Planned) -> Option<Rendered>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    walk: Walk,
+    sampler: Arc<Sampler>,
 ) -> Result<Plan, StoreError> {
     let Walk { view, replay, definition, within, samples_max } = walk;
     let until = clock.now().plus(within);
     let selector = Arc::new(definition.frozen.clone());
     let mut plan = Plan::default();
-    let mut after = None;
+    let once = definition.options.target.is_some();
+    let (mut after, mut last) = (None, None);
     loop {
         let wants_samples = plan.samples.len() < samples_max;
         let request = ScanRequest {
@@ -108,20 +115,28 @@ pub async fn plan(
             after,
             rows_max: PAGE_ROWS_MAX,
             items_max: if wants_samples { SAMPLES_MAX } else { PAGE_EVENTS_MAX },
+            deliveries_max: PAGE_DELIVERIES_MAX,
             load: Load { data: wants_samples || definition.frozen.needs_routing(), deliveries: true },
         };
         let page = store.scan(request).await?;
         plan.scanned += page.rows;
-        for item in &page.items {
-            let planned = items::of(view, replay, definition, item);
-            plan.count(item, &planned);
+        for (n, item) in page.items.iter().enumerate() {
+            if n % EVENTS_AT_ONCE == EVENTS_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            let planned = items::of(&view, replay, &definition, item);
+            plan.count(item, &planned, last == Some(item.event.id));
+            if !planned.is_empty() {
+                last = Some(item.event.id);
+            }
             for one in planned.iter().filter(|one| one.target.discarded.is_none()) {
                 if plan.samples.len() < samples_max {
-                    plan.samples.extend(sample(item, one));
+                    let sample = sampler.render(&view, replay, &definition, &item.event, &one.target).await?;
+                    plan.samples.extend(sample);
                 }
             }
         }
-        after = page.next;
+        after = if once { past_the_one_taken(page.next, last) } else { page.next };
         if after.is_none() {
             plan.is_complete = true;
             return Ok(plan);

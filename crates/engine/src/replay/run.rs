@@ -3,26 +3,35 @@
 //! - In: replays that are open and this node's (it owns the shard their id hashes to).
 //! - Out: items in the store's queue, which dispatch delivers as any others, in their own class.
 //! - Promise: every event of the set becomes its items once, whatever crashes: a page of items and the
-//!   moved cursor are one transaction, and it names the page it follows. Memory holds a page a replay;
+//!   moved cursor are one transaction, and it names the page it follows. Memory holds a page a replay,
+//!   which is bounded in items and deliveries, not only in events;
 //!   the queue holds a bounded number of items not settled. That is the throttle for the rate, and
 //!   what makes a pause quick.
 //! - Failure: a store that cannot be used now is tried again; a set that cannot be read ends the replay
 //!   as failed, with the cause.
 
-use super::items::{self, Planned};
+#[cfg(test)]
+mod tests;
+
+use super::items;
+use super::pace::Pace;
+use super::page::{self, PAGE_ITEMS_MAX, Room};
 use crate::dispatch::Dispatcher;
-use dacapo_model::replay::{Asker, AskerKind, Order, Progress, State};
+use dacapo_model::replay::{Asker, AskerKind, Order, State};
 use dacapo_model::{Class, Clock, Delivery, Id, IdSource, Replay, Shard, Timestamp, Trigger};
 use dacapo_store::roles::{HELD_UNTIL, ItemPage, Load, Release, ScanPage, ScanRequest, Scheduled};
 use dacapo_store::{LiveCatalog, Store, StoreError};
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Events a page takes: its transaction shares the writer with live traffic, which must not wait long.
+/// Events a page takes.
 const PAGE_EVENTS_MAX: usize = 128;
+/// Deliveries a page reads, and at most twice as many.
+const PAGE_DELIVERIES_MAX: usize = 2 * PAGE_ITEMS_MAX;
 /// Rows a page looks at, where few of them are meant.
 const PAGE_ROWS_MAX: usize = 2_000;
 /// Items never tried that lie in the queue; the walk waits for room.
@@ -32,15 +41,19 @@ const FRESH_ITEMS_MAX: u64 = 2_000;
 const OPEN_ITEMS_MAX: u64 = 10_000;
 /// Items held or released by one transaction.
 const MOVED_ITEMS_MAX: usize = 500;
-/// Between two steps, unless items were settled meanwhile.
-const STEP_EVERY: Duration = Duration::from_millis(50);
-/// A replay that is paused is looked at this often.
+/// Between two pages of a replay with a rate: each takes what the rate allows since the one before.
+const PACE_EVERY: Duration = Duration::from_millis(50);
+/// After a step that moved nothing, also when there is word: word comes with every batch of records.
+const REST: Duration = Duration::from_millis(20);
+/// With so few left there is little word: who waits for the end hears of it at once.
+const LAST_ITEMS: u64 = 100;
+/// Items of a replay may be settled by other nodes, which give no word of it.
+const LOOK_ELSEWHERE_EVERY: Duration = Duration::from_millis(100);
+/// A paused replay has items that will become due.
 const PAUSED_LOOK: Duration = Duration::from_secs(1);
-/// Between two looks for replays to drive, unless one was changed.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The slow look under the words: at each replay, and for replays to drive.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
-/// What a rate may save up while nothing is sent.
-const BURST_MAX: Duration = Duration::from_millis(200);
 
 pub const SYSTEM: Asker = Asker { kind: AskerKind::System, id: None };
 
@@ -50,26 +63,48 @@ pub struct Runner {
     pub ids: Arc<IdSource>,
     pub clock: Arc<dyn Clock>,
     pub dispatcher: Arc<Dispatcher>,
-    /// Told when a replay was made or steered.
-    pub changed: watch::Receiver<u64>,
-    pub driven: Mutex<HashSet<Id>>,
+    /// With what wakes each.
+    pub driven: Mutex<HashMap<Id, Arc<Notify>>>,
+    /// Told when there may be one to drive.
+    pub begun: Notify,
 }
 
 impl Runner {
     /// Until `stop`.
     pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
-        let mut changed = self.changed.clone();
-        while !stop.is_cancelled() {
+        tokio::select! {
+            () = self.look(&stop) => {}
+            () = self.pass_on() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn look(self: &Arc<Self>, stop: &CancellationToken) {
+        let mut holding = self.store.holding();
+        loop {
+            holding.mark_unchanged();
             match self.store.open_replays().await {
                 Ok(open) => {
-                    open.iter().filter(|replay| self.is_ours(replay.id)).for_each(|replay| self.drive(replay.id, &stop))
+                    open.iter().filter(|replay| self.is_ours(replay.id)).for_each(|replay| self.drive(replay.id, stop))
                 }
                 Err(cause) => tracing::warn!(%cause, "open replays could not be read; trying again"),
             }
             tokio::select! {
-                _ = changed.changed() => {}
+                () = self.begun.notified() => {}
+                Ok(()) = holding.changed() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Word of a replay, to who drives it.
+    async fn pass_on(&self) {
+        loop {
+            let said = self.dispatcher.hear_of_replays().await;
+            let driven = self.driven();
+            said.moved.iter().chain(&said.steered).filter_map(|id| driven.get(id)).for_each(|woken| woken.notify_one());
+            if said.steered.iter().any(|id| !driven.contains_key(id)) {
+                self.begun.notify_one();
             }
         }
     }
@@ -79,43 +114,48 @@ impl Runner {
     }
 
     fn drive(self: &Arc<Self>, replay: Id, stop: &CancellationToken) {
-        if !self.driven().insert(replay) {
-            return;
-        }
+        let woken = match self.driven().entry(replay) {
+            Entry::Occupied(_) => return,
+            Entry::Vacant(place) => Arc::clone(place.insert(Arc::default())),
+        };
         let (runner, stop) = (Arc::clone(self), stop.clone());
         tokio::spawn(async move {
-            stop.run_until_cancelled(runner.drive_on(replay)).await;
+            stop.run_until_cancelled(runner.drive_on(replay, &woken)).await;
             runner.driven().remove(&replay);
         });
     }
 
-    fn driven(&self) -> std::sync::MutexGuard<'_, HashSet<Id>> {
+    fn driven(&self) -> std::sync::MutexGuard<'_, HashMap<Id, Arc<Notify>>> {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Until the replay is over and settled, or another node's.
-    async fn drive_on(&self, id: Id) {
+    async fn drive_on(&self, id: Id, woken: &Notify) {
         let mut pace = Pace::starting(self.clock.now());
-        let mut changed = self.changed.clone();
-        let mut progress = self.dispatcher.replay_progress();
-        loop {
-            changed.mark_unchanged();
-            progress.mark_unchanged();
-            if !self.is_ours(id) {
-                return;
-            }
+        let mut has_moved = false;
+        while self.is_ours(id) {
             let wait = match self.step(id, &mut pace).await {
-                Ok(Step::Again) => continue,
+                Ok(Step::Again) => {
+                    has_moved = true;
+                    tokio::task::yield_now().await;
+                    continue;
+                }
                 Ok(Step::After(wait)) => wait,
                 Ok(Step::Done) => return,
+                Ok(at @ (Step::AtWord | Step::AtEveryWord)) => {
+                    has_moved |= at == Step::AtEveryWord;
+                    if self.store.is_shared() { LOOK_ELSEWHERE_EVERY } else { LOOK_EVERY }
+                }
                 Err(cause) => {
                     tracing::warn!(%cause, replay = %id, "a replay cannot go on now; trying again");
                     TRY_AGAIN_AFTER
                 }
             };
+            if !std::mem::take(&mut has_moved) {
+                tokio::time::sleep(REST).await;
+            }
             tokio::select! {
-                _ = changed.changed() => {}
-                _ = progress.changed() => {}
+                () = woken.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -130,8 +170,11 @@ impl Runner {
             }
             State::Running => self.run(&replay, pace).await,
             State::Paused => {
-                let held = self.store.hold_items(id, self.clock.now(), MOVED_ITEMS_MAX).await?;
-                Ok(if held > 0 { Step::Again } else { Step::After(PAUSED_LOOK) })
+                if self.store.hold_items(id, self.clock.now(), MOVED_ITEMS_MAX).await? > 0 {
+                    return Ok(Step::Again);
+                }
+                let open = self.store.open_items(id).await?;
+                Ok(if open.all > open.held { Step::After(PAUSED_LOOK) } else { Step::AtWord })
             }
             State::Cancelled | State::Failed => self.give_up(&replay).await,
             State::Completed => Ok(Step::Done),
@@ -146,7 +189,7 @@ impl Runner {
             let which = if ordered { Release::Heads } else { Release::Held };
             let released = self.store.release_items(replay.id, which, now, MOVED_ITEMS_MAX).await?;
             self.dispatcher.arrived_for(replay.project_id, &released.endpoints, Class::Replay);
-            if released.items >= MOVED_ITEMS_MAX as u64 {
+            if released.items > 0 {
                 return Ok(Step::Again);
             }
         }
@@ -155,16 +198,22 @@ impl Runner {
                 self.turn(replay, State::Completed, None, false).await?;
                 return Ok(Step::Done);
             }
-            return Ok(Step::After(STEP_EVERY));
+            let is_nearly_done = replay.waiting() <= LAST_ITEMS;
+            return Ok(if is_nearly_done { Step::AtEveryWord } else { Step::AtWord });
         }
         let not_tried = open.fresh + if ordered { open.held } else { 0 };
         let room = FRESH_ITEMS_MAX.saturating_sub(not_tried).min(OPEN_ITEMS_MAX.saturating_sub(open.all));
-        let leave = pace.leave(replay.control.rate, now);
-        let events = PAGE_EVENTS_MAX.min(usize::try_from(room).unwrap_or(usize::MAX)).min(leave);
-        if events == 0 {
-            return Ok(Step::After(STEP_EVERY));
+        // Room for a page, not for each item that becomes free.
+        if room < PAGE_ITEMS_MAX as u64 {
+            return Ok(Step::AtWord);
         }
-        let page = match self.read(replay, events).await {
+        let leave = pace.leave(replay.control.rate, now);
+        if leave == 0 {
+            return Ok(Step::After(pace.wait(replay.control.rate).max(PACE_EVERY)));
+        }
+        let to_send = PAGE_ITEMS_MAX.min(leave);
+        let room = Room { items: PAGE_ITEMS_MAX, to_send };
+        let page = match self.read(replay, PAGE_EVENTS_MAX.min(to_send)).await {
             Ok(page) => page,
             // Readers that are all taken, or slow, are so for now.
             Err(cause @ (StoreError::Unavailable(_) | StoreError::TooSlow)) => return Err(cause),
@@ -173,20 +222,20 @@ impl Runner {
                 return Ok(Step::Again);
             }
         };
-        let written = self.write(replay, page, now).await?;
+        let written = self.write(replay, page, room, now).await?;
         pace.took(written.unwrap_or(0));
         Ok(Step::Again)
     }
 
     async fn read(&self, replay: &Replay, events: usize) -> Result<ScanPage, StoreError> {
-        let after = replay.progress.cursor;
         let request = ScanRequest {
             project: replay.project_id,
             selector: Arc::new(replay.definition.frozen.clone()),
             ascending: true,
-            after,
+            after: page::place(&replay.progress),
             rows_max: PAGE_ROWS_MAX,
             items_max: events,
+            deliveries_max: PAGE_DELIVERIES_MAX,
             // Routing reads what filters ask for.
             load: Load { data: replay.definition.frozen.needs_routing(), deliveries: true },
         };
@@ -194,7 +243,13 @@ impl Runner {
     }
 
     /// Items to be sent that were written; `None` when the replay had moved on.
-    async fn write(&self, replay: &Replay, page: ScanPage, now: Timestamp) -> Result<Option<u64>, StoreError> {
+    async fn write(
+        &self,
+        replay: &Replay,
+        page: ScanPage,
+        room: Room,
+        now: Timestamp,
+    ) -> Result<Option<u64>, StoreError> {
         let snapshot = self.catalog.snapshot();
         let Some(view) = snapshot.project(replay.project_id) else {
             self.turn(replay, State::Failed, Some("its project is gone".to_owned()), true).await?;
@@ -205,24 +260,22 @@ impl Runner {
             Order::Unordered => now,
             Order::PerEndpoint => HELD_UNTIL,
         };
-        let mut deliveries: Vec<Delivery> = Vec::new();
-        for item in &page.items {
-            for Planned { target, .. } in items::of(view, replay.id, definition, item) {
-                let (id, at) = self.ids.mint(now);
-                let mut delivery = target.delivery(&item.event, id, Trigger::Replay, Some(replay.id), at);
-                if !delivery.status.is_settled() {
-                    delivery.due_at = due_at;
-                }
-                deliveries.push(delivery);
+        let once = definition.options.target.is_some();
+        let taken = page::take(page, room, once, |item| items::of(view, replay.id, definition, item));
+        let mut deliveries: Vec<Delivery> = Vec::with_capacity(taken.items.len());
+        for (event, target) in &taken.items {
+            let (id, at) = self.ids.mint(now);
+            let mut delivery = target.delivery(event, id, Trigger::Replay, Some(replay.id), at);
+            if !delivery.status.is_settled() {
+                delivery.due_at = due_at;
             }
+            deliveries.push(delivery);
         }
-        let progress = Progress {
-            cursor: page.next.or(replay.progress.cursor),
-            exhausted: page.next.is_none(),
-            scanned: replay.progress.scanned + page.rows,
-            ..replay.progress.clone()
-        };
-        let to_send = deliveries.iter().filter(|delivery| !delivery.status.is_settled()).count() as u64;
+        let mut progress = replay.progress.clone();
+        progress.exhausted = taken.next.is_none();
+        progress.scanned += taken.rows;
+        taken.next.into_iter().for_each(|next| page::stand_at(&mut progress, next));
+        let to_send = taken.to_send as u64;
         let items = ItemPage { replay: replay.id, after: replay.page, progress, items: deliveries.clone() };
         match self.store.schedule(items).await? {
             Scheduled::Void => Ok(None),
@@ -244,10 +297,14 @@ impl Runner {
             return Ok(Step::Again);
         }
         if self.store.open_items(replay.id).await?.all > 0 {
-            return Ok(Step::After(STEP_EVERY));
+            return Ok(Step::AtWord);
         }
         let closed = self.store.steer(replay.id, replay.revision, replay.control.clone(), false).await?;
-        Ok(if closed.is_some() { Step::Done } else { Step::Again })
+        if closed.is_none() {
+            return Ok(Step::Again);
+        }
+        self.dispatcher.close_replay(replay.id);
+        Ok(Step::Done)
     }
 
     /// Another change that came first is no error: the next step sees it.
@@ -261,62 +318,14 @@ impl Runner {
     }
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum Step {
     Again,
+    /// Time alone makes a difference.
     After(Duration),
+    /// Nothing to do before somebody does something to it, or its items come to something.
+    AtWord,
+    /// The same, without a rest.
+    AtEveryWord,
     Done,
-}
-
-/// How many items a rate allows; what one step took too many the next ones wait for.
-struct Pace {
-    saved: f64,
-    at: Timestamp,
-}
-
-impl Pace {
-    const fn starting(now: Timestamp) -> Self {
-        Self { saved: 0.0, at: now }
-    }
-
-    fn leave(&mut self, rate: Option<u32>, now: Timestamp) -> usize {
-        let passed = now.since(self.at);
-        self.at = now;
-        let Some(rate) = rate else {
-            self.saved = 0.0;
-            return usize::MAX;
-        };
-        let rate = f64::from(rate);
-        let burst = (rate * BURST_MAX.as_secs_f64()).max(1.0);
-        self.saved = (self.saved + rate * passed.as_secs_f64()).min(burst);
-        self.saved.max(0.0) as usize
-    }
-
-    fn took(&mut self, items: u64) {
-        self.saved -= items as f64;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        /// Whatever the steps and pages: no more than the rate allows since the start, and what one page of
-        /// events with several endpoints each has taken too much.
-        #[test]
-        fn a_rate_is_kept(rate in 1u32..5_000, steps in prop::collection::vec((1u64..400, 1u64..4), 1..200)) {
-            let start = Timestamp::from_millis(1_000_000);
-            let (mut now, mut sent, mut pace) = (start, 0u64, Pace::starting(start));
-            for (ms, per_event) in steps {
-                now = now.plus(Duration::from_millis(ms));
-                let events = pace.leave(Some(rate), now).min(PAGE_EVENTS_MAX) as u64;
-                pace.took(events * per_event);
-                sent += events * per_event;
-                let most = f64::from(rate) * now.since(start).as_secs_f64();
-                let page = (PAGE_EVENTS_MAX * 3) as f64;
-                prop_assert!(sent as f64 <= most + page, "{sent} > {most}");
-            }
-        }
-    }
 }

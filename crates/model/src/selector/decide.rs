@@ -24,17 +24,27 @@ impl Frozen {
     /// `matching`: the endpoints that match the event today, in order; asked only when
     /// [`Frozen::needs_routing`].
     pub fn pairs(&self, event: &Event, deliveries: &[Delivery], matching: impl FnOnce() -> Vec<Id>) -> Vec<Pair> {
+        if !self.reaches(event, deliveries) {
+            return Vec::new();
+        }
+        self.pairs_of_reached(event, deliveries, matching)
+    }
+
+    /// The same for an event that is known to be one that [`Frozen::reaches`]. Both lists may then be cut
+    /// down to some of its endpoints: what is meant of those is said.
+    pub fn pairs_of_reached(
+        &self,
+        event: &Event,
+        deliveries: &[Delivery],
+        matching: impl FnOnce() -> Vec<Id>,
+    ) -> Vec<Pair> {
         let mut known: Vec<&Delivery> = deliveries
             .iter()
             .filter(|one| one.id <= self.parts().high_water && self.wants_endpoint(one.endpoint_id))
             .collect();
         known.sort_unstable_by_key(|delivery| delivery.id);
         if self.needs_routing() {
-            return if self.reaches(event, deliveries) {
-                self.matching_pairs(event, &known, matching())
-            } else {
-                Vec::new()
-            };
+            return self.matching_pairs(event, &known, matching());
         }
         let succeeded = with_success(&known);
         let mut pairs: Vec<Pair> = Vec::new();

@@ -77,6 +77,16 @@ pub fn paused(replay: &Replay, at: dacapo_model::Timestamp) -> Control {
     replay.control.to(State::Paused, at, &SYSTEM).expect("an arrow")
 }
 
+/// An item that waits for its turn.
+pub fn held(subject: &Subject, replay: Id, event: &Event, endpoint: Id) -> Delivery {
+    Delivery { due_at: HELD_UNTIL, ..item_for(subject, replay, event, &target(endpoint)) }
+}
+
+/// The page after so many.
+pub async fn schedule_page(subject: &Subject, replay: Id, after: u64, items: Vec<Delivery>) {
+    assert_ne!(schedule(subject, page(replay, after, items)).await, Scheduled::Void);
+}
+
 /// Its first page: the event to each of these.
 pub async fn scheduled(subject: &Subject, replay: Id, event: &Event, endpoints: &[Id]) {
     let items = endpoints.iter().map(|endpoint| item_for(subject, replay, event, &target(*endpoint))).collect();
@@ -349,6 +359,12 @@ pub async fn so_many_may_be_open(subject: Subject) {
     assert_eq!(create().await, ReplayCreated::New);
     let open = subject.store().open_replays().await.expect("reads");
     assert!(open.iter().all(|replay| replay.id != made[0]) && open.len() == 2);
+    // One that was cancelled still has items to settle, and takes nobody's place.
+    assert_eq!(create().await, ReplayCreated::TooMany(2));
+    become_state(&subject, made[1], State::Cancelled).await;
+    assert_eq!(create().await, ReplayCreated::New);
+    let open = subject.store().open_replays().await.expect("reads");
+    assert!(open.iter().any(|replay| replay.id == made[1]) && open.len() == 3);
 }
 
 pub async fn who_steers_has_seen_the_last_change(subject: Subject) {

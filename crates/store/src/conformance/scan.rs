@@ -4,10 +4,11 @@ use super::Subject;
 use super::subject::{
     ALL, ENDPOINT, ENDPOINT_2, ENDPOINT_3, OTHER_PROJECT, PROJECT, UP, born, target, target_discarded,
 };
-use crate::roles::{DeliveryFilter, EventFilter, Load, NewReplay, ScanItem, ScanRequest};
+use crate::roles::{DeliveryFilter, EventFilter, Load, NewReplay, Place, ScanItem, ScanRequest, Slice};
 use bytes::Bytes;
 use dacapo_model::delivery::Reason;
 use dacapo_model::event::Audience;
+use dacapo_model::selector::Pair;
 use dacapo_model::{Delivery, Event, Frozen, Id, Status};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ fn request(selector: &Arc<Frozen>) -> ScanRequest {
         after: None,
         rows_max: ALL,
         items_max: ALL,
+        deliveries_max: ALL,
         load: Load::default(),
     }
 }
@@ -43,14 +45,39 @@ async fn walk(subject: &Subject, mut request: ScanRequest) -> Vec<ScanItem> {
         assert!(page.items.len() <= request.items_max);
         found.extend(page.items);
         let Some(next) = page.next else { return found };
-        let goes_on = request.after.is_none_or(|after| if request.ascending { next > after } else { next < after });
-        assert!(goes_on, "stands still at {next}");
+        let goes_on = request.after.is_none_or(|after| goes_on(after, next, request.ascending));
+        assert!(goes_on, "stands still at {next:?}");
         request.after = Some(next);
     }
 }
 
+fn goes_on(after: Place, next: Place, ascending: bool) -> bool {
+    let endpoint = |place| match place {
+        Place::Behind(_) => Id::MAX,
+        Place::Within { endpoint, .. } => endpoint,
+    };
+    match (after.event().order() == next.event().order(), ascending) {
+        (true, _) => endpoint(next) > endpoint(after),
+        (false, true) => next.event() > after.event(),
+        (false, false) => next.event() < after.event(),
+    }
+}
+
+/// Each event once, whatever slices it came in.
 fn ids(items: &[ScanItem]) -> Vec<Id> {
-    items.iter().map(|item| item.event.id).collect()
+    let mut ids: Vec<Id> = items.iter().map(|item| item.event.id).collect();
+    ids.dedup();
+    ids
+}
+
+/// Whom each event is meant for, by id of the endpoint.
+fn meant(items: &[ScanItem], selector: &Frozen, matching: &[Id]) -> Vec<(Id, Pair)> {
+    let mut meant: Vec<(Id, Pair)> = items
+        .iter()
+        .flat_map(|item| item.pairs(selector, || matching.to_vec()).into_iter().map(|pair| (item.event.id, pair)))
+        .collect();
+    meant.sort_by_key(|(event, pair)| (*event, pair.endpoint_id));
+    meant
 }
 
 async fn replay(subject: &Subject, event: Id, endpoint: Id) -> Delivery {
@@ -203,6 +230,48 @@ pub async fn a_walk_meets_every_event_that_is_meant_once(subject: Subject) {
     }
 }
 
+/// However few deliveries a page takes: each endpoint of each event is decided once, from all it got.
+pub async fn an_event_in_slices_means_what_it_means_whole(subject: Subject) {
+    let (mut all, replay_id) = history(&subject).await;
+    // One with later targets too, and replays of it to some.
+    let many = (0..6).map(|n| target([ENDPOINT_3, ENDPOINT, ENDPOINT_2][n % 3])).collect();
+    let large = super::fan_out::large_with(&subject, many);
+    let event = super::fan_out::stored(&subject, large).await;
+    super::fan_out::finish(&subject).await;
+    for (endpoint, status) in [(ENDPOINT_2, Status::Failure), (ENDPOINT_2, Status::Success), (NOBODY, Status::Failure)]
+    {
+        let made = replay(&subject, event.id, endpoint).await;
+        subject.record([subject.attempted(&made, status)]).await;
+    }
+    replay(&subject, event.id, ENDPOINT_3).await;
+    all.push(Arc::unwrap_or_clone(event));
+    let matching = [NOBODY, ENDPOINT_2, ENDPOINT];
+    let high_water = subject.mint();
+    for selector in selectors(&all, replay_id) {
+        let frozen = frozen(high_water, &selector);
+        let whole_request = ScanRequest { load: Load { deliveries: true, data: false }, ..request(&frozen) };
+        let whole = walk(&subject, whole_request.clone()).await;
+        assert!(whole.iter().all(|item| item.slice == Slice::default()));
+        for (deliveries_max, ascending) in [(1, true), (3, true), (2, false)] {
+            let sliced = walk(&subject, ScanRequest { deliveries_max, ascending, ..whole_request.clone() }).await;
+            let said = format!("{selector} by {deliveries_max}");
+            assert_eq!(meant(&sliced, &frozen, &matching), meant(&whole, &frozen, &matching), "{said}");
+            for item in &sliced {
+                assert!(
+                    item.deliveries.iter().all(|one| item.slice.holds(one.endpoint_id)),
+                    "{said}: beyond its slice"
+                );
+                // No more than asked for, but that those to one endpoint are never parted.
+                let last = item.deliveries.iter().map(|one| one.endpoint_id).max();
+                let before = item.deliveries.iter().filter(|one| Some(one.endpoint_id) < last).count();
+                assert!(before < deliveries_max, "{said}: {} deliveries", item.deliveries.len());
+            }
+            let is_cut = sliced.iter().any(|item| item.slice != Slice::default());
+            assert!(is_cut || selector != json!({}), "{said}: nothing was cut");
+        }
+    }
+}
+
 pub async fn an_item_has_all_that_was_asked_for(subject: Subject) {
     let (all, _) = history(&subject).await;
     let everything = frozen(subject.mint(), &json!({}));
@@ -238,7 +307,8 @@ pub async fn a_page_looks_at_so_many_rows(subject: Subject) {
     for chunk in events.chunks(500) {
         subject.record(chunk.iter().map(|event| subject.attempted(&born(event, 0), Status::Success))).await;
     }
-    for selector in [json!({"event_types": ["other"]}), json!({"mode": "failed", "endpoints": [ENDPOINT]})] {
+    let none = json!({"delivery_status": ["Success"], "attempts_min": 9, "endpoints": [ENDPOINT]});
+    for selector in [json!({"event_types": ["other"]}), none] {
         let frozen = frozen(subject.mint(), &selector);
         let mut request = ScanRequest { rows_max: 500, ..request(&frozen) };
         let (mut pages, mut rows) = (0, 0);
@@ -254,6 +324,30 @@ pub async fn a_page_looks_at_so_many_rows(subject: Subject) {
         }
         assert!(pages >= 3, "{selector}: {pages} pages");
         assert!((EVENTS..EVENTS * 3).contains(&rows), "{selector}: {rows} rows");
+    }
+}
+
+/// A few failures among much that was delivered: who asks for those looks at those.
+pub async fn what_failed_is_found_without_looking_at_the_rest(subject: Subject) {
+    const EVENTS: usize = 400;
+    let events: Vec<Event> = (0..EVENTS).map(|_| subject.event(&[ENDPOINT, ENDPOINT_2])).collect();
+    subject.commit(events.clone()).await;
+    let mut failed = Vec::new();
+    for (n, event) in events.iter().enumerate() {
+        let status = if n % 100 == 50 { Status::Failure } else { Status::Success };
+        let reports = [subject.attempted(&born(event, 0), Status::Success), subject.attempted(&born(event, 1), status)];
+        subject.record(reports).await;
+        failed.extend((status == Status::Failure).then_some(event.id));
+    }
+    for selector in [
+        json!({"mode": "failed"}),
+        json!({"mode": "failed", "endpoints": [ENDPOINT_2]}),
+        json!({"delivery_status": ["Failure", "Discarded"]}),
+    ] {
+        let frozen = frozen(subject.mint(), &selector);
+        let page = subject.store().scan(request(&frozen)).await.expect("reads");
+        assert_eq!((ids(&page.items), page.next), (failed.clone(), None), "{selector}");
+        assert!(page.rows <= failed.len() as u64, "{selector}: {} rows", page.rows);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::roles::{
 };
 use crate::{Result, StoreError, document};
 use async_trait::async_trait;
-use dacapo_model::replay::{Control, Counts};
+use dacapo_model::replay::{Control, Counts, State};
 use dacapo_model::{Endpoint, Event, Id, Replay, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -59,7 +59,11 @@ static BY_KEY: Sql = Sql {
     text: "SELECT id, fingerprint FROM replays WHERE project = $1 AND key = $2",
     types: &[Type::UUID, Type::BYTEA],
 };
-static OPEN_OF: Sql = Sql { text: "SELECT count(*) FROM replays WHERE project = $1 AND open", types: &[Type::UUID] };
+/// One that is over may have items to settle; they are nobody's to wait for.
+static OPEN_OF: Sql = Sql {
+    text: "SELECT count(*) FROM replays WHERE project = $1 AND open AND state <= $2",
+    types: &[Type::UUID, Type::INT2],
+};
 /// Also one caller at a time: the count of open ones and the key are looked at under it.
 static RAISE: Sql = Sql { text: "UPDATE replay_revision SET revision = revision + 1 RETURNING revision", types: &[] };
 static CREATE: Sql = Sql {
@@ -104,7 +108,8 @@ impl Replays for PostgresStore {
         let (run, project) = (uuid(new.id), uuid(new.project_id));
         let key = new.key.as_ref().map(|(key, _)| key.as_bytes());
         let fingerprint = new.key.as_ref().map(|(_, fingerprint)| &fingerprint[..]);
-        let looks = vec![Step::Known(&BY_KEY, vec![&project, &key]), Step::Known(&OPEN_OF, vec![&project])];
+        let last = i16::from(State::Paused.code());
+        let looks = vec![Step::Known(&BY_KEY, vec![&project, &key]), Step::Known(&OPEN_OF, vec![&project, &last])];
         let answers = transaction.run(looks).await?;
         if let Some(row) = answers[0].first() {
             let (id, written) = by_key(row)?;

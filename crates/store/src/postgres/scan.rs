@@ -7,15 +7,18 @@
 
 pub mod item;
 pub mod project;
+pub mod slice;
 pub mod streams;
 
 use super::PostgresStore;
 use super::query::in_time;
 use super::session::Transaction;
 use crate::Result;
-use crate::roles::{Scan, ScanItem, ScanPage, ScanRequest};
+use crate::roles::{Place, Scan, ScanItem, ScanPage, ScanRequest};
 use async_trait::async_trait;
 use dacapo_model::Id;
+use item::{Admitted, Look};
+use std::collections::{HashMap, VecDeque};
 use std::ops::RangeInclusive;
 
 /// With more endpoints than this, walking the project is no longer than walking each.
@@ -32,7 +35,7 @@ impl Scan for PostgresStore {
 
 async fn page(transaction: &mut Transaction, request: &ScanRequest) -> Result<ScanPage> {
     let bounds = bounds(request);
-    let mut page = Page { items: Vec::new(), next: None, rows: 0, request };
+    let mut page = Page { items: Vec::new(), deliveries: 0, next: None, rows: 0, request };
     if bounds.is_empty() {
         return Ok(page.finish());
     }
@@ -51,10 +54,12 @@ async fn page(transaction: &mut Transaction, request: &ScanRequest) -> Result<Sc
 fn bounds(request: &ScanRequest) -> RangeInclusive<u128> {
     let parts = request.selector.parts();
     let (mut low, mut high) = (parts.first.as_u128(), parts.last.as_u128());
-    match (request.after.map(Id::as_u128), request.ascending) {
-        (Some(u128::MAX), true) | (Some(0), false) => return EMPTY,
-        (Some(after), true) => low = low.max(after + 1),
-        (Some(after), false) => high = high.min(after - 1),
+    match (request.after, request.ascending) {
+        (Some(Place::Within { event, .. }), true) => low = low.max(event.as_u128()),
+        (Some(Place::Within { event, .. }), false) => high = high.min(event.as_u128()),
+        (Some(Place::Behind(Id::MAX)), true) | (Some(Place::Behind(Id::MIN)), false) => return EMPTY,
+        (Some(Place::Behind(event)), true) => low = low.max(event.as_u128() + 1),
+        (Some(Place::Behind(event)), false) => high = high.min(event.as_u128() - 1),
         (None, _) => {}
     }
     if low > high { EMPTY } else { low..=high }
@@ -66,16 +71,25 @@ const EMPTY: RangeInclusive<u128> = 1..=0;
 /// What was found so far.
 pub struct Page<'r> {
     items: Vec<ScanItem>,
-    next: Option<Id>,
+    /// Read for the events so far.
+    deliveries: usize,
+    next: Option<Place>,
     rows: u64,
     request: &'r ScanRequest,
 }
 
 impl Page<'_> {
-    /// `true` when there is room for no more.
-    fn push(&mut self, found: Option<ScanItem>) -> bool {
-        self.items.extend(found);
-        self.items.len() >= self.request.items_max.max(1)
+    /// `true` when there is room for no more: then `next` is set.
+    fn push(&mut self, event: Id, look: Look) -> bool {
+        self.items.extend(look.item);
+        self.deliveries += look.deliveries;
+        let is_full = look.rest.is_some()
+            || self.items.len() >= self.request.items_max.max(1)
+            || self.deliveries >= self.request.deliveries_max;
+        if is_full {
+            self.next = Some(look.rest.unwrap_or(Place::Behind(event)));
+        }
+        is_full
     }
 
     fn rows_left(&self) -> u64 {
@@ -86,11 +100,34 @@ impl Page<'_> {
     /// then `next` is set.
     async fn take(&mut self, transaction: &mut Transaction, ids: &[Id]) -> Result<bool> {
         for chunk in ids.chunks(CHUNK_EVENTS) {
-            let mut found = item::of(transaction, self.request, chunk).await?;
-            for id in chunk {
-                let found = found.remove(id);
-                if self.push(found) {
-                    self.next = Some(*id);
+            let admitted = item::read(transaction, self.request, chunk).await?;
+            if self.look(transaction, chunk, admitted).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// At those of these events that were admitted, as many at once as have the deliveries of a page.
+    async fn look(
+        &mut self,
+        transaction: &mut Transaction,
+        ids: &[Id],
+        mut admitted: HashMap<Id, Admitted>,
+    ) -> Result<bool> {
+        let mut left: VecDeque<Admitted> = ids.iter().filter_map(|id| admitted.remove(id)).collect();
+        while let Some(first) = left.pop_front() {
+            let mut deliveries = first.born();
+            let mut batch = vec![first];
+            while let Some(next) = left.front()
+                && deliveries + next.born() <= self.request.deliveries_max
+                && let Some(next) = left.pop_front()
+            {
+                deliveries += next.born();
+                batch.push(next);
+            }
+            for (event, look) in item::look(transaction, self.request, batch).await? {
+                if self.push(event, look) {
                     return Ok(true);
                 }
             }
@@ -133,7 +170,7 @@ async fn by_ids(transaction: &mut Transaction, page: &mut Page<'_>, bounds: &Ran
     ids.truncate(request.rows_max.max(1));
     page.rows += ids.len() as u64;
     if !page.take(transaction, &ids).await? && more {
-        page.next = ids.last().copied();
+        page.next = ids.last().copied().map(Place::Behind);
     }
     Ok(())
 }

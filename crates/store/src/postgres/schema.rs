@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("replays.sql"),
     include_str!("fan_outs.sql"),
     include_str!("allowances.sql"),
+    include_str!("selectors.sql"),
 ];
 
 /// How long a step waits for a table that others use. (While it waits, they wait behind it.)

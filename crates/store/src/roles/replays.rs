@@ -24,7 +24,7 @@ pub struct NewReplayRun {
     pub control: Control,
     /// Under which the same call finds it again, and SHA-256 over what was asked for.
     pub key: Option<(String, [u8; 32])>,
-    /// Replays of the project that may be open, this one included.
+    /// Replays of the project that may be under way, this one included.
     pub open_max: u64,
 }
 
@@ -35,7 +35,7 @@ pub enum ReplayCreated {
     Before(Id),
     /// The key was used for something else.
     Conflict,
-    /// So many of the project are open.
+    /// So many of the project are under way.
     TooMany(u64),
 }
 

@@ -1,10 +1,12 @@
 //! Walking what a selector means, a bounded page at a time: what search, counts, plans and runs read.
 //!
 //! The order is that of the events' ids, whatever way leads to them. A page ends when it has enough
-//! items or has looked at enough rows, whichever comes first, so a page may be empty and not the last.
+//! items or deliveries or has looked at enough rows, whichever comes first, so a page may be empty and not
+//! the last. An event with more deliveries than a page takes is given in slices, each some of its endpoints.
 
 use crate::Result;
 use async_trait::async_trait;
+use dacapo_model::selector::Pair;
 use dacapo_model::{Delivery, Event, Frozen, Id};
 use std::sync::Arc;
 
@@ -14,13 +16,51 @@ pub struct ScanRequest {
     pub selector: Arc<Frozen>,
     /// `true`: oldest event first.
     pub ascending: bool,
-    /// Exclusive: [`ScanPage::next`] of the page before. `None` starts at the selector's end.
-    pub after: Option<Id>,
+    /// [`ScanPage::next`] of the page before. `None` starts at the selector's end.
+    pub after: Option<Place>,
     /// Rows the page may look at, about; of its several ways to events each takes its share.
     pub rows_max: usize,
     /// Items the page may have; at least one.
     pub items_max: usize,
+    /// Deliveries the page may have, at most twice as many; those to one endpoint are never parted.
+    pub deliveries_max: usize,
     pub load: Load,
+}
+
+/// Where a walk stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Everything up to this event, in reading direction, is decided.
+    Behind(Id),
+    /// Everything before this event is, and of its endpoints, by id, those up to this one.
+    Within { event: Id, endpoint: Id },
+}
+
+impl Place {
+    pub const fn event(self) -> Id {
+        match self {
+            Self::Behind(event) | Self::Within { event, .. } => event,
+        }
+    }
+
+    /// Without what is left of an event that is begun.
+    pub const fn past_event(self) -> Self {
+        Self::Behind(self.event())
+    }
+}
+
+/// Some endpoints of an event: those behind `after`, by id, up to `upto`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slice {
+    pub after: Option<Id>,
+    /// `None`: all of the rest.
+    pub upto: Option<Id>,
+}
+
+impl Slice {
+    pub fn holds(&self, endpoint: Id) -> bool {
+        self.after.is_none_or(|after| endpoint > after) && self.upto.is_none_or(|upto| endpoint <= upto)
+    }
 }
 
 /// What is read of each event beyond what the selector needs.
@@ -37,22 +77,35 @@ impl Load {
 }
 
 /// An event that [`Frozen::admits`] and [`Frozen::reaches`]; unless [`Frozen::needs_routing`], one of
-/// whose endpoints at least is meant. Which are, says [`Frozen::pairs`].
+/// whose endpoints at least is meant. Which are, says [`Self::pairs`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScanItem {
     pub event: Arc<Event>,
     /// Bytes of the payload, also where it was not read.
     pub data_bytes: usize,
-    /// All of the event, by id, with status, attempts and last answer; fresh ones too.
+    /// Which of its endpoints this is about.
+    pub slice: Slice,
+    /// All of the event to these, by id, with status, attempts and last answer; fresh ones too.
     pub deliveries: Vec<Delivery>,
+}
+
+impl ScanItem {
+    /// Those of the slice that are meant, as [`Frozen::pairs`].
+    pub fn pairs(&self, selector: &Frozen, matching: impl FnOnce() -> Vec<Id>) -> Vec<Pair> {
+        selector.pairs_of_reached(&self.event, &self.deliveries, || {
+            let mut matching = matching();
+            matching.retain(|endpoint| self.slice.holds(*endpoint));
+            matching
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScanPage {
     /// In the order asked for.
     pub items: Vec<ScanItem>,
-    /// How far it looked: everything up to here is decided. `None`: that was all there is.
-    pub next: Option<Id>,
+    /// How far it looked. `None`: that was all there is.
+    pub next: Option<Place>,
     /// Rows it looked at.
     pub rows: u64,
 }
@@ -60,6 +113,6 @@ pub struct ScanPage {
 #[async_trait]
 pub trait Scan: Send + Sync + 'static {
     /// All of a page is read in one snapshot. A walk from page to page meets every event that was
-    /// there when it began and is still there, once.
+    /// there when it began and is still there, once, in one item or in slices that follow each other.
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage>;
 }

@@ -10,7 +10,7 @@ use crate::roles::{
 };
 use crate::{Result, StoreError};
 use async_trait::async_trait;
-use dacapo_model::replay::{Control, Counts};
+use dacapo_model::replay::{Control, Counts, State};
 use dacapo_model::{Endpoint, Event, Id, Replay, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -107,8 +107,10 @@ fn create(session: &mut Session<'_>, new: &NewReplayRun) -> Result<ReplayCreated
     {
         return Ok(if written == *fingerprint { ReplayCreated::Before(id) } else { ReplayCreated::Conflict });
     }
-    let sql = "SELECT count(*) FROM replays INDEXED BY replays_open WHERE project = ?1 AND open = 1";
-    let open: i64 = connection.prepare_cached(sql)?.query_row([project], |row| row.get(0))?;
+    // One that is over may have items to settle; they are nobody's to wait for.
+    let sql = "SELECT count(*) FROM replays INDEXED BY replays_open WHERE project = ?1 AND open = 1 AND state <= ?2";
+    let last = State::Paused.code();
+    let open: i64 = connection.prepare_cached(sql)?.query_row(params![project, last], |row| row.get(0))?;
     let open = open.cast_unsigned();
     if open >= new.open_max {
         return Ok(ReplayCreated::TooMany(open));

@@ -1,19 +1,21 @@
 //! Walking what a selector means: which way leads to its events, and each event with its deliveries.
 //!
-//! Where deliveries decide and endpoints are named, the endpoint log and the replays lead to the
-//! events ([`streams`]); otherwise the project's events are walked ([`project`]). All of them give
+//! Where what failed or was discarded is asked for, an index of just those leads to the events; where
+//! deliveries decide and endpoints are named, the endpoint log and the replays do ([`streams`]); otherwise
+//! the project's events are walked ([`project`]). All of them give
 //! events in the order of their ids, and say how far they looked.
 
 mod item;
 mod project;
+mod slice;
 mod streams;
 
 use super::SqliteStore;
 use crate::Result;
-use crate::roles::{Scan, ScanItem, ScanPage, ScanRequest};
+use crate::roles::{Place, Scan, ScanItem, ScanPage, ScanRequest};
 use async_trait::async_trait;
 use dacapo_model::Id;
-use item::Items;
+use item::{Items, Look};
 use rusqlite::Connection;
 use std::ops::RangeInclusive;
 
@@ -31,7 +33,7 @@ impl Scan for SqliteStore {
 
 fn page(connection: &Connection, request: &ScanRequest) -> Result<ScanPage> {
     let bounds = bounds(request);
-    let mut page = Page { items: Vec::new(), looked_upto: None, rows: 0, request };
+    let mut page = Page { items: Vec::new(), deliveries: 0, looked_upto: None, rest: None, rows: 0, request };
     if bounds.is_empty() {
         return Ok(page.finish());
     }
@@ -53,8 +55,10 @@ fn bounds(request: &ScanRequest) -> RangeInclusive<u64> {
     let parts = request.selector.parts();
     let (mut low, mut high) = (parts.first.order(), parts.last.order().min(ORDER_MAX));
     match (request.after, request.ascending) {
-        (Some(after), true) => low = low.max(after.order().saturating_add(1)),
-        (Some(after), false) => match after.order().checked_sub(1) {
+        (Some(Place::Within { event, .. }), true) => low = low.max(event.order()),
+        (Some(Place::Within { event, .. }), false) => high = high.min(event.order()),
+        (Some(Place::Behind(event)), true) => low = low.max(event.order().saturating_add(1)),
+        (Some(Place::Behind(event)), false) => match event.order().checked_sub(1) {
             Some(before) => high = high.min(before),
             None => return EMPTY,
         },
@@ -69,17 +73,25 @@ const EMPTY: RangeInclusive<u64> = 1..=0;
 /// What was found so far.
 struct Page<'r> {
     items: Vec<ScanItem>,
+    /// Read for the events so far.
+    deliveries: usize,
     /// `None`: to the end.
     looked_upto: Option<u64>,
+    /// Where the last event goes on, when it was not looked at whole.
+    rest: Option<Place>,
     rows: u64,
     request: &'r ScanRequest,
 }
 
 impl Page<'_> {
     /// `true` when there is room for no more.
-    fn push(&mut self, found: Option<ScanItem>) -> bool {
-        self.items.extend(found);
-        self.items.len() >= self.request.items_max.max(1)
+    fn push(&mut self, look: Look) -> bool {
+        self.items.extend(look.item);
+        self.deliveries += look.deliveries;
+        self.rest = look.rest;
+        self.rest.is_some()
+            || self.items.len() >= self.request.items_max.max(1)
+            || self.deliveries >= self.request.deliveries_max
     }
 
     fn rows_left(&self) -> u64 {
@@ -88,8 +100,8 @@ impl Page<'_> {
 
     fn finish(self) -> ScanPage {
         // Compared by its order alone.
-        let next =
-            self.looked_upto.map(|order| Id::from_parts(order, if self.request.ascending { u64::MAX } else { 0 }));
+        let behind = |order| Place::Behind(Id::from_parts(order, if self.request.ascending { u64::MAX } else { 0 }));
+        let next = self.rest.or(self.looked_upto.map(behind));
         ScanPage { items: self.items, next, rows: self.rows }
     }
 }

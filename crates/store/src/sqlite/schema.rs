@@ -6,7 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Step `n` brings version `n` to `n + 1`. Steps are only ever added.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("replays.sql"), include_str!("fan_outs.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("replays.sql"),
+    include_str!("fan_outs.sql"),
+    include_str!("selectors.sql"),
+];
 
 /// How long a write waits for another process that holds the file before it answers `Unavailable`.
 const BUSY_WAIT: Duration = Duration::from_millis(250);

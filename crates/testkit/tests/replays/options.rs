@@ -42,6 +42,9 @@ async fn an_edited_url_and_a_rotated_secret_are_as_they_are_or_as_they_were() ->
     product.put(&format!("/endpoints/{endpoint}/expire_secret"), &rolled).await?.expect(200)?;
 
     let original = failed_with(json!({"as_of": {"url": "original", "secret": "original"}}));
+    let plan = product.plan_replay(&original).await?;
+    let url = plan["samples"][0]["url"].as_str().context("a sample")?;
+    ensure!(url.ends_with("/old"), "the plan shows {url}");
     let (done, seen) = replayed(&product, &sink, &original).await?;
     ensure!(
         done["options"]["as_of"]["secret"] == "original" && done["options"]["as_of"]["headers"] == "current",

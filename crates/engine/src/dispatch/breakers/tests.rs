@@ -1,5 +1,6 @@
 //! What is counted of breakers.
 
+use crate::dispatch::lane::Part;
 use crate::dispatch::{Dispatcher, Exchanged};
 use crate::settings::Settings;
 use async_trait::async_trait;
@@ -50,6 +51,6 @@ async fn the_breaker_of_a_replays_own_address_counts_while_something_is_to_be_se
     assert_eq!(open(), 1, "it is to be tried again");
     // It was given up: a read finds nothing more.
     let (nothing, next_due) = (Vec::new(), None);
-    dispatcher.lock().lane(PROJECT, REPLAY).refilled(Class::Replay, nothing, true, next_due, AT);
+    dispatcher.lock().lane(PROJECT, REPLAY).refilled(Class::Replay, nothing, true, next_due, AT, |_| Part::Run);
     assert_eq!(open(), 0, "nobody would ever close it");
 }

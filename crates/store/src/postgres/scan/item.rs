@@ -1,9 +1,10 @@
-//! Events with all of their deliveries, those that are meant.
+//! Events with all of their deliveries, those that are meant; or with some, where they are many.
 
+use super::slice::{self, Sliced};
 use crate::Result;
 use crate::postgres::codec::{self, uuid, uuids};
 use crate::postgres::session::{Sql, Step, Transaction};
-use crate::roles::{ScanItem, ScanRequest};
+use crate::roles::{Place, ScanItem, ScanRequest, Slice};
 use crate::targets::TARGET_BYTES;
 use dacapo_model::{Delivery, Event, Id};
 use std::collections::HashMap;
@@ -25,23 +26,44 @@ pub fn columns(request: &ScanRequest) -> String {
     )
 }
 
-/// Of the project's events with these ids, those that are meant.
-pub async fn of(transaction: &mut Transaction, request: &ScanRequest, ids: &[Id]) -> Result<HashMap<Id, ScanItem>> {
+/// An event whose deliveries decide whether it is meant.
+pub struct Admitted {
+    event: Event,
+    data_bytes: usize,
+    /// Targets behind those in the event itself.
+    later_targets: usize,
+}
+
+impl Admitted {
+    /// Deliveries it was born with.
+    pub fn born(&self) -> usize {
+        self.event.targets.len() + self.later_targets
+    }
+}
+
+/// What looking at an event, or at a slice of it, came to.
+pub struct Look {
+    /// `None`: it is not meant.
+    pub item: Option<ScanItem>,
+    /// Read for it.
+    pub deliveries: usize,
+    /// Where it goes on, when this was not all of it.
+    pub rest: Option<Place>,
+}
+
+/// Of the project's events with these ids, those that are admitted.
+pub async fn read(transaction: &mut Transaction, request: &ScanRequest, ids: &[Id]) -> Result<HashMap<Id, Admitted>> {
     let sql = format!("SELECT {} FROM events e WHERE e.id = ANY ($1) AND e.project = $2", columns(request));
     let (ids, project) = (uuids(ids.iter().copied()), uuid(request.project));
     let values = vec![(&ids as _, Type::UUID_ARRAY), (&project as _, Type::UUID)];
     let rows = transaction.run(vec![Step::Once(&sql, values)]).await?;
-    decide(transaction, request, &rows[0]).await
+    admitted(request, &rows[0])
 }
 
-/// Of rows with [`columns`], those that are meant.
-pub async fn decide(
-    transaction: &mut Transaction,
-    request: &ScanRequest,
-    rows: &[tokio_postgres::Row],
-) -> Result<HashMap<Id, ScanItem>> {
+/// Of rows with [`columns`], those that are admitted.
+pub fn admitted(request: &ScanRequest, rows: &[tokio_postgres::Row]) -> Result<HashMap<Id, Admitted>> {
     let selector = &request.selector;
-    let mut admitted = Vec::new();
+    let mut admitted = HashMap::new();
     for row in rows {
         let event = codec::event(row)?;
         // Whom it never reached will be known when the last part is written; until then it is on its way.
@@ -49,21 +71,62 @@ pub async fn decide(
         if selector.admits(&event) && !(is_unfolding && selector.needs_routing()) {
             let bytes = |column| codec::column::<i32>(row, column).map(|bytes| usize::try_from(bytes).unwrap_or(0));
             let later_targets = bytes(codec::EVENT_COLUMN_COUNT + 1)? / TARGET_BYTES;
-            admitted.push((event, bytes(codec::EVENT_COLUMN_COUNT)?, later_targets));
+            let data_bytes = bytes(codec::EVENT_COLUMN_COUNT)?;
+            admitted.insert(event.id, Admitted { event, data_bytes, later_targets });
         }
     }
-    let mut deliveries = HashMap::new();
-    if request.load.deliveries || selector.reads_deliveries() {
-        let events: Vec<_> = admitted.iter().map(|(event, _, later)| (event, *later)).collect();
-        deliveries = all_deliveries(transaction, &events).await?;
+    Ok(admitted)
+}
+
+/// At events that together have no more deliveries than a page takes, or at a single one.
+pub async fn look(
+    transaction: &mut Transaction,
+    request: &ScanRequest,
+    batch: Vec<Admitted>,
+) -> Result<Vec<(Id, Look)>> {
+    let selector = &request.selector;
+    let wanted = request.load.deliveries || selector.reads_deliveries();
+    let mut all = Some(HashMap::new());
+    if wanted {
+        all = all_deliveries(transaction, &batch.iter().collect::<Vec<_>>(), request.deliveries_max).await?;
     }
-    let items = admitted.into_iter().filter_map(|(event, data_bytes, _)| {
-        let deliveries: Vec<Delivery> = deliveries.remove(&event.id).unwrap_or_default();
-        let is_meant = selector.reaches(&event, &deliveries)
-            && (selector.needs_routing() || !selector.pairs(&event, &deliveries, Vec::new).is_empty());
-        is_meant.then(|| (event.id, ScanItem { event: Arc::new(event), data_bytes, deliveries }))
-    });
-    Ok(items.collect())
+    let mut looks = Vec::with_capacity(batch.len());
+    for admitted in batch {
+        let begun = match request.after {
+            Some(Place::Within { event, endpoint }) if event == admitted.event.id => Some(endpoint),
+            _ => None,
+        };
+        let is_large = begun.is_some() || admitted.born() > request.deliveries_max;
+        let whole: Option<Vec<Delivery>> = match &mut all {
+            _ if wanted && is_large => None,
+            Some(all) => Some(all.remove(&admitted.event.id).unwrap_or_default()),
+            // Together they were too many.
+            None => all_deliveries(transaction, &[&admitted], request.deliveries_max)
+                .await?
+                .map(|mut found| found.remove(&admitted.event.id).unwrap_or_default()),
+        };
+        let sliced = match whole {
+            Some(deliveries) => Sliced {
+                is_reached: selector.reaches(&admitted.event, &deliveries),
+                slice: Slice { after: begun, upto: None },
+                deliveries,
+            },
+            None => slice::after(transaction, request, &admitted.event, begun).await?,
+        };
+        looks.push((admitted.event.id, decided(request, admitted, sliced)));
+    }
+    Ok(looks)
+}
+
+fn decided(request: &ScanRequest, admitted: Admitted, sliced: Sliced) -> Look {
+    let Admitted { event, data_bytes, .. } = admitted;
+    let (selector, Sliced { deliveries, slice, is_reached }) = (&request.selector, sliced);
+    let rest = slice.upto.map(|endpoint| Place::Within { event: event.id, endpoint });
+    let read = deliveries.len();
+    let is_meant = is_reached
+        && (selector.needs_routing() || !selector.pairs_of_reached(&event, &deliveries, Vec::new).is_empty());
+    let item = is_meant.then(|| ScanItem { event: Arc::new(event), data_bytes, slice, deliveries });
+    Look { item, deliveries: read, rest }
 }
 
 macro_rules! deliveries {
@@ -73,7 +136,7 @@ macro_rules! deliveries {
 }
 
 const RANGES: &[Type] = &[Type::UUID_ARRAY, Type::UUID_ARRAY, Type::UUID_ARRAY];
-const EVENTS: &[Type] = &[Type::UUID_ARRAY];
+const EVENTS: &[Type] = &[Type::UUID_ARRAY, Type::INT8];
 
 /// The deliveries an event was born with lie in a short range behind it; another's may lie between.
 pub static SETTLED: Sql = Sql {
@@ -91,31 +154,39 @@ pub static WAITING: Sql = Sql {
     types: RANGES,
 };
 pub static SETTLED_REPLAYS: Sql =
-    Sql { text: deliveries!("settled d WHERE d.trigger = 1 AND d.event = ANY ($1)"), types: EVENTS };
+    Sql { text: deliveries!("settled d WHERE d.trigger = 1 AND d.event = ANY ($1) LIMIT $2"), types: EVENTS };
 pub static WAITING_REPLAYS: Sql =
-    Sql { text: deliveries!("waiting d WHERE d.class = 2 AND d.event = ANY ($1)"), types: EVENTS };
+    Sql { text: deliveries!("waiting d WHERE d.class = 2 AND d.event = ANY ($1) LIMIT $2"), types: EVENTS };
 
-/// By event, each by id. With each event how many targets it has behind those in itself.
+/// By event, each by id. `None` when they are more than `most`.
 async fn all_deliveries(
     transaction: &mut Transaction,
-    events: &[(&Event, usize)],
-) -> Result<HashMap<Id, Vec<Delivery>>> {
+    events: &[&Admitted],
+    most: usize,
+) -> Result<Option<HashMap<Id, Vec<Delivery>>>> {
     if events.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(Some(HashMap::new()));
     }
-    let ids = uuids(events.iter().map(|(event, _)| event.id));
-    let born: Vec<_> = events.iter().filter(|(event, _)| !event.targets.is_empty()).collect();
-    let parents = uuids(born.iter().map(|(event, _)| event.id));
-    let order = |event: &Event, beyond: u64| Id::from_parts(event.id.order().saturating_add(beyond), 0);
-    let low = uuids(born.iter().map(|(event, _)| order(event, 1)));
-    let high = uuids(born.iter().map(|(event, later)| order(event, 1 + (event.targets.len() + later) as u64)));
+    if events.iter().map(|admitted| admitted.born()).sum::<usize>() > most {
+        return Ok(None);
+    }
+    let ids = uuids(events.iter().map(|admitted| admitted.event.id));
+    let born: Vec<&&Admitted> = events.iter().filter(|admitted| !admitted.event.targets.is_empty()).collect();
+    let parents = uuids(born.iter().map(|admitted| admitted.event.id));
+    let order = |admitted: &Admitted, beyond: u64| Id::from_parts(admitted.event.id.order().saturating_add(beyond), 0);
+    let low = uuids(born.iter().map(|admitted| order(admitted, 1)));
+    let high = uuids(born.iter().map(|admitted| order(admitted, 1 + admitted.born() as u64)));
+    let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
     let steps = vec![
         Step::Known(&SETTLED, vec![&parents, &low, &high]),
         Step::Known(&WAITING, vec![&parents, &low, &high]),
-        Step::Known(&SETTLED_REPLAYS, vec![&ids]),
-        Step::Known(&WAITING_REPLAYS, vec![&ids]),
+        Step::Known(&SETTLED_REPLAYS, vec![&ids, &limit]),
+        Step::Known(&WAITING_REPLAYS, vec![&ids, &limit]),
     ];
     let answers = transaction.run(steps).await?;
+    if answers.iter().map(Vec::len).sum::<usize>() > most {
+        return Ok(None);
+    }
     let mut found: HashMap<Id, Vec<Delivery>> = HashMap::new();
     for (answer, table) in answers.iter().zip(["settled", "waiting", "settled", "waiting"]) {
         for row in answer {
@@ -126,5 +197,5 @@ async fn all_deliveries(
     for deliveries in found.values_mut() {
         deliveries.sort_unstable_by_key(|delivery| delivery.id);
     }
-    Ok(found)
+    Ok(Some(found))
 }

@@ -7,7 +7,7 @@ use crate::postgres::codec::{self, uuid, uuids};
 use crate::postgres::query::events::REACHES;
 use crate::postgres::session::{Step, Transaction};
 use crate::postgres::sql::Conditions;
-use crate::roles::ScanRequest;
+use crate::roles::{Place, ScanRequest};
 use dacapo_model::{Id, SetMode};
 use std::ops::RangeInclusive;
 use tokio_postgres::types::Type;
@@ -29,21 +29,18 @@ pub async fn walk(transaction: &mut Transaction, page: &mut Page<'_>, bounds: Ra
             direction(request)
         );
         let answers = transaction.run(vec![Step::Once(&sql, conditions.values())]).await?;
-        let mut found = item::decide(transaction, request, &answers[0]).await?;
-        for row in &answers[0] {
-            let id = codec::id(row, 0)?;
-            let found = found.remove(&id);
-            if page.push(found) {
-                page.next = Some(id);
-                page.rows += count(transaction, request, &bounds, id).await?;
-                return Ok(());
+        let ids = answers[0].iter().map(|row| codec::id(row, 0)).collect::<Result<Vec<Id>>>()?;
+        let admitted = item::admitted(request, &answers[0])?;
+        if page.look(transaction, &ids, admitted).await? {
+            if let Some(next) = page.next {
+                page.rows += count(transaction, request, &bounds, next.event()).await?;
             }
+            return Ok(());
         }
-        let last = answers[0].last().filter(|_| answers[0].len() == CHUNK_EVENTS);
-        let Some(last) = last else { break };
-        left = beyond(&left, codec::id(last, 0)?, request.ascending);
+        let Some(last) = ids.last().filter(|_| ids.len() == CHUNK_EVENTS) else { break };
+        left = beyond(&left, *last, request.ascending);
     }
-    page.next = end;
+    page.next = end.map(Place::Behind);
     page.rows += rows;
     Ok(())
 }

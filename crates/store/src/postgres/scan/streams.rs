@@ -10,7 +10,7 @@ use crate::Result;
 use crate::postgres::codec::{self, uuid};
 use crate::postgres::session::{Step, Transaction};
 use crate::postgres::sql::Conditions;
-use crate::roles::ScanRequest;
+use crate::roles::{Place, ScanRequest};
 use dacapo_model::{Id, Status};
 use std::ops::RangeInclusive;
 use tokio_postgres::types::Type;
@@ -31,6 +31,8 @@ pub enum Stream {
     /// Replays in order of their events.
     SettledReplays,
     WaitingReplays,
+    /// What failed, or was discarded, in order of its event; replays too.
+    GivenUp(Status),
 }
 
 /// `None`: the selector's events are found by walking the project.
@@ -40,6 +42,9 @@ pub fn of(request: &ScanRequest) -> Option<Vec<Stream>> {
         return None;
     }
     let states = selector.delivery_states();
+    if states.iter().all(|state| matches!(state, Status::Failure | Status::Discarded)) {
+        return Some(states.into_iter().map(Stream::GivenUp).collect());
+    }
     let mut streams = Vec::new();
     if states.iter().any(|state| state.is_settled()) {
         // Whatever else is asked: what a replay made is among the replays.
@@ -78,7 +83,7 @@ pub async fn walk(
         }
         let Some(upto) = round.complete_upto else { return Ok(()) };
         if bounds.contains(&upto.as_u128()) {
-            page.next = Some(upto);
+            page.next = Some(Place::Behind(upto));
             bounds = beyond(&bounds, upto, request.ascending);
         } else {
             limit_min = limit.saturating_mul(BATCH_GROWTH);
@@ -141,16 +146,17 @@ async fn round(
 impl Stream {
     fn table(self) -> &'static str {
         match self {
-            Self::Settled(_) | Self::SettledReplays => "settled",
+            Self::Settled(_) | Self::SettledReplays | Self::GivenUp(_) => "settled",
             Self::Waiting | Self::WaitingReplays => "waiting",
         }
     }
 
     const fn is_by_event(self) -> bool {
-        matches!(self, Self::SettledReplays | Self::WaitingReplays)
+        matches!(self, Self::SettledReplays | Self::WaitingReplays | Self::GivenUp(_))
     }
 
-    /// Columns: event, delivery, endpoint, whether it is a replay, and of settled ones the status.
+    /// Columns: event, delivery, endpoint, project, whether it is a replay, of settled ones the status, and
+    /// where the order is that of replays, which one's it is.
     pub fn statement(self, request: &ScanRequest, bounds: &RangeInclusive<u128>, limit: u64) -> (String, Conditions) {
         let mut conditions = Conditions::default();
         let order_by = match self {
@@ -169,13 +175,25 @@ impl Stream {
                 conditions.between("d.event", bounds);
                 "d.event"
             }
+            Self::GivenUp(status) => {
+                conditions.with("d.project = {}", uuid(request.project), Type::UUID);
+                // What the partial index asks for must stand there as it is.
+                conditions.literal("d.status IN (4, 5)");
+                conditions.literal(if status == Status::Failure { "d.status = 4" } else { "d.status = 5" });
+                conditions.between("d.event", bounds);
+                "d.event"
+            }
         };
         let (is_replay, status) = match self.table() {
             "settled" => ("d.trigger = 1", "d.status"),
             _ => ("d.class = 2", "NULL::smallint"),
         };
+        let replay = match self {
+            Self::SettledReplays | Self::WaitingReplays => "substring(d.detail FROM 19 FOR 16)",
+            _ => "NULL::bytea",
+        };
         let sql = format!(
-            "SELECT d.event, d.id, d.endpoint, d.project, {is_replay}, {status} FROM {} d \
+            "SELECT d.event, d.id, d.endpoint, d.project, {is_replay}, {status}, {replay} FROM {} d \
              WHERE {} ORDER BY {order_by} {} LIMIT {limit}",
             self.table(),
             conditions.sql(),
@@ -189,8 +207,13 @@ impl Stream {
         let is_replay: bool = codec::column(row, 4)?;
         let status: Option<i16> = codec::column(row, 5)?;
         let in_state = status.is_none_or(|code| states.iter().any(|state| i16::from(state.code()) == code));
-        let of_stream = is_replay == self.is_by_event();
+        let of_stream = matches!(self, Self::GivenUp(_)) || is_replay == self.is_by_event();
+        let replay = codec::column::<Option<&[u8]>>(row, 6)?.and_then(Id::from_slice);
+        let asked = request.selector.parts().replay_id;
+        // Where it was read, another replay's is left out.
+        let is_its = asked.is_none() || replay.is_none() || replay == asked;
         let wanted = of_stream
+            && is_its
             && in_state
             && codec::id(row, 3)? == request.project
             && request.selector.wants_endpoint(codec::id(row, 2)?);

@@ -5,12 +5,14 @@ use crate::conformance::subject::ENDPOINT;
 use crate::postgres::partitions::{day_of, start_of};
 use crate::postgres::query::deliveries::{self, Table, Way};
 use crate::postgres::query::events;
+use crate::postgres::scan::streams;
 use crate::postgres::session::{Purpose, Sql, Step};
 use crate::postgres::sql::Conditions;
 use crate::postgres::{PostgresStore, codec::uuid, fan_out, queue};
-use crate::roles::{DeliveryFilter, EventFilter, Retention};
+use crate::roles::{DeliveryFilter, EventFilter, Load, Retention, ScanRequest};
 use dacapo_model::clock::SystemClock;
 use dacapo_model::{Clock, Id, Shard};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Ten thousand events of today, each settled, and as many waiting; many endpoints and projects.
@@ -141,6 +143,31 @@ async fn lists_walk_an_index_within_their_window() {
         deliveries::conditions(BUSY_PROJECT, &filter, Table::Settled, &Way::ReplaysOf(Id::from_u128(1)), &day);
     let plan = filled.plan_of_list(&Table::Settled.select(), &replays, "d.id").await;
     uses(&plan, "event_idx", filled.today);
+}
+
+/// Beside everything that was delivered at the first try.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_failed_is_found_by_an_index_of_its_own() {
+    let filled = Filled::new().await;
+    filled.database.sql("UPDATE settled SET status = 4 WHERE get_byte(uuid_send(id), 15) = 1; ANALYZE settled").await;
+    let parts = serde_json::json!({"mode": "failed", "first": Id::MIN, "last": Id::MAX, "high_water": Id::MAX});
+    let selector = Arc::new(serde_json::from_value(parts).expect("a selector"));
+    let request = ScanRequest {
+        project: BUSY_PROJECT,
+        selector,
+        ascending: true,
+        after: None,
+        rows_max: 1_000,
+        items_max: 1_000,
+        deliveries_max: 1_000,
+        load: Load::default(),
+    };
+    let streams = streams::of(&request).expect("a way");
+    assert_eq!(streams.len(), 1);
+    let bounds = start_of(filled.today).as_u128()..=start_of(filled.today + 1).as_u128() - 1;
+    let (text, conditions) = streams[0].statement(&request, &bounds, 1_000);
+    let plan = filled.plan(Purpose::Work, &text, conditions.values()).await;
+    uses(&plan, "project_status_event_endpoint_idx", filled.today);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -105,7 +105,7 @@ pub fn release(connection: &Connection, replay: Id, which: Release, at: Timestam
 }
 
 /// Those the event was born with have ids that follow from its own, its replays lie anywhere; those of
-/// later targets lie behind its own.
+/// later targets lie behind its own, and are looked for by endpoint.
 pub fn has_reached(connection: &Connection, event: &Event, endpoint: Id) -> Result<bool> {
     let mut born = connection.prepare_cached("SELECT 1 FROM settled WHERE ord = ?1 AND status = ?2")?;
     for delivery in event.born_for(endpoint) {
@@ -115,21 +115,17 @@ pub fn has_reached(connection: &Connection, event: &Event, endpoint: Id) -> Resu
     }
     let later = fan_out::count(connection, ord(event.id))?;
     if later > 0 {
+        // The log has them as soon as they are written.
         let first = event.id.order().saturating_add(1 + event.targets.len() as u64);
-        let sql = "SELECT 1 FROM settled NOT INDEXED WHERE ord BETWEEN ?1 AND ?2 AND event_ord = ?3 AND endpoint = ?4 AND status = ?5";
-        let last = first.saturating_add(later);
-        let values = params![
-            first.cast_signed(),
-            last.cast_signed(),
-            ord(event.id),
-            endpoint.to_bytes(),
-            Status::Success.code()
-        ];
+        let sql = "SELECT 1 FROM endpoint_log l CROSS JOIN settled s ON s.ord = l.ord \
+                   WHERE l.endpoint = ?1 AND l.ord BETWEEN ?2 AND ?3 AND s.status = ?4";
+        let last = first.saturating_add(later - 1);
+        let values = params![endpoint.to_bytes(), first.cast_signed(), last.cast_signed(), Status::Success.code()];
         if connection.prepare_cached(sql)?.exists(values)? {
             return Ok(true);
         }
     }
-    let sql = "SELECT 1 FROM settled INDEXED BY settled_by_event \
+    let sql = "SELECT 1 FROM settled INDEXED BY settled_replays_by_target \
                WHERE trigger = 1 AND event_ord = ?1 AND endpoint = ?2 AND status = ?3";
     let values = params![ord(event.id), endpoint.to_bytes(), Status::Success.code()];
     Ok(connection.prepare_cached(sql)?.exists(values)?)

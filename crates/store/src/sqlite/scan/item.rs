@@ -1,7 +1,8 @@
-//! One event with all of its deliveries, if it is meant.
+//! One event with all of its deliveries, if it is meant; or with some of them, when they are many.
 
+use super::slice::{Sliced, Slicer};
 use crate::Result;
-use crate::roles::{ScanItem, ScanRequest};
+use crate::roles::{Place, ScanItem, ScanRequest, Slice};
 use crate::sqlite::codec;
 use crate::targets::TARGET_BYTES;
 use dacapo_model::{Delivery, Event};
@@ -26,9 +27,21 @@ pub fn columns(request: &ScanRequest) -> String {
 
 pub struct Items<'c> {
     request: &'c ScanRequest,
+    connection: &'c Connection,
     event: CachedStatement<'c>,
     /// Nothing, when neither the selector nor the caller asks for deliveries.
     deliveries: Option<Deliveries<'c>>,
+}
+
+/// What looking at an event, or at a slice of it, came to.
+#[derive(Default)]
+pub struct Look {
+    /// `None`: there is no such event in the project, or it is not meant.
+    pub item: Option<ScanItem>,
+    /// Read for it.
+    pub deliveries: usize,
+    /// Where it goes on, when this was not all of it.
+    pub rest: Option<Place>,
 }
 
 impl<'c> Items<'c> {
@@ -36,41 +49,57 @@ impl<'c> Items<'c> {
         let sql = format!("SELECT {} FROM events e WHERE e.ord = ?1", columns(request));
         let wanted = request.load.deliveries || request.selector.reads_deliveries();
         let deliveries = wanted.then(|| Deliveries::prepare(connection)).transpose()?;
-        Ok(Self { request, event: connection.prepare_cached(&sql)?, deliveries })
+        Ok(Self { request, connection, event: connection.prepare_cached(&sql)?, deliveries })
     }
 
-    /// `None`: there is no such event in the project, or it is not meant.
-    pub fn of(&mut self, order: u64) -> Result<Option<ScanItem>> {
+    pub fn of(&mut self, order: u64) -> Result<Look> {
         let found = {
             let mut rows = self.event.query([order.cast_signed()])?;
             rows.next()?.map(read).transpose()?
         };
-        found.map_or(Ok(None), |found| self.decide(found))
+        found.map_or(Ok(Look::default()), |found| self.decide(found))
     }
 
     /// Of a row with [`columns`].
-    pub fn of_row(&mut self, row: &Row<'_>) -> Result<Option<ScanItem>> {
+    pub fn of_row(&mut self, row: &Row<'_>) -> Result<Look> {
         let found = read(row)?;
         self.decide(found)
     }
 
-    fn decide(&mut self, found: Found) -> Result<Option<ScanItem>> {
+    fn decide(&mut self, found: Found) -> Result<Look> {
         let Found { event, data_bytes, later_targets, is_unfolding } = found;
         let selector = &self.request.selector;
         if event.project_id != self.request.project || !selector.admits(&event) {
-            return Ok(None);
+            return Ok(Look::default());
         }
         // Whom it never reached will be known when the last part is written; until then it is on its way.
         if is_unfolding && selector.needs_routing() {
-            return Ok(None);
+            return Ok(Look::default());
         }
-        let deliveries = match &mut self.deliveries {
-            Some(statements) => statements.of(&event, later_targets)?,
-            None => Vec::new(),
+        let begun = match self.request.after {
+            Some(Place::Within { event: begun, endpoint }) if begun.order() == event.id.order() => Some(endpoint),
+            _ => None,
         };
-        let is_meant = selector.reaches(&event, &deliveries)
-            && (selector.needs_routing() || !selector.pairs(&event, &deliveries, Vec::new).is_empty());
-        Ok(is_meant.then(|| ScanItem { event: Arc::new(event), data_bytes, deliveries }))
+        let whole = match &mut self.deliveries {
+            None => Some(Vec::new()),
+            Some(_) if begun.is_some() || event.targets.len() + later_targets > self.request.deliveries_max => None,
+            Some(statements) => statements.of(&event, later_targets, self.request.deliveries_max)?,
+        };
+        let sliced = match whole {
+            Some(deliveries) => Sliced {
+                is_reached: selector.reaches(&event, &deliveries),
+                slice: Slice { after: begun, upto: None },
+                deliveries,
+            },
+            None => Slicer { connection: self.connection, request: self.request, event: &event }.after(begun)?,
+        };
+        let Sliced { deliveries, slice, is_reached } = sliced;
+        let rest = slice.upto.map(|endpoint| Place::Within { event: event.id, endpoint });
+        let mut look = Look { item: None, deliveries: deliveries.len(), rest };
+        let is_meant = is_reached
+            && (selector.needs_routing() || !selector.pairs_of_reached(&event, &deliveries, Vec::new).is_empty());
+        look.item = is_meant.then(|| ScanItem { event: Arc::new(event), data_bytes, slice, deliveries });
+        Ok(look)
     }
 }
 
@@ -117,7 +146,8 @@ impl<'c> Deliveries<'c> {
     }
 
     /// Those an event was born with are its neighbours; one without a row is fresh, or still to be written.
-    fn of(&mut self, event: &Event, later_targets: usize) -> Result<Vec<Delivery>> {
+    /// `None` when they are more than `most`.
+    fn of(&mut self, event: &Event, later_targets: usize, most: usize) -> Result<Option<Vec<Delivery>>> {
         let mut found: BTreeMap<u64, Delivery> = BTreeMap::new();
         let order = event.id.order();
         let count = u32::try_from(event.targets.len()).unwrap_or(u32::MAX);
@@ -125,8 +155,8 @@ impl<'c> Deliveries<'c> {
             let all = event.targets.len() + later_targets;
             let (first, last) = (order.saturating_add(1), order.saturating_add(all as u64));
             let born = [first.cast_signed(), last.cast_signed()];
-            collect(&mut self.settled, &born, codec::settled, &mut found)?;
-            collect(&mut self.waiting, &born, codec::waiting, &mut found)?;
+            collect(&mut self.settled, &born, codec::settled, usize::MAX, &mut found)?;
+            collect(&mut self.waiting, &born, codec::waiting, usize::MAX, &mut found)?;
             for index in 0..count {
                 if let Some(fresh) = event.delivery(index) {
                     found.entry(fresh.id.order()).or_insert(fresh);
@@ -134,9 +164,9 @@ impl<'c> Deliveries<'c> {
             }
         }
         let of_event = [order.cast_signed()];
-        collect(&mut self.settled_replays, &of_event, codec::settled, &mut found)?;
-        collect(&mut self.waiting_replays, &of_event, codec::waiting, &mut found)?;
-        Ok(found.into_values().collect())
+        collect(&mut self.settled_replays, &of_event, codec::settled, most, &mut found)?;
+        collect(&mut self.waiting_replays, &of_event, codec::waiting, most, &mut found)?;
+        Ok((found.len() <= most).then(|| found.into_values().collect()))
     }
 }
 
@@ -144,10 +174,13 @@ fn collect(
     statement: &mut CachedStatement<'_>,
     values: &[i64],
     read: fn(&Row<'_>, usize) -> Result<Delivery>,
+    most: usize,
     found: &mut BTreeMap<u64, Delivery>,
 ) -> Result<()> {
     let mut rows = statement.query(rusqlite::params_from_iter(values))?;
-    while let Some(row) = rows.next()? {
+    while found.len() <= most
+        && let Some(row) = rows.next()?
+    {
         let delivery = read(row, 0)?;
         found.insert(delivery.id.order(), delivery);
     }

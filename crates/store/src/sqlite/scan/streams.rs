@@ -1,4 +1,4 @@
-//! Ways to the events of some endpoints that do not walk the project. Each gives events in order, with
+//! Ways to the events of some deliveries that do not walk the project. Each gives events in order, with
 //! the place up to which it gave them all; together they are complete up to the nearest of those.
 
 use super::item::Items;
@@ -6,6 +6,7 @@ use super::{ENDPOINTS_WALKED_MAX, Page, direction, ordered};
 use crate::Result;
 use crate::roles::ScanRequest;
 use crate::sqlite::codec;
+use crate::sqlite::detail;
 use crate::sqlite::endpoint_log;
 use crate::targets::TARGET_BYTES;
 use dacapo_model::{Id, Status};
@@ -22,6 +23,8 @@ pub enum Stream {
     /// Replays in order of their events.
     SettledReplays,
     WaitingReplays,
+    /// What failed, or was discarded, in order of its event; replays too.
+    GivenUp(Status),
 }
 
 /// Rows one stream is asked for at once, at least.
@@ -41,6 +44,10 @@ pub fn of(connection: &Connection, request: &ScanRequest) -> Result<Option<Vec<S
     if selector.needs_routing() {
         return Ok(None);
     }
+    let states = selector.delivery_states();
+    if states.iter().all(|state| matches!(state, Status::Failure | Status::Discarded)) {
+        return Ok(Some(states.into_iter().map(Stream::GivenUp).collect()));
+    }
     let mut streams = match (&parts.endpoints, parts.replay_id) {
         // Whatever else is asked: what a replay made is among the replays.
         (_, Some(_)) => Vec::new(),
@@ -50,7 +57,6 @@ pub fn of(connection: &Connection, request: &ScanRequest) -> Result<Option<Vec<S
         }
         _ => return Ok(None),
     };
-    let states = selector.delivery_states();
     if states.iter().any(|state| state.is_settled()) {
         streams.push(Stream::SettledReplays);
     }
@@ -134,8 +140,19 @@ impl Reader<'_> {
         match stream {
             Stream::Log(endpoint) => self.log(endpoint),
             Stream::SinceLogged(upto) => self.since_logged(upto),
-            Stream::SettledReplays => self.replays("settled INDEXED BY settled_by_event"),
-            Stream::WaitingReplays => self.replays("waiting INDEXED BY waiting_by_event"),
+            Stream::SettledReplays => self.by_event(&format!(
+                "{} FROM settled d INDEXED BY settled_by_event WHERE d.trigger = 1",
+                detail::REPLAY
+            )),
+            Stream::WaitingReplays => {
+                self.by_event("d.replay FROM waiting d INDEXED BY waiting_by_event WHERE d.trigger = 1")
+            }
+            // Which replay's, says the event's own look. The index alone is read.
+            Stream::GivenUp(status) => self.by_event(&format!(
+                "NULL FROM settled d INDEXED BY settled_given_up \
+                 WHERE d.status IN (4, 5) AND d.status = {} AND d.project = ?4",
+                status.code()
+            )),
         }
     }
 
@@ -219,16 +236,17 @@ impl Reader<'_> {
         Ok(Batch { events, complete_upto, rows })
     }
 
-    /// The index holds those of all projects.
-    fn replays(&self, table: &str) -> Result<Batch> {
+    /// `source`: the replay, from deliveries `d` of all projects or of this one (`?4`).
+    fn by_event(&self, source: &str) -> Result<Batch> {
         let sql = format!(
-            "SELECT event_ord, project, endpoint FROM {table} \
-             WHERE trigger = 1 AND event_ord BETWEEN ?1 AND ?2 ORDER BY event_ord {} LIMIT ?3",
+            "SELECT d.event_ord, d.project, d.endpoint, {source} \
+             AND d.event_ord BETWEEN ?1 AND ?2 AND ?4 IS NOT NULL ORDER BY d.event_ord {} LIMIT ?3",
             direction(self.request)
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let (low, high) = (self.bounds.start().cast_signed(), self.bounds.end().cast_signed());
-        let mut rows = statement.query(params![low, high, self.limit.cast_signed()])?;
+        let project = self.request.project.to_bytes();
+        let mut rows = statement.query(params![low, high, self.limit.cast_signed(), project])?;
         let mut batch = Batch { events: Vec::new(), complete_upto: None, rows: 0 };
         let mut last = None;
         while let Some(row) = rows.next()? {
@@ -236,12 +254,17 @@ impl Reader<'_> {
             let event: i64 = row.get(0)?;
             last = Some(event.cast_unsigned());
             let (project, endpoint) = (codec::id_column(row, 1)?, codec::id_column(row, 2)?);
-            if project == self.request.project && self.request.selector.wants_endpoint(endpoint) {
+            // Where it was read, another replay's is left out.
+            let replay = row.get_ref(3)?.as_bytes_or_null().ok().flatten().and_then(Id::from_slice);
+            let wanted = self.request.selector.parts().replay_id;
+            let is_its = wanted.is_none() || replay.is_none() || replay == wanted;
+            if is_its && project == self.request.project && self.request.selector.wants_endpoint(endpoint) {
                 batch.events.push(event.cast_unsigned());
             }
         }
+        batch.events.dedup();
         if let Some(event) = last.filter(|_| batch.rows == self.limit) {
-            // Its other replays may lie beyond: it is looked at whatever this one came to.
+            // Others of it may lie beyond: it is looked at whatever this one came to.
             batch.events.push(event);
             batch.complete_upto = Some(event);
         }

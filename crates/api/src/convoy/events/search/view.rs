@@ -21,6 +21,9 @@ struct FoundView<'a> {
     /// The endpoints the selector means this event for.
     meant_for: Vec<MeantView>,
     deliveries: Vec<DeliveryView>,
+    /// `false`, and only said then: the event has more deliveries than are shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -96,6 +99,7 @@ impl<'a> FoundView<'a> {
             event: EventView::new(&found.item.event),
             meant_for: found.pairs.iter().map(MeantView::new).collect(),
             deliveries: found.item.deliveries.iter().map(DeliveryView::new).collect(),
+            complete: (!found.is_whole()).then_some(false),
         }
     }
 }

@@ -1,0 +1,215 @@
+//! Steps of a replay on a real store.
+
+use super::*;
+use crate::settings::Settings;
+use bytes::Bytes;
+use dacapo_model::attempt::HeaderLines;
+use dacapo_model::catalog::Change;
+use dacapo_model::clock::ManualClock;
+use dacapo_model::delivery::{Mode, Status};
+use dacapo_model::event::{Audience, ConnectFace, FanOut, Target};
+use dacapo_model::id::SystemEntropy;
+use dacapo_model::replay::{Control, Definition, Options};
+use dacapo_model::retry::{Kind, Policy};
+use dacapo_model::{Event, Project, SetMode};
+use dacapo_store::roles::{NewEvent, NewReplayRun, ReplayCreated, Report};
+use dacapo_store::sqlite::SqliteStore;
+
+const PROJECT: Id = Id::from_u128(1);
+const ENDPOINT: Id = Id::from_u128(2);
+const AT: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+struct Place {
+    runner: Runner,
+    clock: Arc<ManualClock>,
+    _directory: tempfile::TempDir,
+}
+
+fn project() -> Change {
+    Change::Project(Arc::new(Project {
+        id: PROJECT,
+        organisation_id: Id::from_u128(9),
+        name: String::new(),
+        logo_url: String::new(),
+        kind: dacapo_model::project::Kind::Outgoing,
+        config: Default::default(),
+        created_at: AT,
+        updated_at: AT,
+        deleted_at: None,
+    }))
+}
+
+impl Place {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(directory.path()).expect("opens"));
+        let catalog = Arc::new(LiveCatalog::load(Arc::clone(&store) as _).await.expect("reads").0);
+        let edit = catalog.edit().await.expect("nobody else");
+        edit.write(vec![project()]).await.expect("writes");
+        let clock = Arc::new(ManualClock::at(AT));
+        let shared = Arc::clone(&clock) as Arc<dyn Clock>;
+        let (dispatcher, _) = Dispatcher::new(Arc::clone(&catalog), Arc::clone(&shared), Settings::default());
+        let ids = Arc::new(IdSource::new(SystemEntropy));
+        let runner =
+            Runner { store, catalog, ids, clock: shared, dispatcher, driven: Mutex::default(), begun: Notify::new() };
+        Self { runner, clock, _directory: directory }
+    }
+
+    /// An event with this many failed deliveries, each to an endpoint of its own.
+    async fn failed(&self, deliveries: u128) -> Arc<Event> {
+        let target = |n| Target {
+            endpoint_id: Id::from_u128(ENDPOINT.as_u128() + n),
+            subscription_id: Id::from_u128(77),
+            mode: Mode::AtLeastOnce,
+            policy: Policy { kind: Kind::Linear, interval_s: 1, limit: 0 },
+            discarded: None,
+        };
+        let targets: Vec<Target> = (0..deliveries).map(target).collect();
+        let (id, created_at) = self.runner.ids.event(self.clock.now(), u32::try_from(deliveries).expect("few"));
+        let event = Arc::new(Event {
+            id,
+            project_id: PROJECT,
+            event_type: "t".to_owned(),
+            data: Bytes::from_static(b"{}"),
+            headers: HeaderLines::new(),
+            source_id: None,
+            url_query: String::new(),
+            url_path: String::new(),
+            idempotency_key: String::new(),
+            is_duplicate: false,
+            audience: Audience::Project,
+            fan_out: FanOut::Success,
+            targets,
+            created_at,
+            connect: ConnectFace::default(),
+        });
+        let new = NewEvent { event: Arc::clone(&event), parked: Vec::new(), later: Vec::new() };
+        self.runner.store.commit(vec![new], 0).await.expect("commits");
+        let reports: Vec<Report> = (0..event.targets.len())
+            .map(|n| self.report(event.delivery(u32::try_from(n).expect("few")).expect("a target"), Status::Failure))
+            .collect();
+        self.runner.store.record(reports.into()).await.expect("records");
+        event
+    }
+
+    fn report(&self, mut delivery: Delivery, status: Status) -> Report {
+        delivery.status = status;
+        delivery.attempts += 1;
+        Report { delivery, attempt: None }
+    }
+
+    async fn replay(&self, options: Options) -> Id {
+        let (id, at) = self.runner.ids.mint(self.clock.now());
+        let parts = serde_json::json!({"mode": "failed", "first": Id::MIN, "last": id, "high_water": id});
+        let definition = Definition {
+            name: String::new(),
+            reason: String::new(),
+            asked_by: SYSTEM,
+            created_at: at,
+            selector: serde_json::Value::Null,
+            frozen: serde_json::from_value(parts).expect("a selector"),
+            mode: SetMode::Failed,
+            options,
+            matched: None,
+        };
+        let control = Control::new(&definition.options);
+        let new = NewReplayRun { id, project_id: PROJECT, definition, control, key: None, open_max: 9 };
+        assert_eq!(self.runner.store.create_replay(new).await.expect("creates"), ReplayCreated::New);
+        id
+    }
+
+    /// Until it waits for something.
+    async fn steps(&self, replay: Id, pace: &mut Pace) -> (usize, Step) {
+        for taken in 0.. {
+            match self.runner.step(replay, pace).await.expect("steps") {
+                Step::Again => {}
+                last => return (taken, last),
+            }
+        }
+        unreachable!()
+    }
+
+    async fn shown(&self, replay: Id) -> Replay {
+        self.runner.store.replay_by_id(PROJECT, replay).await.expect("reads").expect("is there")
+    }
+
+    /// All that waits of the endpoints is sent.
+    async fn settle(&self, event: &Event) -> usize {
+        let mut reports = Vec::new();
+        for target in &event.targets {
+            let due = self.runner.store.due(target.endpoint_id, Class::Replay, self.clock.now(), 100).await;
+            let due = due.expect("reads").into_iter().map(|waiting| self.report(waiting.delivery, Status::Success));
+            reports.extend(due);
+        }
+        let reports: Arc<[Report]> = reports.into();
+        self.runner.store.record(Arc::clone(&reports)).await.expect("records");
+        self.runner.dispatcher.recorded(&reports);
+        reports.len()
+    }
+}
+
+/// One transaction is no larger for a broadcast, and each of its endpoints gets one item.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broadcast_is_written_in_pages_of_so_many_items() {
+    const ENDPOINTS: u128 = 2 * PAGE_ITEMS_MAX as u128 + 7;
+    let place = Place::new().await;
+    place.failed(ENDPOINTS).await;
+    let id = place.replay(Options { include_succeeded: true, ..Options::default() }).await;
+    let (mut written, mut pace) = (0, Pace::starting(AT));
+    loop {
+        let step = place.runner.step(id, &mut pace).await.expect("steps");
+        let shown = place.shown(id).await;
+        assert!(shown.progress.items - written <= PAGE_ITEMS_MAX as u64, "{} at once", shown.progress.items - written);
+        written = shown.progress.items;
+        if step != Step::Again {
+            break;
+        }
+    }
+    // Of endpoints that are gone: each item says so, and none waits.
+    let shown = place.shown(id).await;
+    assert_eq!((shown.control.state, u128::from(written), shown.page), (State::Completed, ENDPOINTS, 3));
+}
+
+/// A replay whose items wait does nothing until they come to something; and is told then, alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_its_items_is_told_of_them_alone() {
+    let place = Place::new().await;
+    let event = place.failed(3).await;
+    place.failed(1).await;
+    let elsewhere = || Options {
+        target: Some(dacapo_model::replay::Elsewhere::Url { url: "https://a.test/".to_owned(), secret: String::new() }),
+        ..Options::default()
+    };
+    let (first, second) = (place.replay(elsewhere()).await, place.replay(elsewhere()).await);
+    let (mut pace, mut second_pace) = (Pace::starting(AT), Pace::starting(AT));
+    assert_eq!(place.steps(first, &mut pace).await.1, Step::AtEveryWord);
+    assert_eq!(place.steps(second, &mut second_pace).await.1, Step::AtEveryWord);
+    assert_eq!(place.steps(first, &mut pace).await, (0, Step::AtEveryWord), "nothing changed");
+    let its = Event { targets: vec![Target { endpoint_id: first, ..event.targets[0].clone() }], ..(*event).clone() };
+    assert_eq!(place.settle(&its).await, 2, "each event once");
+    let said = place.runner.dispatcher.hear_of_replays().await;
+    assert_eq!(said.moved.into_iter().collect::<Vec<_>>(), [first]);
+    assert_eq!(place.steps(first, &mut pace).await.1, Step::Done);
+    assert_eq!(place.shown(first).await.control.state, State::Completed);
+    assert_eq!(place.steps(second, &mut second_pace).await, (0, Step::AtEveryWord));
+}
+
+/// Time alone gives a rate its next items; a pause waits for nothing once all it has is held.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_time_changes_is_looked_at_again_after_a_time() {
+    let place = Place::new().await;
+    for _ in 0..3 {
+        place.failed(1).await;
+    }
+    let target = dacapo_model::replay::Elsewhere::Url { url: "https://a.test/".to_owned(), secret: String::new() };
+    let id = place.replay(Options { rate: Some(1), target: Some(target), ..Options::default() }).await;
+    let mut pace = Pace::starting(AT);
+    assert_eq!(place.steps(id, &mut pace).await.1, Step::After(Duration::from_secs(1)));
+    place.clock.advance(Duration::from_millis(1_500));
+    assert_eq!(place.steps(id, &mut pace).await.1, Step::After(Duration::from_secs(1)), "one a second");
+    assert_eq!(place.shown(id).await.progress.items, 1);
+    let replay = place.shown(id).await;
+    let control = replay.control.to(State::Paused, AT, &SYSTEM).expect("an arrow");
+    place.runner.store.steer(id, replay.revision, control, true).await.expect("steers").expect("nobody was first");
+    assert_eq!(place.steps(id, &mut pace).await.1, Step::AtWord, "all of it is held");
+}
