@@ -10,6 +10,7 @@ use crate::healing::Healing;
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
 use crate::record::{REPORTS_QUEUED_MAX, Recorder};
+use crate::replay::beside::Beside;
 use crate::replay::desk::Desk;
 use crate::replay::follow::Follower as ReplayFollower;
 use crate::replay::run::Runner;
@@ -193,6 +194,7 @@ impl Engine {
             ids: Arc::clone(&ids),
             clock: Arc::clone(&clock),
             dispatcher: Arc::clone(&dispatcher),
+            beside: Beside::new(Arc::clone(&metrics)),
             driven: Mutex::default(),
             begun: Notify::new(),
         };

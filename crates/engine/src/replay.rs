@@ -5,6 +5,7 @@
 //! - Promise: `Ok` means they are on disk; one idempotency key schedules once (design §1.3).
 //! - Failure: a typed refusal; nothing was scheduled.
 
+pub mod beside;
 pub mod desk;
 pub mod follow;
 mod items;

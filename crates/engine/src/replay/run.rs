@@ -13,6 +13,7 @@
 #[cfg(test)]
 mod tests;
 
+use super::beside::Beside;
 use super::items;
 use super::pace::Pace;
 use super::page::{self, PAGE_ITEMS_MAX, Room};
@@ -63,6 +64,7 @@ pub struct Runner {
     pub ids: Arc<IdSource>,
     pub clock: Arc<dyn Clock>,
     pub dispatcher: Arc<Dispatcher>,
+    pub beside: Beside,
     /// With what wakes each.
     pub driven: Mutex<HashMap<Id, Arc<Notify>>>,
     /// Told when there may be one to drive.
@@ -207,9 +209,10 @@ impl Runner {
         if room < PAGE_ITEMS_MAX as u64 {
             return Ok(Step::AtWord);
         }
-        let leave = pace.leave(replay.control.rate, now);
+        let rate = self.beside.rate(replay.control.rate, self.driven().len(), now);
+        let leave = pace.leave(rate, now);
         if leave == 0 {
-            return Ok(Step::After(pace.wait(replay.control.rate).max(PACE_EVERY)));
+            return Ok(Step::After(pace.wait(rate).max(PACE_EVERY)));
         }
         let to_send = PAGE_ITEMS_MAX.min(leave);
         let room = Room { items: PAGE_ITEMS_MAX, to_send };

@@ -50,8 +50,16 @@ impl Place {
         let shared = Arc::clone(&clock) as Arc<dyn Clock>;
         let (dispatcher, _) = Dispatcher::new(Arc::clone(&catalog), Arc::clone(&shared), Settings::default());
         let ids = Arc::new(IdSource::new(SystemEntropy));
-        let runner =
-            Runner { store, catalog, ids, clock: shared, dispatcher, driven: Mutex::default(), begun: Notify::new() };
+        let runner = Runner {
+            store,
+            catalog,
+            ids,
+            clock: shared,
+            dispatcher,
+            beside: Beside::new(Arc::default()),
+            driven: Mutex::default(),
+            begun: Notify::new(),
+        };
         Self { runner, clock, _directory: directory }
     }
 
