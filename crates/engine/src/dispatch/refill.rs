@@ -17,8 +17,9 @@ pub const RETRY_AFTER: Duration = Duration::from_millis(50);
 const READS_MAX: usize = 2;
 /// Lanes one read looks at: what has gathered while the reads before it were under way.
 const LANES_PER_READ_MAX: usize = 32;
-/// New rows of one read for several lanes.
-const ROWS_PER_SHARED_READ_MAX: usize = 2_048;
+/// New rows a lane gets from a read for several. One that holds as many reads alone: it would read them all
+/// again for so few.
+const SHARED_ROWS_MAX: usize = 64;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
@@ -58,9 +59,9 @@ impl Refiller {
             let work = async move {
                 let mut asked = Vec::with_capacity(LANES_PER_READ_MAX);
                 while requests.lock().await.recv_many(&mut asked, LANES_PER_READ_MAX).await > 0 {
-                    share_a_read(&mut asked);
-                    refiller.refill(&asked).await;
-                    asked.clear();
+                    for together in reads(asked.drain(..)) {
+                        refiller.refill(&together).await;
+                    }
                 }
             };
             tokio::spawn(stop.clone().run_until_cancelled_owned(work));
@@ -115,12 +116,14 @@ impl Refiller {
     }
 }
 
-/// Alone, a lane may fill its whole window; several are filled a little at a time.
-fn share_a_read(requests: &mut [Request]) {
-    if let [_, _, ..] = requests {
-        let share = ROWS_PER_SHARED_READ_MAX / requests.len();
-        requests.iter_mut().for_each(|request| request.room = request.room.min(share));
+/// Which of them are read together, and for how much: alone, a lane may fill its whole window.
+fn reads(asked: impl Iterator<Item = Request>) -> Vec<Vec<Request>> {
+    let (alone, mut together): (Vec<Request>, Vec<Request>) = asked.partition(|lane| lane.held >= SHARED_ROWS_MAX);
+    if together.len() > 1 {
+        together.iter_mut().for_each(|lane| lane.room = lane.room.min(SHARED_ROWS_MAX));
     }
+    let shared = (!together.is_empty()).then_some(together);
+    shared.into_iter().chain(alone.into_iter().map(|lane| vec![lane])).collect()
 }
 
 impl Dispatcher {
@@ -159,5 +162,29 @@ impl Dispatcher {
         state.set_timer(now.plus(RETRY_AFTER), request.endpoint_id);
         drop(state);
         self.timer_set.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else every few new rows would cost a read of all that is held.
+    #[test]
+    fn lanes_that_hold_little_share_a_read_and_others_fill_their_window_alone() {
+        let lane = |held| Request {
+            project_id: Id::from_u128(1),
+            endpoint_id: Id::from_u128(2),
+            class: Class::Live,
+            room: 8_192 - held,
+            held,
+        };
+        let limits = |held: &[usize]| {
+            let read = |lanes: Vec<Request>| lanes.iter().map(Request::limit).collect::<Vec<_>>();
+            reads(held.iter().map(|held| lane(*held))).into_iter().map(read).collect::<Vec<_>>()
+        };
+        assert_eq!(limits(&[0]), [[8_192]], "nobody to share with");
+        assert_eq!(limits(&[0, 10]), [[SHARED_ROWS_MAX, SHARED_ROWS_MAX + 10]]);
+        assert_eq!(limits(&[0, 4_000, 3, 64]), [vec![64, 67], vec![8_192], vec![8_192]]);
     }
 }

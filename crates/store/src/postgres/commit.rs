@@ -20,7 +20,8 @@ use std::collections::HashSet;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-/// A transaction costs the server as much as about ten events do.
+/// A transaction costs the server as much as some ten events (docs/benchmarks.md): beside one under way, the next
+/// waits for so many.
 const EVENTS_WORTH_A_TRANSACTION: usize = 40;
 /// Tries of a batch in which ids turn out to be taken: an id is never given twice in earnest, so the
 /// second try finds none.

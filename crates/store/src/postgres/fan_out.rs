@@ -137,7 +137,8 @@ impl FanOuts for PostgresStore {
 }
 
 impl PostgresStore {
-    fn held(&self) -> Vec<i16> {
+    /// The shards this node has, as SQL wants them.
+    pub(super) fn held(&self) -> Vec<i16> {
         self.inner.lease.held().into_keys().map(number).collect()
     }
 }

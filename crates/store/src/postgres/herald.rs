@@ -12,7 +12,7 @@ use super::Inner;
 use super::listen::{self, NAMED_MAX};
 use super::session::Purpose;
 use crate::Result;
-use dacapo_model::{Id, Shard};
+use dacapo_model::Id;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,39 +23,26 @@ const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub struct Herald {
-    news: Mutex<News>,
+    /// Of others, and not told yet; one more than can be named stands for everything.
+    news: Mutex<BTreeSet<Id>>,
     has_news: Notify,
 }
 
-/// What is still to be told.
-#[derive(Default)]
-enum News {
-    #[default]
-    None,
-    Of(BTreeSet<Id>),
-    /// Too much to name.
-    Everything,
-}
-
 impl Herald {
-    /// Others own these.
-    pub fn tell(&self, endpoints: impl IntoIterator<Item = Id>) {
+    fn tell(&self, others: impl Iterator<Item = Id>) {
         let mut news = self.news();
-        for endpoint in endpoints {
-            match &mut *news {
-                News::None => *news = News::Of(BTreeSet::from([endpoint])),
-                News::Of(named) if named.len() < NAMED_MAX => {
-                    named.insert(endpoint);
-                }
-                News::Of(_) => *news = News::Everything,
-                News::Everything => break,
+        for endpoint in others {
+            if news.len() > NAMED_MAX {
+                break;
             }
+            news.insert(endpoint);
         }
-        drop(news);
-        self.has_news.notify_one();
+        if !news.is_empty() {
+            self.has_news.notify_one();
+        }
     }
 
-    fn news(&self) -> MutexGuard<'_, News> {
+    fn news(&self) -> MutexGuard<'_, BTreeSet<Id>> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -63,22 +50,16 @@ impl Herald {
 impl Inner {
     /// After a commit that filled the queues of `endpoints`.
     pub fn announce(&self, endpoints: BTreeSet<Id>) {
-        let mut others = endpoints.into_iter().filter(|id| !self.lease.owns(Shard::of(*id))).peekable();
-        if others.peek().is_some() {
-            self.herald.tell(others);
-        }
+        self.herald.tell(listen::others(&self.lease, endpoints));
     }
 
     /// All there is to tell so far.
     pub async fn pass_on_news(&self) -> Result<()> {
-        let notice = match std::mem::take(&mut *self.herald.news()) {
-            News::None => return Ok(()),
-            News::Of(named) => named.iter().map(ToString::to_string).collect(),
-            News::Everything => String::new(),
-        };
+        let news = std::mem::take(&mut *self.herald.news());
+        let Some(notice) = listen::notice_of(&news) else { return Ok(()) };
         let told = self.upkeep.once(Purpose::Word, listen::notify_arrivals(&notice)).await;
         if told.is_err() {
-            *self.herald.news() = News::Everything;
+            self.herald.tell(news.into_iter());
         }
         told.map(drop)
     }

@@ -39,9 +39,18 @@ static NOTIFY: Sql = Sql { text: "SELECT pg_notify('dacapo_arrivals', $1)", type
 
 static NOTIFY_FAN_OUTS: Sql = Sql { text: "SELECT pg_notify('dacapo_fan_outs', '')", types: &[] };
 
+/// Those whose owner this node is not.
+pub fn others(lease: &Tenure, endpoints: BTreeSet<Id>) -> impl Iterator<Item = Id> {
+    endpoints.into_iter().filter(|id| !lease.owns(Shard::of(*id)))
+}
+
 /// What to tell about these endpoints: nothing of those whose owner this node is.
 pub fn notice(lease: &Tenure, endpoints: BTreeSet<Id>) -> Option<String> {
-    let others: Vec<Id> = endpoints.into_iter().filter(|id| !lease.owns(Shard::of(*id))).collect();
+    notice_of(&others(lease, endpoints).collect())
+}
+
+/// Of more than can be named: that there is something.
+pub fn notice_of(others: &BTreeSet<Id>) -> Option<String> {
     match others.len() {
         0 => None,
         1..=NAMED_MAX => Some(others.iter().map(ToString::to_string).collect()),

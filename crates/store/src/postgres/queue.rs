@@ -2,6 +2,7 @@
 
 use super::PostgresStore;
 use super::codec::{self, column, id, uuid};
+use super::lease::number;
 use super::session::{Purpose, Sql, Step};
 use crate::Result;
 use crate::StoreError;
@@ -55,7 +56,7 @@ struct Lanes {
 impl Lanes {
     fn of(lanes: &[Look]) -> Self {
         Self {
-            shards: lanes.iter().map(|lane| Shard::of(lane.endpoint_id).number().into()).collect(),
+            shards: lanes.iter().map(|lane| number(Shard::of(lane.endpoint_id))).collect(),
             endpoints: lanes.iter().map(|lane| uuid(lane.endpoint_id)).collect(),
             classes: lanes.iter().map(|lane| lane.class.code().into()).collect(),
             most: lanes.iter().map(|lane| i64::try_from(lane.limit).unwrap_or(i64::MAX)).collect(),
@@ -78,7 +79,7 @@ fn at<'a>(found: &'a mut [Due], row: &Row, place: usize) -> Result<&'a mut Due> 
 #[async_trait]
 impl Queue for PostgresStore {
     async fn backlog(&self) -> Result<Vec<Backlog>> {
-        let shards: Vec<i16> = self.inner.lease.held().into_keys().map(|shard| shard.number().into()).collect();
+        let shards = self.held();
         let walk = Step::Known(&BACKLOG, vec![&shards]);
         let rows = self.inner.reads.once(Purpose::Walk(BACKLOG_TIME_MAX), walk).await?;
         rows.iter()
