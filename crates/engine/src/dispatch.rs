@@ -19,6 +19,7 @@ mod lane;
 mod ownership;
 mod pacer;
 mod part;
+mod reached;
 mod refill;
 mod runs;
 #[cfg(test)]
@@ -27,18 +28,21 @@ mod words;
 
 pub use breakers::Turned;
 pub use ownership::Follower;
+pub use part::Had;
+pub use reached::Moment;
 pub use refill::Refiller;
 pub use runs::Terms;
 
 use crate::settings::Settings;
 use bytes::Bytes;
 use dacapo_model::id::IdMap;
-use dacapo_model::{Class, Clock, Delivery, Event, Id, Shard, Timestamp};
+use dacapo_model::{Class, Clock, Delivery, Event, Id, Shard, Status, Timestamp};
 use dacapo_store::LiveCatalog;
 use dacapo_store::roles::{Backlog, Holding, NewEvent, Report, Waiting};
 use fair::Fair;
 use lane::Lane;
 use ownership::Spent;
+use reached::Successes;
 use runs::Runs;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,6 +57,8 @@ pub struct Taken {
     pub work: Work,
     /// When it is an item of a replay that is a resource.
     pub terms: Option<Arc<Terms>>,
+    /// Whether the endpoint has had the event by now, where that is known of an item.
+    pub has_reached: Option<bool>,
     /// Not to be sent: its replay is over.
     pub is_given_up: bool,
 }
@@ -100,6 +106,7 @@ struct State {
     gained: HashMap<Shard, Timestamp>,
     fair: Fair,
     runs: Runs,
+    successes: Successes,
     /// Read to be discarded.
     given_up: VecDeque<Work>,
     timers: BTreeSet<(Timestamp, Id)>,
@@ -126,6 +133,7 @@ impl Dispatcher {
             gained: HashMap::new(),
             fair: Fair::default(),
             runs: Runs::default(),
+            successes: Successes::default(),
             given_up: VecDeque::new(),
             timers: BTreeSet::new(),
             untold: BTreeSet::new(),
@@ -239,13 +247,14 @@ impl Dispatcher {
             }
             state.list(endpoint, now, &self.settings);
             let Some(work) = taken else { continue };
+            let has_reached = state.lanes.get_mut(&endpoint).and_then(|lane| lane.has_reached(&work));
             state.window_bytes -= size(&work.event.data);
             state.in_exchange += 1;
             let replay = work.delivery.steered_by();
             state.runs.began(replay);
             let terms = state.runs.terms(replay);
             self.refill_hungry(&mut state, [endpoint].into_iter());
-            return Some(Taken { work, terms, is_given_up: false });
+            return Some(Taken { work, terms, has_reached, is_given_up: false });
         }
         None
     }
@@ -262,7 +271,7 @@ impl Dispatcher {
                 state.in_exchange += 1;
                 let terms = state.runs.terms(work.delivery.steered_by());
                 self.refill_hungry(state, [endpoint].into_iter());
-                return Some(Taken { work, terms, is_given_up: true });
+                return Some(Taken { work, terms, has_reached: None, is_given_up: true });
             }
         }
         None
@@ -309,6 +318,9 @@ impl Dispatcher {
         for report in reports {
             let delivery = &report.delivery;
             moved.extend(delivery.replay_id);
+            if delivery.status == Status::Success {
+                state.succeeded(delivery);
+            }
             let waits_here = !delivery.status.is_settled() && state.dispatches(delivery.endpoint_id);
             earlier |= state.recorded(delivery, waits_here.then_some((delivery.class(), delivery.due_at)));
         }
@@ -439,7 +451,8 @@ impl State {
                 continue;
             }
             let full = self.window_bytes >= settings.window_bytes_max;
-            if self.lane(event.project_id, target.endpoint_id).place(event.id.child(index), full, settings) {
+            let lane = self.lane(event.project_id, target.endpoint_id);
+            if lane.place(Class::Live, event.id.child(index), event.created_at, full, settings) {
                 self.window_bytes += size(&event.data);
             } else {
                 placing.parked.push(index);
@@ -465,15 +478,15 @@ impl State {
             let Some(delivery) = event.delivery(index) else { continue };
             let Some(lane) = self.lanes.get_mut(&target.endpoint_id) else { continue };
             if placing.parked.contains(&index) {
-                lane.unpark();
+                lane.unpark(Class::Live);
                 if is_ours {
                     lane.stored_until(Class::Live, now);
                 }
             } else if is_ours {
-                lane.offer(Work { delivery, event: Arc::clone(event) });
+                lane.offer(Class::Live, Work { delivery, event: Arc::clone(event) });
                 self.list_offered(target.endpoint_id);
             } else {
-                lane.unplace(event.id.child(index));
+                lane.unplace(Class::Live, event.id.child(index));
                 self.window_bytes -= size(&event.data);
             }
         }
@@ -486,11 +499,21 @@ impl State {
             }
             let Some(lane) = self.lanes.get_mut(&target.endpoint_id) else { continue };
             if placing.parked.contains(&index) {
-                lane.unpark();
+                lane.unpark(Class::Live);
             } else {
-                lane.unplace(event.id.child(index));
+                lane.unplace(Class::Live, event.id.child(index));
                 self.window_bytes -= size(&event.data);
             }
+        }
+    }
+
+    /// While no replay is known there is nobody to tell.
+    fn succeeded(&mut self, delivery: &Delivery) {
+        if self.runs.knows_any() {
+            self.successes.add(delivery.endpoint_id, delivery.event_id);
+        }
+        if let Some(lane) = self.lanes.get_mut(&delivery.endpoint_id) {
+            lane.reached.succeeded(delivery.event_id);
         }
     }
 

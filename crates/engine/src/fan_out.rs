@@ -12,7 +12,7 @@ mod resting;
 mod tests;
 
 use self::resting::Resting;
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Work};
 use dacapo_model::event::Target;
 use dacapo_model::{Clock, Id};
 use dacapo_store::Result;
@@ -105,10 +105,11 @@ impl Unfolder {
     /// `false` when it is finished, or another node's by now.
     async fn unfold(&self, event: Id) -> Result<bool> {
         let Some(part) = self.store.part(event, self.part_targets_max).await? else { return Ok(false) };
-        let deliveries = part.deliveries();
-        let places = self.dispatcher.place_part(&part.event, &deliveries);
+        let work = |delivery| Work { delivery, event: Arc::clone(&part.event) };
+        let rows: Vec<Work> = part.deliveries().into_iter().map(work).collect();
+        let places = self.dispatcher.place_rows(&rows);
         let written = self.store.unfold(&part).await;
-        self.dispatcher.offer_part(&part.event, deliveries, &places, matches!(written, Ok(true)));
+        self.dispatcher.offer_rows(rows, &places, matches!(written, Ok(true)), None);
         written.map(|_| true)
     }
 }

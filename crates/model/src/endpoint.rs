@@ -50,6 +50,36 @@ pub const DEFAULT_HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HTTP_TIMEOUT_MAX: Duration = Duration::from_secs(120);
 
 impl Endpoint {
+    /// One that is active and has nothing but an address: no secret, no limit, no owner.
+    pub fn plain(id: Id, project_id: Id, url: &str, now: Timestamp) -> Self {
+        Self {
+            id,
+            project_id,
+            owner_id: String::new(),
+            url: url.to_owned(),
+            name: String::new(),
+            secrets: Vec::new(),
+            advanced_signatures: false,
+            description: String::new(),
+            slack_webhook_url: String::new(),
+            teams_webhook_url: String::new(),
+            support_email: String::new(),
+            status: Status::Active,
+            http_timeout: 0,
+            rate_limit: 0,
+            rate_limit_duration: 0,
+            content_type: ContentType::Json,
+            authentication: None,
+            activation: 0,
+            activated_at: None,
+            recover_on_heal: None,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+        }
+    }
+
     pub fn timeout(&self) -> Duration {
         match self.http_timeout {
             0 => DEFAULT_HTTP_TIMEOUT,

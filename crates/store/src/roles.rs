@@ -26,7 +26,7 @@ pub use replays::{
 };
 pub use requeue::{Idempotency, NewReplay, ReplayWritten, Requeue, Resend, ResendKind};
 pub use retention::{Dropped, Retention};
-pub use scan::{Load, Place, Scan, ScanItem, ScanPage, ScanRequest, Slice};
+pub use scan::{Load, PAGE_BYTES_MAX, Place, Scan, ScanItem, ScanPage, ScanRequest, Slice};
 
 /// All roles of one engine, for the wiring; stages take the single roles.
 pub trait Store:

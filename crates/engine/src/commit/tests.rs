@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dacapo_model::attempt::HeaderLines;
 use dacapo_model::catalog::Change;
 use dacapo_model::clock::ManualClock;
-use dacapo_model::endpoint::{ContentType, Endpoint, Status};
+use dacapo_model::endpoint::Endpoint;
 use dacapo_model::event::{Audience, ConnectFace, Target};
 use dacapo_model::id::SystemEntropy;
 use dacapo_model::project::{Config, Kind, Project};
@@ -52,32 +52,7 @@ fn project() -> Change {
 }
 
 fn listener() -> [Change; 2] {
-    let endpoint = Endpoint {
-        id: ENDPOINT,
-        project_id: PROJECT,
-        owner_id: String::new(),
-        url: "https://example.test/".to_owned(),
-        name: String::new(),
-        secrets: Vec::new(),
-        advanced_signatures: false,
-        description: String::new(),
-        slack_webhook_url: String::new(),
-        teams_webhook_url: String::new(),
-        support_email: String::new(),
-        status: Status::Active,
-        http_timeout: 0,
-        rate_limit: 0,
-        rate_limit_duration: 0,
-        content_type: ContentType::Json,
-        authentication: None,
-        activation: 0,
-        activated_at: None,
-        recover_on_heal: None,
-        version: 1,
-        created_at: AT,
-        updated_at: AT,
-        deleted_at: None,
-    };
+    let endpoint = Endpoint::plain(ENDPOINT, PROJECT, "https://example.test/", AT);
     let subscription = Subscription {
         id: Id::from_u128(3),
         project_id: PROJECT,

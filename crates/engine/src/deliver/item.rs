@@ -64,6 +64,15 @@ impl Courier {
         (report, if is_elsewhere { Exchanged::Skipped } else { exchanged })
     }
 
+    async fn has_reached(&self, taken: &Taken) -> Result<bool, StoreError> {
+        if let Some(known) = taken.has_reached {
+            return Ok(known);
+        }
+        let asked = (Arc::clone(&taken.work.event), taken.work.delivery.endpoint_id);
+        let answers = self.replays.have_reached(vec![asked]).await?;
+        Ok(answers.contains(&true))
+    }
+
     async fn course(&self, taken: &Taken, terms: &Terms, view: &ProjectView) -> Result<Course, StoreError> {
         let (delivery, options) = (&taken.work.delivery, &terms.definition.options);
         if let Some(Elsewhere::Url { url, secret }) = &options.target {
@@ -75,9 +84,7 @@ impl Courier {
         if endpoint.status == endpoint::Status::Inactive {
             return Ok(Course::Discard(Reason::EndpointInactive));
         }
-        if !options.include_succeeded
-            && self.replays.has_reached(Arc::clone(&taken.work.event), delivery.endpoint_id).await?
-        {
+        if !options.include_succeeded && self.has_reached(taken).await? {
             return Ok(Course::Discard(Reason::AlreadyDelivered));
         }
         as_of(&*self.replays, Arc::clone(endpoint), &taken.work.event, options.as_of).await.map(Course::Send)
@@ -132,29 +139,7 @@ pub(super) fn nobodys(replay: Id, project_id: Id, url: &str, secret: &str, now: 
         deleted_at: None,
     };
     Endpoint {
-        id: replay,
-        project_id,
-        owner_id: String::new(),
-        url: url.to_owned(),
-        name: String::new(),
         secrets: if secret.is_empty() { Vec::new() } else { vec![signing] },
-        advanced_signatures: false,
-        description: String::new(),
-        slack_webhook_url: String::new(),
-        teams_webhook_url: String::new(),
-        support_email: String::new(),
-        status: endpoint::Status::Active,
-        http_timeout: 0,
-        rate_limit: 0,
-        rate_limit_duration: 0,
-        content_type: endpoint::ContentType::Json,
-        authentication: None,
-        activation: 0,
-        activated_at: None,
-        recover_on_heal: None,
-        version: 1,
-        created_at: now,
-        updated_at: now,
-        deleted_at: None,
+        ..Endpoint::plain(replay, project_id, url, now)
     }
 }

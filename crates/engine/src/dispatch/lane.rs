@@ -3,11 +3,12 @@
 
 use super::guard::{Guard, is_sent_to};
 use super::ownership::Spent;
+use super::reached::Reached;
 use super::{Exchanged, Work};
 use crate::settings::Settings;
 use dacapo_model::breaker::{PROBES_MAX, Turn, Wait};
 use dacapo_model::gcra::{Gcra, Limit};
-use dacapo_model::id::IdSet;
+use dacapo_model::id::{IdMap, IdSet};
 use dacapo_model::{Class, Endpoint, Id, Timestamp};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub struct Lane {
     was_run: bool,
     /// Read to be discarded, and not handed out yet.
     given_up: usize,
+    /// Of the runs' items in memory.
+    pub reached: Reached,
 }
 
 #[derive(Default)]
@@ -77,6 +80,18 @@ pub enum Part {
     Run,
     /// Of a run that is over: it is to be discarded.
     GivenUp,
+}
+
+/// What a read of the store found.
+#[derive(Default)]
+pub struct Found {
+    pub rows: Vec<Work>,
+    /// They are all that is due.
+    pub is_all: bool,
+    /// When what comes after is due.
+    pub next_due: Option<Timestamp>,
+    /// By id of the event, whether the endpoint has had it, where that was looked up.
+    pub reached: IdMap<bool>,
 }
 
 /// What a read of the store gave a lane.
@@ -126,6 +141,7 @@ impl Lane {
             blocked: false,
             was_run: false,
             given_up: 0,
+            reached: Reached::default(),
         }
     }
 
@@ -133,15 +149,24 @@ impl Lane {
         &mut self.queues[class as usize]
     }
 
-    /// Whether memory takes a live delivery that is about to be committed. While anything of the
-    /// class is in the store, new ones go behind it: order is kept. What is taken is held from now on:
-    /// a read of the store may find it before it is offered. What waits for a breaker waits in the
+    /// Whether memory takes a delivery that is about to be committed, and is due. While anything of the
+    /// class is in the store that is due, new ones go behind it: order is kept. What is taken is held from
+    /// now on: a read of the store may find it before it is offered. What waits for a breaker waits in the
     /// store: memory is for what can be sent.
-    pub fn place(&mut self, delivery: Id, memory_full: bool, settings: &Settings) -> bool {
+    pub fn place(
+        &mut self,
+        class: Class,
+        delivery: Id,
+        now: Timestamp,
+        memory_full: bool,
+        settings: &Settings,
+    ) -> bool {
         let is_tripped = self.guard.is_tripped();
-        let queue = self.queue(Class::Live);
-        let room = queue.ready.len() + queue.reserved < settings.lane_window_max;
-        let behind = queue.stored_due.is_some() || queue.parking > 0 || queue.refill.is_some();
+        let queue = self.queue(class);
+        let room = queue.in_memory() + queue.reserved < settings.lane_window_max;
+        // Of other classes some wait for their time there, and are not to hold up what is new.
+        let is_due = |due: Timestamp| class == Class::Live || due <= now;
+        let behind = queue.stored_due.is_some_and(is_due) || queue.parking > 0 || queue.refill.is_some();
         if room && !behind && !is_tripped && !memory_full {
             queue.reserved += 1;
             self.held.insert(delivery);
@@ -151,19 +176,19 @@ impl Lane {
         false
     }
 
-    pub fn unplace(&mut self, delivery: Id) {
+    pub fn unplace(&mut self, class: Class, delivery: Id) {
         self.held.remove(&delivery);
-        self.queue(Class::Live).reserved -= 1;
+        self.queue(class).reserved -= 1;
     }
 
     /// A parked delivery was committed, or will not be.
-    pub fn unpark(&mut self) {
-        self.queue(Class::Live).parking -= 1;
+    pub fn unpark(&mut self, class: Class) {
+        self.queue(class).parking -= 1;
     }
 
-    /// A placed delivery was committed.
-    pub fn offer(&mut self, work: Work) {
-        let queue = self.queue(Class::Live);
+    /// A placed delivery was committed; of a replay: an item of a run.
+    pub fn offer(&mut self, class: Class, work: Work) {
+        let queue = self.queue(class);
         queue.reserved -= 1;
         queue.ready.push_back(work);
     }
@@ -203,6 +228,10 @@ impl Lane {
         self.held.len()
     }
 
+    pub fn holds(&self, delivery: Id) -> bool {
+        self.held.contains(&delivery)
+    }
+
     fn has_ready(&self) -> bool {
         (0..self.queues.len()).any(|class| self.is_busy(class))
     }
@@ -212,20 +241,11 @@ impl Lane {
         self.queue(class).refill = None;
     }
 
-    /// The read's rows: `complete` when they are all that is due; `next_due` is what comes after; `part` is
-    /// asked of replays.
-    pub fn refilled(
-        &mut self,
-        class: Class,
-        rows: Vec<Work>,
-        complete: bool,
-        next_due: Option<Timestamp>,
-        now: Timestamp,
-        part: impl Fn(&Work) -> Part,
-    ) -> Refilled {
+    /// The read is over; `part` is asked of replays.
+    pub fn refilled(&mut self, class: Class, found: Found, now: Timestamp, part: impl Fn(&Work) -> Part) -> Refilled {
         let refill = self.queue(class).refill.take().unwrap_or_default();
         let mut refilled = Refilled::default();
-        for work in rows {
+        for work in found.rows {
             let id = work.delivery.id;
             if refill.void || refill.let_go.contains(&id) || !self.held.insert(id) {
                 continue;
@@ -233,7 +253,12 @@ impl Lane {
             refilled.bytes += super::size(&work.event.data);
             match part(&work) {
                 _ if class != Class::Replay => self.queue(class).ready.push_back(work),
-                Part::Run => self.queue(class).ready.push_back(work),
+                Part::Run => {
+                    if let Some(reached) = found.reached.get(&work.event.id) {
+                        self.reached.learn(work.event.id, *reached);
+                    }
+                    self.queue(class).ready.push_back(work);
+                }
                 Part::Single => self.queue(class).singles.push_back(work),
                 Part::GivenUp => {
                     self.given_up += 1;
@@ -243,7 +268,7 @@ impl Lane {
         }
         let rest = match refill.void {
             true => None,
-            false if complete => next_due,
+            false if found.is_all => found.next_due,
             false => Some(now),
         };
         self.queue(class).stored_due = rest.into_iter().chain(refill.stored_since).min();
@@ -300,6 +325,7 @@ impl Lane {
     pub fn set_front_replay_aside(&mut self) -> Option<Work> {
         let work = self.queue(Class::Replay).ready.pop_front()?;
         self.held.remove(&work.delivery.id);
+        self.reached.tell(work.delivery.event_id);
         Some(work)
     }
 
@@ -381,6 +407,16 @@ impl Lane {
         if is_run { queue.ready.pop_front() } else { queue.singles.pop_front() }
     }
 
+    /// Whether the endpoint has had the event of what was just taken out; `None`: not known.
+    pub fn has_reached(&mut self, taken: &Work) -> Option<bool> {
+        taken.delivery.steered_by()?;
+        let reached = self.reached.tell(taken.delivery.event_id);
+        if self.queues[Class::Replay as usize].ready.is_empty() {
+            self.reached.forget();
+        }
+        reached
+    }
+
     /// Tells when the breaker opened or closed by it.
     pub fn finished(&mut self, exchanged: Exchanged, now: Timestamp) -> Option<Turn> {
         self.in_exchange -= 1;
@@ -424,6 +460,7 @@ impl Lane {
     /// the bytes that frees. What is in exchange stays held until it is recorded.
     pub fn abandon(&mut self) -> usize {
         self.guard.forget();
+        self.reached.forget();
         let mut bytes = 0;
         for queue in &mut self.queues {
             for work in queue.ready.drain(..).chain(queue.singles.drain(..)) {

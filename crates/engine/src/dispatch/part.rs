@@ -1,12 +1,14 @@
-//! Parts of large fan-outs, on their way from the store's list of targets into lanes: as a commit's
-//! deliveries, but with rows in the queue in any case.
+//! Parts of large fan-outs and pages of replays, on their way into lanes: as a commit's deliveries, but with
+//! rows in the queue in any case.
 
+use super::lane::Part;
+use super::reached::Moment;
 use super::{Dispatcher, State, Work, size};
 use crate::settings::Settings;
-use dacapo_model::{Class, Delivery, Event};
-use std::sync::Arc;
+use dacapo_model::Timestamp;
+use dacapo_model::id::IdSet;
 
-/// Where a delivery of a part goes.
+/// Where a delivery goes that gets a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// Born settled: nowhere.
@@ -14,23 +16,38 @@ pub enum Place {
     /// Another node dispatches it.
     Elsewhere,
     Memory,
-    /// Memory has no room: it is read from the store later.
+    /// Memory has no room, or it is not due: it is read from the store later.
     Store,
 }
 
+/// Items among rows whose endpoint has had the event.
+pub struct Had {
+    pub at: Moment,
+    /// By id of the item.
+    pub by: IdSet,
+}
+
 impl Dispatcher {
-    /// Before a part is written. Followed by [`Self::offer_part`], whatever comes of it.
-    pub fn place_part(&self, event: &Event, deliveries: &[Delivery]) -> Vec<Place> {
+    /// Before rows are written. Followed by [`Self::offer_rows`], whatever comes of it.
+    pub fn place_rows(&self, rows: &[Work]) -> Vec<Place> {
+        let now = self.clock.now();
         let mut state = self.lock();
-        deliveries.iter().map(|delivery| state.place_one(event, delivery, &self.settings)).collect()
+        rows.iter().map(|work| state.place_one(work, now, &self.settings)).collect()
     }
 
-    /// After it was written, or was not.
-    pub fn offer_part(&self, event: &Arc<Event>, deliveries: Vec<Delivery>, places: &[Place], is_written: bool) {
-        let endpoints: Vec<_> = deliveries.iter().map(|delivery| delivery.endpoint_id).collect();
+    /// After they were written, or were not. `had`: where it is known of items.
+    pub fn offer_rows(&self, rows: Vec<Work>, places: &[Place], is_written: bool, had: Option<&Had>) {
+        let endpoints: IdSet = rows.iter().map(|work| work.delivery.endpoint_id).collect();
         let mut state = self.lock();
-        for (delivery, place) in deliveries.into_iter().zip(places) {
-            state.offer_one(event, delivery, *place, is_written);
+        let since = had.and_then(|had| state.successes.since(had.at));
+        let has_reached = |work: &Work| {
+            let (endpoint, event) = (work.delivery.endpoint_id, work.event.id);
+            let later = since.as_ref()?.get(&endpoint).is_some_and(|events| events.contains(&event));
+            Some(later || had?.by.contains(&work.delivery.id))
+        };
+        for (work, place) in rows.into_iter().zip(places) {
+            let has_reached = has_reached(&work);
+            state.offer_one(work, *place, is_written, has_reached);
         }
         self.refill_hungry(&mut state, endpoints.into_iter());
         let room = state.has_room(&self.settings);
@@ -39,10 +56,16 @@ impl Dispatcher {
             self.work.notify_one();
         }
     }
+
+    /// Before a look at what endpoints have had.
+    pub fn moment(&self) -> Moment {
+        self.lock().successes.moment()
+    }
 }
 
 impl State {
-    fn place_one(&mut self, event: &Event, delivery: &Delivery, settings: &Settings) -> Place {
+    fn place_one(&mut self, work: &Work, now: Timestamp, settings: &Settings) -> Place {
+        let Work { delivery, event } = work;
         if delivery.status.is_settled() {
             return Place::Settled;
         }
@@ -50,39 +73,49 @@ impl State {
             return Place::Elsewhere;
         }
         let is_full = self.window_bytes >= settings.window_bytes_max;
-        if self.lane(event.project_id, delivery.endpoint_id).place(delivery.id, is_full, settings) {
+        let lane = self.lane(event.project_id, delivery.endpoint_id);
+        if lane.place(delivery.class(), delivery.id, now, is_full || delivery.due_at > now, settings) {
             self.window_bytes += size(&event.data);
             return Place::Memory;
         }
         Place::Store
     }
 
-    fn offer_one(&mut self, event: &Arc<Event>, delivery: Delivery, place: Place, is_written: bool) {
-        let (endpoint, due_at) = (delivery.endpoint_id, delivery.due_at);
+    fn offer_one(&mut self, work: Work, place: Place, is_written: bool, has_reached: Option<bool>) {
+        let (endpoint, class, due_at) = (work.delivery.endpoint_id, work.delivery.class(), work.delivery.due_at);
         let is_ours = self.dispatches(endpoint);
         match place {
             Place::Settled => {}
             Place::Elsewhere => {
                 // The shard came to this node meanwhile, and what it read of it may be older.
                 if is_ours && is_written {
-                    self.lane(event.project_id, endpoint).stored_until(Class::Live, due_at);
+                    self.lane(work.event.project_id, endpoint).stored_until(class, due_at);
                 }
             }
             Place::Store => {
                 let Some(lane) = self.lanes.get_mut(&endpoint) else { return };
-                lane.unpark();
+                lane.unpark(class);
                 if is_ours && is_written {
-                    lane.stored_until(Class::Live, due_at);
+                    lane.stored_until(class, due_at);
                 }
             }
             Place::Memory => {
+                let replay = work.delivery.steered_by();
+                let is_over = replay.is_some() && self.runs.part(replay) != Part::Run;
                 let Some(lane) = self.lanes.get_mut(&endpoint) else { return };
-                if is_ours && is_written {
-                    lane.offer(Work { delivery, event: Arc::clone(event) });
+                if is_ours && is_written && !is_over {
+                    if let (Some(_), Some(has_reached)) = (replay, has_reached) {
+                        lane.reached.learn(work.event.id, has_reached);
+                    }
+                    lane.offer(class, work);
                     self.list_offered(endpoint);
-                } else {
-                    lane.unplace(delivery.id);
-                    self.window_bytes -= size(&event.data);
+                    return;
+                }
+                lane.unplace(class, work.delivery.id);
+                self.window_bytes -= size(&work.event.data);
+                if is_ours && is_written {
+                    // Given up meanwhile: it is read to be discarded.
+                    lane.stored_until(class, due_at);
                 }
             }
         }

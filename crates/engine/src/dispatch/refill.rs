@@ -1,7 +1,9 @@
 //! Reading waiting deliveries from the store into a lane's window.
 
-use super::{Dispatcher, State, Work};
-use dacapo_model::{Class, Clock, Id, Timestamp};
+use super::lane::Found;
+use super::{Dispatcher, Moment, State, Work};
+use dacapo_model::id::IdMap;
+use dacapo_model::{Class, Clock, Event, Id, Timestamp};
 use dacapo_store::roles::{Due, Look, Queue, Replays};
 use dacapo_store::{Result, StoreError};
 use std::sync::Arc;
@@ -20,6 +22,17 @@ const LANES_PER_READ_MAX: usize = 32;
 /// New rows a lane gets from a read for several. One that holds as many reads alone: it would read them all
 /// again for so few.
 const SHARED_ROWS_MAX: usize = 64;
+
+/// Events one look asks the store for, whether their endpoints have had them.
+const LOOKED_UP_MAX: usize = 1_000;
+
+/// What endpoints have had of the events of a read.
+pub(super) struct Looked {
+    /// Before the look.
+    pub since: Moment,
+    /// By id of the event, for the lane's endpoint.
+    pub reached: IdMap<bool>,
+}
 
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
@@ -87,8 +100,8 @@ impl Refiller {
     }
 
     async fn found(&self, request: Request, due: Due, now: Timestamp) {
-        match self.get_to_know(request.class, &due.waiting).await {
-            Ok(()) => self.dispatcher.refilled(request, due.waiting, due.next, now),
+        match self.get_to_know(request, &due.waiting).await {
+            Ok(looked) => self.dispatcher.refilled(request, due.waiting, due.next, now, looked),
             Err(cause) => {
                 tracing::warn!(%cause, "replays could not be looked up; trying again");
                 self.dispatcher.refill_failed(request, now);
@@ -100,19 +113,25 @@ impl Refiller {
         requests.iter().for_each(|request| self.dispatcher.refill_failed(*request, now));
     }
 
-    /// Items of a replay nothing is known of are not sent.
-    async fn get_to_know(&self, class: Class, rows: &[Work]) -> Result<()> {
-        if class != Class::Replay {
-            return Ok(());
+    /// Items of a replay nothing is known of are not sent, nor those the endpoint has had.
+    async fn get_to_know(&self, request: Request, rows: &[Work]) -> Result<Option<Looked>> {
+        if request.class != Class::Replay {
+            return Ok(None);
         }
         let unknown = self.dispatcher.unknown_replays(rows);
-        if unknown.is_empty() {
-            return Ok(());
+        if !unknown.is_empty() {
+            let found = self.replays.replays_among(unknown.clone()).await?;
+            self.dispatcher.adopt_replays(&found);
+            self.dispatcher.adopt_single_replays(unknown.into_iter());
         }
-        let found = self.replays.replays_among(unknown.clone()).await?;
-        self.dispatcher.adopt_replays(&found);
-        self.dispatcher.adopt_single_replays(unknown.into_iter());
-        Ok(())
+        let since = self.dispatcher.moment();
+        let asked = self.dispatcher.to_look_up(request.endpoint_id, rows);
+        let mut reached = IdMap::default();
+        for part in asked.chunks(LOOKED_UP_MAX) {
+            let answers = self.replays.have_reached(part.to_vec()).await?;
+            reached.extend(part.iter().map(|(event, _)| event.id).zip(answers));
+        }
+        Ok(Some(Looked { since, reached }))
     }
 }
 
@@ -127,14 +146,34 @@ fn reads(asked: impl Iterator<Item = Request>) -> Vec<Vec<Request>> {
 }
 
 impl Dispatcher {
-    pub(super) fn refilled(&self, request: Request, rows: Vec<Work>, next_due: Option<Timestamp>, now: Timestamp) {
+    /// Whether the endpoint has had these matters to their replays, and nothing says it yet.
+    pub(super) fn to_look_up(&self, endpoint: Id, rows: &[Work]) -> Vec<(Arc<Event>, Id)> {
+        let state = self.lock();
+        let Some(lane) = state.lanes.get(&endpoint) else { return Vec::new() };
+        let matters = |work: &&Work| {
+            let terms = state.runs.terms(work.delivery.steered_by());
+            terms.is_some_and(|terms| terms.asks_for_successes()) && !lane.holds(work.delivery.id)
+        };
+        rows.iter().filter(matters).map(|work| (Arc::clone(&work.event), endpoint)).collect()
+    }
+
+    pub(super) fn refilled(
+        &self,
+        request: Request,
+        rows: Vec<Work>,
+        next_due: Option<Timestamp>,
+        now: Timestamp,
+        looked: Option<Looked>,
+    ) {
         let mut state = self.lock();
+        let reached = looked.and_then(|looked| state.until_now(request.endpoint_id, looked)).unwrap_or_default();
         state.lane(request.project_id, request.endpoint_id);
         let State { lanes, runs, .. } = &mut *state;
         let Some(lane) = lanes.get_mut(&request.endpoint_id) else { return };
-        let complete = rows.len() < request.limit();
+        let is_all = rows.len() < request.limit();
+        let found = Found { rows, is_all, next_due, reached };
         let part = |work: &Work| runs.part(work.delivery.steered_by());
-        let refilled = lane.refilled(request.class, rows, complete, next_due, now, part);
+        let refilled = lane.refilled(request.class, found, now, part);
         let due_next = lane.next_stored_due();
         state.window_bytes += refilled.bytes;
         state.given_up.extend(refilled.given_up);
@@ -162,6 +201,19 @@ impl Dispatcher {
         state.set_timer(now.plus(RETRY_AFTER), request.endpoint_id);
         drop(state);
         self.timer_set.notify_one();
+    }
+}
+
+impl State {
+    /// With what succeeded since the look; nothing, when that is not known.
+    fn until_now(&self, endpoint: Id, looked: Looked) -> Option<IdMap<bool>> {
+        let Looked { since, mut reached } = looked;
+        for event in self.successes.since(since)?.remove(&endpoint).into_iter().flatten() {
+            if let Some(reached) = reached.get_mut(&event) {
+                *reached = true;
+            }
+        }
+        Some(reached)
     }
 }
 

@@ -12,7 +12,7 @@
 use super::lane::Part;
 use super::{Dispatcher, State, Work, size};
 use dacapo_model::id::IdSet;
-use dacapo_model::replay::{Definition, Gate};
+use dacapo_model::replay::{Definition, Elsewhere, Gate};
 use dacapo_model::{Class, Id, Replay, Timestamp};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -27,6 +27,14 @@ const BLOCKED_LOOK: Duration = Duration::from_millis(200);
 pub struct Terms {
     pub id: Id,
     pub definition: Definition,
+}
+
+impl Terms {
+    /// Whether it matters if the endpoint of an item has had its event.
+    pub fn asks_for_successes(&self) -> bool {
+        let options = &self.definition.options;
+        !options.include_succeeded && !matches!(options.target, Some(Elsewhere::Url { .. }))
+    }
 }
 
 #[derive(Default)]
@@ -172,6 +180,10 @@ impl Runs {
             // Of one that was forgotten since it was read, the front is looked at again.
             Some(Known::Run(_)) | None => Part::Run,
         }
+    }
+
+    pub(super) fn knows_any(&self) -> bool {
+        !self.known.is_empty()
     }
 
     /// Items of a run that is over may wait in the store.

@@ -6,6 +6,7 @@
 //! than it allows, and those of an ordered one in its order ([`ordered`]).
 
 mod ordered;
+mod pages;
 
 use super::refill::Request;
 use super::{Dispatcher, Exchanged, Taken, Work};
@@ -79,7 +80,7 @@ struct World {
     ended: HashMap<Id, u64>,
     /// Not settled in the store yet.
     owed: HashSet<u64>,
-    events: HashMap<u64, Arc<Event>>,
+    events: BTreeMap<u64, Arc<Event>>,
     attempts: HashMap<u64, u32>,
     /// Several nodes on one store: every delivery has a row from its commit on, and shards move.
     is_shared: bool,
@@ -93,6 +94,10 @@ struct World {
     revision: u64,
     /// Handed out to be discarded.
     given_up: HashSet<u64>,
+    /// Endpoints with the events they have had.
+    reached: HashSet<(Id, Id)>,
+    /// Items of which it was known, when they were handed out, whether they had.
+    known: [u64; 2],
 }
 
 impl World {
@@ -123,11 +128,13 @@ impl World {
             dead: HashSet::new(),
             ended: HashMap::new(),
             owed: HashSet::new(),
-            events: HashMap::new(),
+            events: BTreeMap::new(),
             attempts: HashMap::new(),
             replays: (1..=3).map(replay).chain([ordered::replay()]).collect(),
             revision: 1,
             given_up: HashSet::new(),
+            reached: HashSet::new(),
+            known: [0; 2],
         }
     }
 
@@ -203,7 +210,7 @@ impl World {
     }
 
     fn take(&mut self) {
-        let Some(Taken { work, terms, is_given_up }) = self.dispatcher.take() else { return };
+        let Some(Taken { work, terms, has_reached, is_given_up }) = self.dispatcher.take() else { return };
         let order = work.delivery.id.order();
         if let Some(replay) = self.replays.iter().find(|replay| Some(replay.id) == work.delivery.replay_id) {
             assert!(terms.is_some(), "an item without its terms");
@@ -216,6 +223,11 @@ impl World {
             let others = self.in_exchange.iter().filter(of_it).count();
             assert!(is_given_up || others < replay.control.concurrency as usize, "more at a time than it allows");
             assert!(is_given_up || self.is_in_order(&work), "handed out before an older one of its endpoint settled");
+        }
+        if let Some(known) = has_reached {
+            let has_reached = self.reached.contains(&(work.delivery.endpoint_id, work.event.id));
+            assert_eq!(known, has_reached, "whether the endpoint has had the event");
+            self.known[usize::from(known)] += 1;
         }
         if is_given_up {
             self.given_up.insert(order);
@@ -282,6 +294,9 @@ impl World {
             .partition(|report| self.held.contains_key(&Shard::of(report.delivery.endpoint_id)));
         for report in &batch {
             let order = report.delivery.id.order();
+            if report.delivery.status == Status::Success {
+                self.reached.insert((report.delivery.endpoint_id, report.delivery.event_id));
+            }
             // Another node was faster: a late report changes nothing.
             if self.is_shared
                 && self.waiting.get(&order).is_none_or(|row| row.delivery.attempts >= report.delivery.attempts)
@@ -339,34 +354,6 @@ impl World {
         let Some(order) = self.waiting.values().find(elsewhere).map(|work| work.delivery.id.order()) else { return };
         self.waiting.remove(&order);
         self.owed.remove(&order);
-    }
-
-    /// A page of items of a replay that runs.
-    fn schedule(&mut self) {
-        let index = self.dice.roll(self.replays.len() as u64) as usize;
-        let (id, state) = (self.replays[index].id, self.replays[index].control.state);
-        if state != State::Running {
-            return;
-        }
-        let event = self.event();
-        self.schedule_these(id, &event);
-    }
-
-    /// A single call's, or a page of a run's.
-    fn schedule_these(&mut self, replay: Id, event: &Arc<Event>) {
-        let (now, mut made) = (self.clock.now(), Vec::new());
-        for target in &event.targets {
-            let mut delivery = target.delivery(event, self.ids.mint(now).0, Trigger::Replay, Some(replay), now);
-            if self.is_ordered(Some(replay)) {
-                delivery.due_at = HELD_UNTIL;
-            }
-            let order = delivery.id.order();
-            self.owed.insert(order);
-            self.events.insert(order, Arc::clone(event));
-            self.waiting.insert(order, Work { delivery: delivery.clone(), event: Arc::clone(event) });
-            made.push(delivery);
-        }
-        self.dispatcher.stored(&made);
     }
 
     fn steer(&mut self, next: State) {
@@ -428,7 +415,8 @@ impl World {
         self.dispatcher
             .adopt_single_replays(unknown.into_iter().filter(|id| seen.iter().all(|replay| replay.id != *id)));
         let next_due = (rows.len() < request.limit()).then(|| self.next_due(&request, at)).flatten();
-        self.dispatcher.refilled(request, rows, next_due, at);
+        let looked = self.look_up(&request, &rows);
+        self.dispatcher.refilled(request, rows, next_due, at, looked);
     }
 
     fn next_due(&self, request: &Request, after: Timestamp) -> Option<Timestamp> {
@@ -533,32 +521,7 @@ fn project() -> Change {
 
 fn endpoint(number: u64) -> Change {
     let at = Timestamp::default();
-    Change::Endpoint(Arc::new(Endpoint {
-        id: target(number).endpoint_id,
-        project_id: PROJECT,
-        owner_id: String::new(),
-        url: String::new(),
-        name: String::new(),
-        secrets: Vec::new(),
-        advanced_signatures: false,
-        description: String::new(),
-        slack_webhook_url: String::new(),
-        teams_webhook_url: String::new(),
-        support_email: String::new(),
-        status: dacapo_model::endpoint::Status::Active,
-        http_timeout: 0,
-        rate_limit: 0,
-        rate_limit_duration: 0,
-        content_type: dacapo_model::endpoint::ContentType::Json,
-        authentication: None,
-        activation: 0,
-        activated_at: None,
-        recover_on_heal: None,
-        version: 1,
-        created_at: at,
-        updated_at: at,
-        deleted_at: None,
-    }))
+    Change::Endpoint(Arc::new(Endpoint::plain(target(number).endpoint_id, PROJECT, "", at)))
 }
 
 const SYSTEM: Asker = Asker { kind: AskerKind::System, id: None };
@@ -605,9 +568,12 @@ const SETTLING_STEPS: usize = 20_000;
 
 #[tokio::test]
 async fn every_delivery_is_handed_out_and_none_twice() {
+    let mut known = [0; 2];
     for seed in 0..WALKS {
-        walk(seed, false).await;
+        let of_walk = walk(seed, false).await;
+        known = [known[0] + of_walk[0], known[1] + of_walk[1]];
     }
+    assert!(known.iter().all(|count| *count > 1_000), "items of which it was known whether they are wanted: {known:?}");
 }
 
 /// Shards go and come back, this node hears of it late, its reports are refused, another node settles
@@ -653,7 +619,8 @@ async fn a_dead_endpoint_gets_probes_and_its_neighbour_everything() {
     assert!(world.owed.is_empty(), "{} deliveries were forgotten", world.owed.len());
 }
 
-async fn walk(seed: u64, is_shared: bool) {
+/// Gives of how many items it was known that their endpoint had not had the event, and that it had.
+async fn walk(seed: u64, is_shared: bool) -> [u64; 2] {
     let mut world = World::new(seed, is_shared).await;
     for _ in 0..STEPS {
         world.step();
@@ -680,4 +647,5 @@ async fn walk(seed: u64, is_shared: bool) {
     }
     assert!(world.owed.is_empty(), "seed {seed}: {} deliveries were forgotten", world.owed.len());
     assert_eq!(world.dispatcher.lock().window_bytes, 0, "seed {seed}: the window's bytes add up");
+    world.known
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::settings::Settings;
 use dacapo_model::clock::ManualClock;
-use dacapo_model::endpoint::{ContentType, Endpoint, RecoverOnHeal, Status};
+use dacapo_model::endpoint::{Endpoint, RecoverOnHeal};
 use dacapo_model::project::{Config, Kind, Project};
 use dacapo_model::{Id, Timestamp};
 use dacapo_store::roles::{Catalog, Contents};
@@ -59,30 +59,8 @@ fn endpoint() -> Endpoint {
 
 fn numbered(number: u32) -> Endpoint {
     Endpoint {
-        id: ENDPOINT.child(number),
-        project_id: PROJECT,
-        owner_id: String::new(),
-        url: "https://example.test/".to_owned(),
-        name: String::new(),
-        secrets: Vec::new(),
-        advanced_signatures: false,
-        description: String::new(),
-        slack_webhook_url: String::new(),
-        teams_webhook_url: String::new(),
-        support_email: String::new(),
-        status: Status::Active,
-        http_timeout: 0,
-        rate_limit: 0,
-        rate_limit_duration: 0,
-        content_type: ContentType::Json,
-        authentication: None,
-        activation: 0,
-        activated_at: None,
         recover_on_heal: Some(RecoverOnHeal { lookback: 3_600, since: AT }),
-        version: 1,
-        created_at: AT,
-        updated_at: AT,
-        deleted_at: None,
+        ..Endpoint::plain(ENDPOINT.child(number), PROJECT, "https://example.test/", AT)
     }
 }
 

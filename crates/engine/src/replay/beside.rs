@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Items per second of all replays without a rate together, while live events come in.
-const RATE_BESIDE_LIVE: u32 = 1_000;
+const RATE_BESIDE_LIVE: u32 = 500;
 /// Live traffic is over when nothing came for so long.
 const LIVE_FOR: Duration = Duration::from_secs(1);
 

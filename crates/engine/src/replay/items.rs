@@ -5,18 +5,20 @@ use crate::route;
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::delivery::Reason;
 use dacapo_model::event::Target;
-use dacapo_model::id::IdMap;
+use dacapo_model::id::{IdMap, IdSet};
 use dacapo_model::replay::{Definition, Elsewhere};
 use dacapo_model::selector::Pair;
-use dacapo_model::{Delivery, Id, Mode, routing};
+use dacapo_model::{Delivery, Id, Mode, Status, routing};
 use dacapo_store::roles::ScanItem;
 
 /// An item to be.
 #[derive(Clone, Debug)]
 pub struct Planned {
     pub target: Target,
-    /// Some delivery of this event to the endpoint it was meant for succeeded.
+    /// Some delivery of this event to the endpoint it was meant for had succeeded when the replay began.
     pub already_succeeded: bool,
+    /// And when this was read.
+    pub has_reached: bool,
 }
 
 /// By id of the endpoint. `replay`: under whose id an address goes that is nobody's endpoint.
@@ -32,11 +34,15 @@ pub fn of(view: &ProjectView, replay: Id, definition: &Definition, item: &ScanIt
     pairs.sort_unstable_by_key(|pair| pair.endpoint_id);
     let routed: IdMap<Target> = routed.unwrap_or_default().into_iter().rev().map(|t| (t.endpoint_id, t)).collect();
     let before: IdMap<&Delivery> = item.deliveries.iter().map(|delivery| (delivery.id, delivery)).collect();
+    let successes = item.deliveries.iter().filter(|delivery| delivery.status == Status::Success);
+    let reached: IdSet = successes.map(|delivery| delivery.endpoint_id).collect();
     match &definition.options.target {
         None => {
             let to_endpoint = |pair: &Pair| {
                 let before = pair.delivery_id.and_then(|id| before.get(&id).copied());
-                back_to(view, definition, pair, routed.get(&pair.endpoint_id), before)
+                let has_reached = reached.contains(&pair.endpoint_id);
+                let target = back_to(view, definition, pair, routed.get(&pair.endpoint_id), before);
+                Planned { target, already_succeeded: pair.already_succeeded, has_reached }
             };
             pairs.iter().map(to_endpoint).collect()
         }
@@ -51,7 +57,7 @@ fn back_to(
     pair: &Pair,
     by_route: Option<&Target>,
     before: Option<&Delivery>,
-) -> Planned {
+) -> Target {
     let subscription_id = match (by_route, before) {
         (Some(target), _) => target.subscription_id,
         (None, Some(delivery)) => delivery.subscription_id,
@@ -64,14 +70,13 @@ fn back_to(
         Some(endpoint) => routing::refusal(endpoint),
         None => Some(Reason::EndpointDeleted),
     };
-    let target = Target {
+    Target {
         endpoint_id: pair.endpoint_id,
         subscription_id,
         mode: mode.unwrap_or_default(),
         policy: routing::policy(view, subscription),
         discarded: if skips { Some(Reason::AlreadyDelivered) } else { refused },
-    };
-    Planned { target, already_succeeded: pair.already_succeeded }
+    }
 }
 
 fn elsewhere_to(view: &ProjectView, replay: Id, elsewhere: &Elsewhere) -> Planned {
@@ -89,5 +94,5 @@ fn elsewhere_to(view: &ProjectView, replay: Id, elsewhere: &Elsewhere) -> Planne
         policy: routing::policy(view, None),
         discarded,
     };
-    Planned { target, already_succeeded: false }
+    Planned { target, already_succeeded: false, has_reached: false }
 }

@@ -1,7 +1,6 @@
 //! What one transaction of a replay takes: items cut off a page of the walk, whatever its events' fan-out.
 
 use super::items::Planned;
-use dacapo_model::event::Target;
 use dacapo_model::replay::{Progress, Within};
 use dacapo_model::{Event, Id};
 use dacapo_store::roles::{Place, ScanItem, ScanPage};
@@ -19,7 +18,7 @@ pub struct Room {
 }
 
 pub struct Taken {
-    pub items: Vec<(Arc<Event>, Target)>,
+    pub items: Vec<(Arc<Event>, Planned)>,
     pub to_send: usize,
     /// Where the walk goes on; `None`: it is over.
     pub next: Option<Place>,
@@ -35,7 +34,8 @@ pub fn take(page: ScanPage, room: Room, once: bool, mut plan: impl FnMut(&ScanIt
     for item in &page.items {
         events += 1;
         let mut at = item.slice.after.map(|endpoint| Place::Within { event: item.event.id, endpoint });
-        for Planned { target, .. } in plan(item) {
+        for planned in plan(item) {
+            let target = &planned.target;
             let sends = target.discarded.is_none();
             if taken.items.len() >= room.items || sends && taken.to_send >= room.to_send {
                 // Before this event, when nothing was taken of it.
@@ -46,7 +46,7 @@ pub fn take(page: ScanPage, room: Room, once: bool, mut plan: impl FnMut(&ScanIt
             taken.to_send += usize::from(sends);
             at = Some(Place::Within { event: item.event.id, endpoint: target.endpoint_id });
             last = Some(item.event.id);
-            taken.items.push((Arc::clone(&item.event), target));
+            taken.items.push((Arc::clone(&item.event), planned));
         }
     }
     if once {
@@ -85,6 +85,7 @@ mod tests {
     use super::*;
     use dacapo_model::attempt::HeaderLines;
     use dacapo_model::delivery::{Mode, Reason};
+    use dacapo_model::event::Target;
     use dacapo_model::event::{Audience, ConnectFace, FanOut};
     use dacapo_model::retry::{Kind, Policy};
     use dacapo_model::{Timestamp, id::Id};
@@ -120,7 +121,7 @@ mod tests {
             policy: Policy { kind: Kind::Linear, interval_s: 1, limit: 1 },
             discarded: endpoint.is_multiple_of(3).then_some(Reason::EndpointPaused),
         };
-        Planned { target, already_succeeded: false }
+        Planned { target, already_succeeded: false, has_reached: false }
     }
 
     /// A store of events with so many endpoints each, which gives slices of `most` deliveries.
@@ -176,10 +177,10 @@ mod tests {
                     all
                 };
                 let taken = take(page, Room { items, to_send }, once, plan);
-                let sends = taken.items.iter().filter(|(_, target)| target.discarded.is_none()).count();
+                let sends = taken.items.iter().filter(|(_, planned)| planned.target.discarded.is_none()).count();
                 prop_assert!(taken.items.len() <= items && sends <= to_send);
                 prop_assert_eq!(sends, taken.to_send);
-                made.extend(taken.items.iter().map(|(event, target)| (event.id, target.endpoint_id)));
+                made.extend(taken.items.iter().map(|(event, planned)| (event.id, planned.target.endpoint_id)));
                 let Some(next) = taken.next else { break };
                 stand_at(&mut progress, next);
             }

@@ -54,7 +54,7 @@ impl Plan {
     /// `is_more`: of an event that was counted.
     fn count(&mut self, item: &ScanItem, planned: &[Planned], is_more: bool) {
         let event = &item.event;
-        for Planned { target, already_succeeded } in planned {
+        for Planned { target, already_succeeded, .. } in planned {
             self.matched += 1;
             self.already_succeeded += u64::from(*already_succeeded);
             match target.discarded {

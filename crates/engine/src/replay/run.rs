@@ -17,7 +17,8 @@ use super::beside::Beside;
 use super::items;
 use super::pace::Pace;
 use super::page::{self, PAGE_ITEMS_MAX, Room};
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Had, Moment, Work};
+use dacapo_model::id::IdSet;
 use dacapo_model::replay::{Asker, AskerKind, Order, State};
 use dacapo_model::{Class, Clock, Delivery, Id, IdSource, Replay, Shard, Timestamp, Trigger};
 use dacapo_store::roles::{HELD_UNTIL, ItemPage, Load, Release, ScanPage, ScanRequest, Scheduled};
@@ -30,7 +31,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Events a page takes.
-const PAGE_EVENTS_MAX: usize = 128;
+const PAGE_EVENTS_MAX: usize = 256;
 /// Deliveries a page reads, and at most twice as many.
 const PAGE_DELIVERIES_MAX: usize = 2 * PAGE_ITEMS_MAX;
 /// Rows a page looks at, where few of them are meant.
@@ -43,7 +44,7 @@ const OPEN_ITEMS_MAX: u64 = 10_000;
 /// Items held or released by one transaction.
 const MOVED_ITEMS_MAX: usize = 500;
 /// Between two pages of a replay with a rate: each takes what the rate allows since the one before.
-const PACE_EVERY: Duration = Duration::from_millis(50);
+const PACE_EVERY: Duration = Duration::from_millis(100);
 /// After a step that moved nothing, also when there is word: word comes with every batch of records.
 const REST: Duration = Duration::from_millis(20);
 /// With so few left there is little word: who waits for the end hears of it at once.
@@ -143,6 +144,15 @@ impl Runner {
                     continue;
                 }
                 Ok(Step::After(wait)) => wait,
+                // Each word of the page's own items would cut the next one shorter.
+                Ok(Step::Paced(wait)) => {
+                    has_moved = true;
+                    tokio::time::sleep(PACE_EVERY).await;
+                    match wait.checked_sub(PACE_EVERY) {
+                        None | Some(Duration::ZERO) => continue,
+                        Some(rest) => rest,
+                    }
+                }
                 Ok(Step::Done) => return,
                 Ok(at @ (Step::AtWord | Step::AtEveryWord)) => {
                     has_moved |= at == Step::AtEveryWord;
@@ -209,13 +219,16 @@ impl Runner {
         if room < PAGE_ITEMS_MAX as u64 {
             return Ok(Step::AtWord);
         }
-        let rate = self.beside.rate(replay.control.rate, self.driven().len(), now);
+        // A small one is done at once, whatever else goes on: only what follows the first page goes gently.
+        let beside = || self.beside.rate(replay.control.rate, self.driven().len(), now);
+        let rate = if replay.page == 0 { replay.control.rate } else { beside() };
         let leave = pace.leave(rate, now);
         if leave == 0 {
-            return Ok(Step::After(pace.wait(rate).max(PACE_EVERY)));
+            return Ok(Step::Paced(pace.wait(rate)));
         }
         let to_send = PAGE_ITEMS_MAX.min(leave);
         let room = Room { items: PAGE_ITEMS_MAX, to_send };
+        let since = self.dispatcher.moment();
         let page = match self.read(replay, PAGE_EVENTS_MAX.min(to_send)).await {
             Ok(page) => page,
             // Readers that are all taken, or slow, are so for now.
@@ -225,9 +238,14 @@ impl Runner {
                 return Ok(Step::Again);
             }
         };
-        let written = self.write(replay, page, room, now).await?;
-        pace.took(written.unwrap_or(0));
-        Ok(Step::Again)
+        let Some(written) = self.write(replay, page, room, since, now).await? else { return Ok(Step::Again) };
+        pace.took(written.to_send);
+        if written.is_last {
+            return Ok(Step::Again);
+        }
+        // Small pages cost more than they bring.
+        let is_behind = pace.leave(rate, self.clock.now()) >= PAGE_EVENTS_MAX;
+        Ok(if is_behind { Step::Again } else { Step::Paced(pace.wait(rate)) })
     }
 
     async fn read(&self, replay: &Replay, events: usize) -> Result<ScanPage, StoreError> {
@@ -239,20 +257,21 @@ impl Runner {
             rows_max: PAGE_ROWS_MAX,
             items_max: events,
             deliveries_max: PAGE_DELIVERIES_MAX,
-            // Routing reads what filters ask for.
-            load: Load { data: replay.definition.frozen.needs_routing(), deliveries: true },
+            // What is to be sent at once is not read again.
+            load: Load::ALL,
         };
         self.store.scan(request).await
     }
 
-    /// Items to be sent that were written; `None` when the replay had moved on.
+    /// `None` when the replay had moved on.
     async fn write(
         &self,
         replay: &Replay,
         page: ScanPage,
         room: Room,
+        since: Moment,
         now: Timestamp,
-    ) -> Result<Option<u64>, StoreError> {
+    ) -> Result<Option<Written>, StoreError> {
         let snapshot = self.catalog.snapshot();
         let Some(view) = snapshot.project(replay.project_id) else {
             self.turn(replay, State::Failed, Some("its project is gone".to_owned()), true).await?;
@@ -265,29 +284,40 @@ impl Runner {
         };
         let once = definition.options.target.is_some();
         let taken = page::take(page, room, once, |item| items::of(view, replay.id, definition, item));
-        let mut deliveries: Vec<Delivery> = Vec::with_capacity(taken.items.len());
-        for (event, target) in &taken.items {
+        let mut rows: Vec<Work> = Vec::with_capacity(taken.items.len());
+        let mut had = Had { at: since, by: IdSet::default() };
+        for (event, planned) in taken.items {
             let (id, at) = self.ids.mint(now);
-            let mut delivery = target.delivery(event, id, Trigger::Replay, Some(replay.id), at);
+            if planned.has_reached {
+                had.by.insert(id);
+            }
+            let mut delivery = planned.target.delivery(&event, id, Trigger::Replay, Some(replay.id), at);
             if !delivery.status.is_settled() {
                 delivery.due_at = due_at;
             }
-            deliveries.push(delivery);
+            rows.push(Work { delivery, event });
         }
         let mut progress = replay.progress.clone();
-        progress.exhausted = taken.next.is_none();
+        let written = Written { to_send: taken.to_send as u64, is_last: taken.next.is_none() };
+        progress.exhausted = written.is_last;
         progress.scanned += taken.rows;
         taken.next.into_iter().for_each(|next| page::stand_at(&mut progress, next));
-        let to_send = taken.to_send as u64;
-        let items = ItemPage { replay: replay.id, after: replay.page, progress, items: deliveries.clone() };
-        match self.store.schedule(items).await? {
+        let deliveries: Vec<Delivery> = rows.iter().map(|work| work.delivery.clone()).collect();
+        let items = ItemPage { replay: replay.id, after: replay.page, progress, items: deliveries };
+        // What waits for its predecessor is released later.
+        let rows = if due_at == HELD_UNTIL { Vec::new() } else { rows };
+        let places = self.dispatcher.place_rows(&rows);
+        let scheduled = self.store.schedule(items).await;
+        // The walk reads what the endpoints of its events had, not what another one had.
+        let had = (!once).then_some(&had);
+        // Some may be gone, or there after all: then the lanes look for themselves.
+        let is_whole = matches!(scheduled, Ok(Scheduled::Written { gone: 0, .. }));
+        let unsure = (!is_whole).then(|| rows.iter().map(|work| work.delivery.clone()).collect::<Vec<_>>());
+        self.dispatcher.offer_rows(rows, &places, is_whole, had);
+        self.dispatcher.stored(&unsure.unwrap_or_default());
+        match scheduled? {
             Scheduled::Void => Ok(None),
-            Scheduled::Written { .. } => {
-                if due_at != HELD_UNTIL {
-                    self.dispatcher.stored(&deliveries);
-                }
-                Ok(Some(to_send))
-            }
+            Scheduled::Written { .. } => Ok(Some(written)),
         }
     }
 
@@ -321,11 +351,20 @@ impl Runner {
     }
 }
 
+/// A page of items.
+struct Written {
+    /// Of those, the ones that are not born settled.
+    to_send: u64,
+    is_last: bool,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     Again,
     /// Time alone makes a difference.
     After(Duration),
+    /// So does it, and soon.
+    Paced(Duration),
     /// Nothing to do before somebody does something to it, or its items come to something.
     AtWord,
     /// The same, without a rest.

@@ -4,7 +4,7 @@ use super::*;
 use async_trait::async_trait;
 use dacapo_model::clock::ManualClock;
 use dacapo_model::delivery::{Delivery, Mode, Status as Settled, Trigger};
-use dacapo_model::endpoint::{ContentType, Endpoint};
+use dacapo_model::endpoint::Endpoint;
 use dacapo_model::project::{Config, Kind, Project};
 use dacapo_model::retry::{self, Policy};
 use dacapo_model::{Attempt, Timestamp};
@@ -44,32 +44,7 @@ async fn catalog() -> Arc<LiveCatalog> {
         updated_at: AT,
         deleted_at: None,
     };
-    let endpoint = Endpoint {
-        id: ENDPOINT,
-        project_id: PROJECT,
-        owner_id: String::new(),
-        url: NOW.to_owned(),
-        name: String::new(),
-        secrets: Vec::new(),
-        advanced_signatures: false,
-        description: String::new(),
-        slack_webhook_url: String::new(),
-        teams_webhook_url: String::new(),
-        support_email: String::new(),
-        status: Status::Active,
-        http_timeout: 0,
-        rate_limit: 0,
-        rate_limit_duration: 0,
-        content_type: ContentType::Json,
-        authentication: None,
-        activation: 0,
-        activated_at: None,
-        recover_on_heal: None,
-        version: 1,
-        created_at: AT,
-        updated_at: AT,
-        deleted_at: None,
-    };
+    let endpoint = Endpoint::plain(ENDPOINT, PROJECT, NOW, AT);
     let changes = vec![Change::Project(Arc::new(project)), Change::Endpoint(Arc::new(endpoint))];
     catalog.edit().await.expect("may edit").write(changes).await.expect("written");
     Arc::new(catalog)

@@ -3,7 +3,6 @@ use crate::attempt::HeaderLines;
 use crate::catalog::{Change, Snapshot};
 use crate::clock::Timestamp;
 use crate::delivery::Mode;
-use crate::endpoint::ContentType;
 use crate::filter::scopes::Conditions;
 use crate::project::{Config, Kind, Project};
 use serde_json::{Value, json};
@@ -29,30 +28,8 @@ fn project() -> Change {
 
 fn endpoint() -> Change {
     Change::Endpoint(Arc::new(Endpoint {
-        id: ENDPOINT,
-        project_id: PROJECT,
-        owner_id: String::new(),
-        url: "https://example.test/".to_owned(),
         name: "one".to_owned(),
-        secrets: Vec::new(),
-        advanced_signatures: false,
-        description: String::new(),
-        slack_webhook_url: String::new(),
-        teams_webhook_url: String::new(),
-        support_email: String::new(),
-        status: Status::Active,
-        http_timeout: 0,
-        rate_limit: 0,
-        rate_limit_duration: 0,
-        content_type: ContentType::Json,
-        authentication: None,
-        activation: 0,
-        activated_at: None,
-        recover_on_heal: None,
-        version: 1,
-        created_at: AT,
-        updated_at: AT,
-        deleted_at: None,
+        ..Endpoint::plain(ENDPOINT, PROJECT, "https://example.test/", AT)
     }))
 }
 

@@ -5,7 +5,7 @@ use super::subject::{ENDPOINT, OTHER_PROJECT, PROJECT, ROUTED_AT, START, born, t
 use crate::LiveCatalog;
 use crate::roles::{Catalog, Contents, EditLock, NewEvent, NewReplay};
 use dacapo_model::catalog::Change;
-use dacapo_model::endpoint::{ContentType, Endpoint};
+use dacapo_model::endpoint::Endpoint;
 use dacapo_model::event_type::EventType;
 use dacapo_model::filter::scopes::Conditions;
 use dacapo_model::id::SystemEntropy;
@@ -38,30 +38,10 @@ pub fn project(id: Id) -> Change {
 
 pub fn endpoint(id: Id, name: &str) -> Change {
     Change::Endpoint(Arc::new(Endpoint {
-        id,
-        project_id: PROJECT,
-        owner_id: String::new(),
-        url: "https://example.test/".to_owned(),
         name: name.to_owned(),
-        secrets: Vec::new(),
-        advanced_signatures: false,
         description: "\u{1F984} \"quoted\"".to_owned(),
-        slack_webhook_url: String::new(),
-        teams_webhook_url: String::new(),
-        support_email: String::new(),
-        status: dacapo_model::endpoint::Status::Active,
         http_timeout: u64::MAX,
-        rate_limit: 0,
-        rate_limit_duration: 0,
-        content_type: ContentType::Json,
-        authentication: None,
-        activation: 0,
-        activated_at: None,
-        recover_on_heal: None,
-        version: 1,
-        created_at: START,
-        updated_at: START,
-        deleted_at: None,
+        ..Endpoint::plain(id, PROJECT, "https://example.test/", START)
     }))
 }
 

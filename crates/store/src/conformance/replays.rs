@@ -304,23 +304,29 @@ pub async fn an_event_has_reached_whom_it_succeeded_at(subject: Subject) {
         ])
         .await;
     let event = Arc::new(event);
-    let reached = async |endpoint| subject.store().has_reached(Arc::clone(&event), endpoint).await.expect("reads");
-    assert_eq!((reached(ENDPOINT).await, reached(ENDPOINT_2).await, reached(ENDPOINT_3).await), (true, false, false));
+    let neighbour = Arc::new(neighbour);
+    let all = [ENDPOINT, ENDPOINT_2, ENDPOINT_3].map(|endpoint| (Arc::clone(&event), endpoint));
+    let all: Vec<_> =
+        all.into_iter().chain([ENDPOINT, ENDPOINT_2].map(|endpoint| (Arc::clone(&neighbour), endpoint))).collect();
+    let reached = async || subject.store().have_reached(all.clone()).await.expect("reads");
+    assert_eq!(reached().await, [true, false, false, false, true]);
     let item = item_for(&subject, id, &event, &target(ENDPOINT_2));
     schedule(&subject, page(id, 0, vec![item.clone()])).await;
     subject.record([subject.attempted(&item, Status::Success)]).await;
-    assert!(reached(ENDPOINT_2).await, "by a replay");
+    assert_eq!(reached().await, [true, true, false, false, true], "by a replay");
+    assert_eq!(subject.store().have_reached(Vec::new()).await.expect("reads"), [false; 0]);
 }
 
 pub async fn a_later_target_of_a_large_fan_out_is_reached_too(subject: Subject) {
     let large = fan_out::large_with(&subject, vec![target(ENDPOINT_2), target(ENDPOINT_3)]);
     let event = fan_out::stored(&subject, large).await;
     fan_out::finish(&subject).await;
-    let reached = async |endpoint| subject.store().has_reached(Arc::clone(&event), endpoint).await.expect("reads");
-    assert!(!reached(ENDPOINT_2).await);
+    let asked = [ENDPOINT_2, ENDPOINT_3].map(|endpoint| (Arc::clone(&event), endpoint));
+    let reached = async || subject.store().have_reached(asked.to_vec()).await.expect("reads");
+    assert_eq!(reached().await, [false, false]);
     let due = subject.due(ENDPOINT_2, Class::Live).await;
     subject.record([subject.attempted(&due[0], Status::Success)]).await;
-    assert_eq!((reached(ENDPOINT_2).await, reached(ENDPOINT_3).await), (true, false));
+    assert_eq!(reached().await, [true, false]);
 }
 
 pub async fn a_key_finds_its_replay(mut subject: Subject) {

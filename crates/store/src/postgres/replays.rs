@@ -191,8 +191,8 @@ impl Replays for PostgresStore {
         items::release(&self.inner, replay, which, at, limit).await
     }
 
-    async fn has_reached(&self, event: Arc<Event>, endpoint: Id) -> Result<bool> {
-        items::has_reached(&self.inner, &event, endpoint).await
+    async fn have_reached(&self, asked: Vec<(Arc<Event>, Id)>) -> Result<Vec<bool>> {
+        items::have_reached(&self.inner, &asked).await
     }
 
     async fn endpoint_as_of(&self, endpoint: Id, at: Timestamp) -> Result<Option<Endpoint>> {

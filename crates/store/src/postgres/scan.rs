@@ -14,7 +14,7 @@ use super::PostgresStore;
 use super::query::in_time;
 use super::session::Transaction;
 use crate::Result;
-use crate::roles::{Place, Scan, ScanItem, ScanPage, ScanRequest};
+use crate::roles::{PAGE_BYTES_MAX, Place, Scan, ScanItem, ScanPage, ScanRequest};
 use async_trait::async_trait;
 use dacapo_model::Id;
 use item::{Admitted, Look};
@@ -35,7 +35,7 @@ impl Scan for PostgresStore {
 
 async fn page(transaction: &mut Transaction, request: &ScanRequest) -> Result<ScanPage> {
     let bounds = bounds(request);
-    let mut page = Page { items: Vec::new(), deliveries: 0, next: None, rows: 0, request };
+    let mut page = Page { items: Vec::new(), deliveries: 0, bytes: 0, next: None, rows: 0, request };
     if bounds.is_empty() {
         return Ok(page.finish());
     }
@@ -73,6 +73,8 @@ pub struct Page<'r> {
     items: Vec<ScanItem>,
     /// Read for the events so far.
     deliveries: usize,
+    /// Of payload.
+    bytes: usize,
     next: Option<Place>,
     rows: u64,
     request: &'r ScanRequest,
@@ -81,11 +83,15 @@ pub struct Page<'r> {
 impl Page<'_> {
     /// `true` when there is room for no more: then `next` is set.
     fn push(&mut self, event: Id, look: Look) -> bool {
+        if self.request.reads_data() {
+            self.bytes += look.item.as_ref().map_or(0, |item| item.data_bytes);
+        }
         self.items.extend(look.item);
         self.deliveries += look.deliveries;
         let is_full = look.rest.is_some()
             || self.items.len() >= self.request.items_max.max(1)
-            || self.deliveries >= self.request.deliveries_max;
+            || self.deliveries >= self.request.deliveries_max
+            || self.bytes >= PAGE_BYTES_MAX;
         if is_full {
             self.next = Some(look.rest.unwrap_or(Place::Behind(event)));
         }

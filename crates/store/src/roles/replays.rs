@@ -134,8 +134,8 @@ pub trait Replays: Send + Sync + 'static {
     /// Makes at most `limit` of its items due at `at`, oldest first.
     async fn release_items(&self, replay: Id, which: Release, at: Timestamp, limit: usize) -> Result<Released>;
 
-    /// Whether any delivery of this event to this endpoint has succeeded.
-    async fn has_reached(&self, event: Arc<Event>, endpoint: Id) -> Result<bool>;
+    /// For each of these: whether any delivery of the event to the endpoint has succeeded.
+    async fn have_reached(&self, asked: Vec<(Arc<Event>, Id)>) -> Result<Vec<bool>>;
 
     /// The endpoint as it was at a moment; `None` when it did not exist then.
     async fn endpoint_as_of(&self, endpoint: Id, at: Timestamp) -> Result<Option<Endpoint>>;

@@ -1,7 +1,7 @@
 //! Walking what a selector means, a bounded page at a time: what search, counts, plans and runs read.
 //!
 //! The order is that of the events' ids, whatever way leads to them. A page ends when it has enough
-//! items or deliveries or has looked at enough rows, whichever comes first, so a page may be empty and not
+//! items, deliveries or bytes of payload, or has looked at enough rows, whichever comes first, so a page may be empty and not
 //! the last. An event with more deliveries than a page takes is given in slices, each some of its endpoints.
 
 use crate::Result;
@@ -9,6 +9,9 @@ use async_trait::async_trait;
 use dacapo_model::selector::Pair;
 use dacapo_model::{Delivery, Event, Frozen, Id};
 use std::sync::Arc;
+
+/// Bytes of payload a page takes where payloads are read, and at most one payload more.
+pub const PAGE_BYTES_MAX: usize = 8 << 20;
 
 #[derive(Clone, Debug)]
 pub struct ScanRequest {
@@ -60,6 +63,13 @@ pub struct Slice {
 impl Slice {
     pub fn holds(&self, endpoint: Id) -> bool {
         self.after.is_none_or(|after| endpoint > after) && self.upto.is_none_or(|upto| endpoint <= upto)
+    }
+}
+
+impl ScanRequest {
+    /// Whether items come with their payload.
+    pub fn reads_data(&self) -> bool {
+        self.load.data || self.selector.reads_data()
     }
 }
 

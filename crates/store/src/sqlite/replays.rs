@@ -70,8 +70,11 @@ impl Replays for SqliteStore {
         self.writer.run(move |session| items::release(session.connection, replay, which, at, limit)).await
     }
 
-    async fn has_reached(&self, event: Arc<Event>, endpoint: Id) -> Result<bool> {
-        self.work.read(move |connection| items::has_reached(connection, &event, endpoint)).await
+    async fn have_reached(&self, asked: Vec<(Arc<Event>, Id)>) -> Result<Vec<bool>> {
+        let have_reached = move |connection: &Connection| {
+            asked.iter().map(|(event, endpoint)| items::has_reached(connection, event, *endpoint)).collect()
+        };
+        self.work.read(have_reached).await
     }
 
     async fn endpoint_as_of(&self, endpoint: Id, at: Timestamp) -> Result<Option<Endpoint>> {

@@ -12,7 +12,7 @@ mod streams;
 
 use super::SqliteStore;
 use crate::Result;
-use crate::roles::{Place, Scan, ScanItem, ScanPage, ScanRequest};
+use crate::roles::{PAGE_BYTES_MAX, Place, Scan, ScanItem, ScanPage, ScanRequest};
 use async_trait::async_trait;
 use dacapo_model::Id;
 use item::{Items, Look};
@@ -33,7 +33,7 @@ impl Scan for SqliteStore {
 
 fn page(connection: &Connection, request: &ScanRequest) -> Result<ScanPage> {
     let bounds = bounds(request);
-    let mut page = Page { items: Vec::new(), deliveries: 0, looked_upto: None, rest: None, rows: 0, request };
+    let mut page = Page { items: Vec::new(), deliveries: 0, bytes: 0, looked_upto: None, rest: None, rows: 0, request };
     if bounds.is_empty() {
         return Ok(page.finish());
     }
@@ -75,6 +75,8 @@ struct Page<'r> {
     items: Vec<ScanItem>,
     /// Read for the events so far.
     deliveries: usize,
+    /// Of payload.
+    bytes: usize,
     /// `None`: to the end.
     looked_upto: Option<u64>,
     /// Where the last event goes on, when it was not looked at whole.
@@ -86,12 +88,16 @@ struct Page<'r> {
 impl Page<'_> {
     /// `true` when there is room for no more.
     fn push(&mut self, look: Look) -> bool {
+        if self.request.reads_data() {
+            self.bytes += look.item.as_ref().map_or(0, |item| item.data_bytes);
+        }
         self.items.extend(look.item);
         self.deliveries += look.deliveries;
         self.rest = look.rest;
         self.rest.is_some()
             || self.items.len() >= self.request.items_max.max(1)
             || self.deliveries >= self.request.deliveries_max
+            || self.bytes >= PAGE_BYTES_MAX
     }
 
     fn rows_left(&self) -> u64 {

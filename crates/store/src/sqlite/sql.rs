@@ -70,6 +70,11 @@ impl Conditions {
         self.terms.push(format!("({})", terms.join(" OR ")));
     }
 
+    /// How many hold together.
+    pub fn len(&self) -> usize {
+        self.terms.len()
+    }
+
     pub fn sql(&self) -> String {
         self.terms.join(" AND ")
     }

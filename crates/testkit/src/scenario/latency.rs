@@ -16,6 +16,7 @@ pub(super) fn drive(settings: &Settings) -> Drive {
         pace: Pace::PerSecond(settings.paced_rate),
         duration: settings.paced_seconds,
         fan: 1,
+        comes_to_rest: true,
     }
 }
 

@@ -37,6 +37,14 @@ pub struct Drive {
     pub duration: Duration,
     /// Deliveries that one accepted event makes.
     pub fan: u64,
+    /// `false`: something else keeps the process busy, and CPU time says nothing.
+    pub comes_to_rest: bool,
+}
+
+impl Drive {
+    pub fn beside_other_work(self) -> Self {
+        Self { comes_to_rest: false, ..self }
+    }
 }
 
 /// Drives `target`, whose deliveries all end at the subject's sink.
@@ -50,18 +58,19 @@ pub async fn measure_all(subject: &Subject, target: &[Arc<Target>], drive: &Driv
     drained(subject, target, drive, WARM_UP).await?;
     let record = subject.sink.record();
     record.latency().clear();
-    let cpu_before = at_rest(subject).await?;
+    let cpu = async || if drive.comes_to_rest { at_rest(subject).await.map(Some) } else { Ok(None) };
+    let cpu_before = cpu().await?;
     let (started_us, accepted, accepted_s) = drained(subject, target, drive, drive.duration).await?;
     let delivered = accepted * drive.fan;
     let delivering_s = record.last_us().saturating_sub(started_us) as f64 / 1e6;
     let pss = subject.pss_bytes()?;
-    let cpu_us = at_rest(subject).await? - cpu_before;
+    let cpu_us = cpu().await?.zip(cpu_before).map(|(after, before)| after - before);
     let milliseconds = |share| record.latency().quantile_us(share).map(|us| us as f64 / 1e3);
     let paced = matches!(drive.pace, Pace::PerSecond(_));
     Ok(Measure {
         accepted_s: Some(accepted_s),
         delivered_s: Some(delivered as f64 / delivering_s.max(1e-6)),
-        cpu_us: Some(cpu_us as f64 / delivered.max(1) as f64),
+        cpu_us: cpu_us.map(|us| us as f64 / delivered.max(1) as f64),
         p50_ms: paced.then(|| milliseconds(0.5)).flatten(),
         p99_ms: paced.then(|| milliseconds(0.99)).flatten(),
         pss_mb: Some(pss as f64 / 1e6),

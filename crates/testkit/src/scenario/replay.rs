@@ -36,9 +36,9 @@ pub(super) async fn run(settings: &Settings, report: &mut Report) -> Result<()> 
     let mut beside = Row::new("replay", "live, beside").note("ratio: delivered/s to before");
     let mut beside_paced = Row::new("replay", "live, beside, paced").note("ratio: p99 to before");
     progress("replay: the live endpoint beside it");
-    beside_paced.add(measure(&subject, &live, &latency::drive(settings)).await);
+    beside_paced.add(measure(&subject, &live, &latency::drive(settings).beside_other_work()).await);
     beside_paced.compare(&before_paced, |m| m.p99_ms);
-    beside.add(measure(&subject, &live, &throughput::drive(settings)).await);
+    beside.add(measure(&subject, &live, &throughput::drive(settings).beside_other_work()).await);
     beside.compare(&before, |m| m.delivered_s);
     let now = subject.product()?.replay(&id).await?;
     ensure!(text(&now, "status") == "running", "it was over before the live endpoint was measured: {now}");
@@ -54,7 +54,12 @@ pub(super) async fn run(settings: &Settings, report: &mut Report) -> Result<()> 
     let began = Instant::now();
     subject.product()?.steer_replay(&id, "cancel").await?.expect(200)?;
     progress(&format!("replay: cancelled in {:.0} ms", began.elapsed().as_secs_f64() * 1e3));
-    for row in [filled, before, before_paced, beside, beside_paced, alone] {
+    // What changed meanwhile without the replay: the store has grown, and the machine may be in another mood.
+    let mut after = Row::new("replay", "live, after").note("ratio: delivered/s to before");
+    progress("replay: the live endpoint after it");
+    after.add(measure(&subject, &live, &throughput::drive(settings)).await);
+    after.compare(&before, |m| m.delivered_s);
+    for row in [filled, before, before_paced, beside, beside_paced, alone, after] {
         report.row(row);
     }
     Ok(())

@@ -8,7 +8,13 @@ use crate::generator::Pace;
 use anyhow::Result;
 
 pub(super) fn drive(settings: &Settings) -> Drive {
-    Drive { connections: settings.connections, pace: Pace::Closed, duration: settings.seconds, fan: 1 }
+    Drive {
+        connections: settings.connections,
+        pace: Pace::Closed,
+        duration: settings.seconds,
+        fan: 1,
+        comes_to_rest: true,
+    }
 }
 
 pub(super) async fn run(settings: &Settings, report: &mut Report) -> Result<()> {

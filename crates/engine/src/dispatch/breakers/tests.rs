@@ -1,6 +1,6 @@
 //! What is counted of breakers.
 
-use crate::dispatch::lane::Part;
+use crate::dispatch::lane::{Found, Part};
 use crate::dispatch::{Dispatcher, Exchanged};
 use crate::settings::Settings;
 use async_trait::async_trait;
@@ -39,7 +39,7 @@ async fn the_breaker_of_a_replays_own_address_counts_while_something_is_to_be_se
     {
         let mut state = dispatcher.lock();
         let lane = state.lane(PROJECT, REPLAY);
-        assert!(lane.place(ITEM, false, &Settings::default()));
+        assert!(lane.place(Class::Live, ITEM, AT, false, &Settings::default()));
         for _ in 0..100 {
             lane.guard.sent();
             lane.guard.finished(Exchanged::Failed, AT);
@@ -50,7 +50,7 @@ async fn the_breaker_of_a_replays_own_address_counts_while_something_is_to_be_se
     dispatcher.lock().lane(PROJECT, REPLAY).recorded(ITEM, Some((Class::Replay, AT)));
     assert_eq!(open(), 1, "it is to be tried again");
     // It was given up: a read finds nothing more.
-    let (nothing, next_due) = (Vec::new(), None);
-    dispatcher.lock().lane(PROJECT, REPLAY).refilled(Class::Replay, nothing, true, next_due, AT, |_| Part::Run);
+    let found = Found { is_all: true, ..Found::default() };
+    dispatcher.lock().lane(PROJECT, REPLAY).refilled(Class::Replay, found, AT, |_| Part::Run);
     assert_eq!(open(), 0, "nobody would ever close it");
 }

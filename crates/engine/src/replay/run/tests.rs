@@ -1,6 +1,8 @@
 //! Steps of a replay on a real store.
 
 use super::*;
+use crate::dispatch::Exchanged;
+use crate::metrics::Metrics;
 use crate::settings::Settings;
 use bytes::Bytes;
 use dacapo_model::attempt::HeaderLines;
@@ -11,7 +13,7 @@ use dacapo_model::event::{Audience, ConnectFace, FanOut, Target};
 use dacapo_model::id::SystemEntropy;
 use dacapo_model::replay::{Control, Definition, Options};
 use dacapo_model::retry::{Kind, Policy};
-use dacapo_model::{Event, Project, SetMode};
+use dacapo_model::{Endpoint, Event, Project, SetMode};
 use dacapo_store::roles::{NewEvent, NewReplayRun, ReplayCreated, Report};
 use dacapo_store::sqlite::SqliteStore;
 
@@ -22,6 +24,7 @@ const AT: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 struct Place {
     runner: Runner,
     clock: Arc<ManualClock>,
+    metrics: Arc<Metrics>,
     _directory: tempfile::TempDir,
 }
 
@@ -50,17 +53,18 @@ impl Place {
         let shared = Arc::clone(&clock) as Arc<dyn Clock>;
         let (dispatcher, _) = Dispatcher::new(Arc::clone(&catalog), Arc::clone(&shared), Settings::default());
         let ids = Arc::new(IdSource::new(SystemEntropy));
+        let metrics = Arc::new(Metrics::default());
         let runner = Runner {
             store,
             catalog,
             ids,
             clock: shared,
             dispatcher,
-            beside: Beside::new(Arc::default()),
+            beside: Beside::new(Arc::clone(&metrics)),
             driven: Mutex::default(),
             begun: Notify::new(),
         };
-        Self { runner, clock, _directory: directory }
+        Self { runner, clock, metrics, _directory: directory }
     }
 
     /// An event with this many failed deliveries, each to an endpoint of its own.
@@ -212,12 +216,60 @@ async fn only_what_time_changes_is_looked_at_again_after_a_time() {
     let target = dacapo_model::replay::Elsewhere::Url { url: "https://a.test/".to_owned(), secret: String::new() };
     let id = place.replay(Options { rate: Some(1), target: Some(target), ..Options::default() }).await;
     let mut pace = Pace::starting(AT);
-    assert_eq!(place.steps(id, &mut pace).await.1, Step::After(Duration::from_secs(1)));
+    assert_eq!(place.steps(id, &mut pace).await.1, Step::Paced(Duration::from_secs(1)));
     place.clock.advance(Duration::from_millis(1_500));
-    assert_eq!(place.steps(id, &mut pace).await.1, Step::After(Duration::from_secs(1)), "one a second");
+    assert_eq!(place.steps(id, &mut pace).await.1, Step::Paced(Duration::from_secs(1)), "one a second");
     assert_eq!(place.shown(id).await.progress.items, 1);
     let replay = place.shown(id).await;
     let control = replay.control.to(State::Paused, AT, &SYSTEM).expect("an arrow");
     place.runner.store.steer(id, replay.revision, control, true).await.expect("steers").expect("nobody was first");
     assert_eq!(place.steps(id, &mut pace).await.1, Step::AtWord, "all of it is held");
+}
+
+/// Who replays the 37 that failed does not wait for live traffic to end; who replays a million is told to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replays_first_page_is_written_at_once_beside_live_events_and_the_rest_gently() {
+    let place = Place::new().await;
+    for _ in 0..PAGE_EVENTS_MAX + 40 {
+        place.failed(1).await;
+    }
+    let target = dacapo_model::replay::Elsewhere::Url { url: "https://a.test/".to_owned(), secret: String::new() };
+    let id = place.replay(Options { target: Some(target), ..Options::default() }).await;
+    place.metrics.committed.inc();
+    let mut pace = Pace::starting(AT);
+    assert!(matches!(place.steps(id, &mut pace).await.1, Step::Paced(_)));
+    assert_eq!(place.shown(id).await.progress.items, PAGE_EVENTS_MAX as u64);
+    place.clock.advance(Duration::from_millis(50));
+    place.metrics.committed.inc();
+    assert!(matches!(place.steps(id, &mut pace).await.1, Step::Paced(_)));
+    let items = place.shown(id).await.progress.items - PAGE_EVENTS_MAX as u64;
+    assert!((20..=26).contains(&items), "{items} in 50 ms");
+}
+
+/// Items of one event for two replays: what the first one delivers, the second one knows of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_item_in_memory_hears_of_what_its_endpoint_has_had_since() {
+    let place = Place::new().await;
+    let event = place.failed(1).await;
+    let endpoint = Endpoint::plain(ENDPOINT, PROJECT, "https://a.test/", AT);
+    let edit = place.runner.catalog.edit().await.expect("nobody else");
+    edit.write(vec![Change::Endpoint(Arc::new(endpoint))]).await.expect("writes");
+    let (first, second) = (place.replay(Options::default()).await, place.replay(Options::default()).await);
+    let third = place.replay(Options { include_succeeded: true, ..Options::default() }).await;
+    for replay in [first, second] {
+        place.steps(replay, &mut Pace::starting(AT)).await;
+    }
+    let dispatcher = &place.runner.dispatcher;
+    let taken = dispatcher.take().expect("an item in memory");
+    assert_eq!((taken.work.event.id, taken.has_reached), (event.id, Some(false)));
+    let reports = [place.report(taken.work.delivery.clone(), Status::Success)];
+    dispatcher.finished(ENDPOINT, Some(first), Exchanged::Succeeded);
+    place.runner.store.record(reports.to_vec().into()).await.expect("records");
+    dispatcher.recorded(&reports);
+    let other = dispatcher.take().expect("the second one's");
+    assert_eq!(other.work.delivery.replay_id, Some(second));
+    assert_ne!(other.has_reached, Some(false), "known, or to be looked up");
+    place.steps(third, &mut Pace::starting(AT)).await;
+    let taken = dispatcher.take().expect("the third one's");
+    assert_eq!((taken.work.delivery.replay_id, taken.has_reached), (Some(third), Some(true)), "of the walk");
 }

@@ -14,7 +14,7 @@ use tokio_postgres::types::Type;
 /// An event's columns, how long its payload is, its later targets, and whether some of those still wait
 /// to become deliveries.
 pub fn columns(request: &ScanRequest) -> String {
-    let columns = if request.load.data || request.selector.reads_data() {
+    let columns = if request.reads_data() {
         codec::EVENT_COLUMNS.to_owned()
     } else {
         // A payload that nobody looks at is not fetched.

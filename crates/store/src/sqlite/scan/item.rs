@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// Events for [`Items::decide`]: an event's columns, how long its payload is, its later targets, and
 /// whether some of those still wait to become deliveries.
 pub fn columns(request: &ScanRequest) -> String {
-    let columns = if request.load.data || request.selector.reads_data() {
+    let columns = if request.reads_data() {
         codec::EVENT_COLUMNS.to_owned()
     } else {
         // A payload that nobody looks at is not read from the disk; its length stands in the row's head.
