@@ -5,9 +5,10 @@ use super::page::past_the_one_taken;
 use crate::deliver::{Rendered, Sampler};
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::replay::Definition;
-use dacapo_model::{Clock, Id, Timestamp};
-use dacapo_store::roles::{Load, ScanItem, ScanRequest};
+use dacapo_model::{Clock, Frozen, Id, Timestamp};
+use dacapo_store::roles::{Load, Place, ScanItem, ScanPage, ScanRequest};
 use dacapo_store::{Store, StoreError};
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,8 +62,8 @@ impl Plan {
                 Some(reason) => *self.skipped.entry(reason.as_str()).or_default() += 1,
                 None => self.bytes += item.data_bytes as u64,
             }
-            add(&mut self.per_endpoint, target.endpoint_id);
-            add(&mut self.per_event_type, event.event_type.clone());
+            add(&mut self.per_endpoint, &target.endpoint_id);
+            add(&mut self.per_event_type, event.event_type.as_str());
         }
         if !planned.is_empty() {
             self.events += u64::from(!is_more);
@@ -72,14 +73,15 @@ impl Plan {
     }
 }
 
-fn add<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K) {
-    let is_full = counts.len() >= GROUPS_MAX;
-    match counts.get_mut(&key) {
-        Some(count) => *count += 1,
-        None if is_full => {}
-        None => {
-            counts.insert(key, 1);
-        }
+fn add<K, Q>(counts: &mut BTreeMap<K, u64>, key: &Q)
+where
+    K: Ord + Borrow<Q>,
+    Q: Ord + ToOwned<Owned = K> + ?Sized,
+{
+    if let Some(count) = counts.get_mut(key) {
+        *count += 1;
+    } else if counts.len() < GROUPS_MAX {
+        counts.insert(key.to_owned(), 1);
     }
 }
 
@@ -100,49 +102,85 @@ pub async fn plan(
     walk: Walk,
     sampler: Arc<Sampler>,
 ) -> Result<Plan, StoreError> {
-    let Walk { view, replay, definition, within, samples_max } = walk;
-    let until = clock.now().plus(within);
-    let selector = Arc::new(definition.frozen.clone());
-    let mut plan = Plan::default();
-    let once = definition.options.target.is_some();
-    let (mut after, mut last) = (None, None);
+    let until = clock.now().plus(walk.within);
+    let once = walk.definition.options.target.is_some();
+    let selector = Arc::new(walk.definition.frozen.clone());
+    let mut counting = Counting { walk, selector, sampler, plan: Plan::default(), last: None };
+    let mut page = store.scan(counting.request(None)).await?;
     loop {
-        let wants_samples = plan.samples.len() < samples_max;
-        let request = ScanRequest {
-            project: view.project.id,
-            selector: Arc::clone(&selector),
+        // The next page is read while this one is counted, where it does not hang on that.
+        let ahead = page.next.filter(|_| !once && !counting.wants_samples());
+        let request = ahead.map(|after| counting.request(Some(after)));
+        let read_ahead = async {
+            match request {
+                Some(request) => store.scan(request).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (read, counted) = tokio::join!(read_ahead, counting.take(&page));
+        counted?;
+        let after = if once { past_the_one_taken(page.next, counting.last) } else { page.next };
+        let Some(after) = after else {
+            counting.plan.is_complete = true;
+            return Ok(counting.plan);
+        };
+        if clock.now() >= until {
+            return Ok(counting.plan);
+        }
+        page = match read? {
+            Some(page) => page,
+            None => store.scan(counting.request(Some(after))).await?,
+        };
+    }
+}
+
+struct Counting {
+    walk: Walk,
+    selector: Arc<Frozen>,
+    sampler: Arc<Sampler>,
+    plan: Plan,
+    /// The last event of which something was counted.
+    last: Option<Id>,
+}
+
+impl Counting {
+    fn wants_samples(&self) -> bool {
+        self.plan.samples.len() < self.walk.samples_max
+    }
+
+    fn request(&self, after: Option<Place>) -> ScanRequest {
+        let wants_samples = self.wants_samples();
+        ScanRequest {
+            project: self.walk.view.project.id,
+            selector: Arc::clone(&self.selector),
             ascending: true,
             after,
             rows_max: PAGE_ROWS_MAX,
             items_max: if wants_samples { SAMPLES_MAX } else { PAGE_EVENTS_MAX },
             deliveries_max: PAGE_DELIVERIES_MAX,
-            load: Load { data: wants_samples || definition.frozen.needs_routing(), deliveries: true },
-        };
-        let page = store.scan(request).await?;
-        plan.scanned += page.rows;
+            load: Load { data: wants_samples || self.selector.needs_routing(), deliveries: true },
+        }
+    }
+
+    async fn take(&mut self, page: &ScanPage) -> Result<(), StoreError> {
+        let Walk { view, replay, definition, .. } = &self.walk;
+        self.plan.scanned += page.rows;
         for (n, item) in page.items.iter().enumerate() {
             if n % EVENTS_AT_ONCE == EVENTS_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
-            let planned = items::of(&view, replay, &definition, item);
-            plan.count(item, &planned, last == Some(item.event.id));
+            let planned = items::of(view, *replay, definition, item);
+            self.plan.count(item, &planned, self.last == Some(item.event.id));
             if !planned.is_empty() {
-                last = Some(item.event.id);
+                self.last = Some(item.event.id);
             }
             for one in planned.iter().filter(|one| one.target.discarded.is_none()) {
-                if plan.samples.len() < samples_max {
-                    let sample = sampler.render(&view, replay, &definition, &item.event, &one.target).await?;
-                    plan.samples.extend(sample);
+                if self.wants_samples() {
+                    let sample = self.sampler.render(view, *replay, definition, &item.event, &one.target).await?;
+                    self.plan.samples.extend(sample);
                 }
             }
         }
-        after = if once { past_the_one_taken(page.next, last) } else { page.next };
-        if after.is_none() {
-            plan.is_complete = true;
-            return Ok(plan);
-        }
-        if clock.now() >= until {
-            return Ok(plan);
-        }
+        Ok(())
     }
 }

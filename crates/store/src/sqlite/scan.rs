@@ -5,6 +5,7 @@
 //! the project's events are walked ([`project`]). All of them give
 //! events in the order of their ids, and say how far they looked.
 
+mod deliveries;
 mod item;
 mod project;
 mod slice;

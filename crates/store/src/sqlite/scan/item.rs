@@ -1,13 +1,13 @@
 //! One event with all of its deliveries, if it is meant; or with some of them, when they are many.
 
+use super::deliveries::Deliveries;
 use super::slice::{Sliced, Slicer};
 use crate::Result;
 use crate::roles::{Place, ScanItem, ScanRequest, Slice};
 use crate::sqlite::codec;
 use crate::targets::TARGET_BYTES;
-use dacapo_model::{Delivery, Event};
+use dacapo_model::Event;
 use rusqlite::{CachedStatement, Connection, Row};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Events for [`Items::decide`]: an event's columns, how long its payload is, its later targets, and
@@ -48,7 +48,7 @@ impl<'c> Items<'c> {
     pub fn prepare(connection: &'c Connection, request: &'c ScanRequest) -> Result<Self> {
         let sql = format!("SELECT {} FROM events e WHERE e.ord = ?1", columns(request));
         let wanted = request.load.deliveries || request.selector.reads_deliveries();
-        let deliveries = wanted.then(|| Deliveries::prepare(connection)).transpose()?;
+        let deliveries = wanted.then(|| Deliveries::prepare(connection, request.ascending)).transpose()?;
         Ok(Self { request, connection, event: connection.prepare_cached(&sql)?, deliveries })
     }
 
@@ -119,70 +119,4 @@ fn read(row: &Row<'_>) -> Result<Found> {
         later_targets: bytes(codec::EVENT_COLUMN_COUNT + 1)? / TARGET_BYTES,
         is_unfolding: row.get(codec::EVENT_COLUMN_COUNT + 2)?,
     })
-}
-
-struct Deliveries<'c> {
-    settled: CachedStatement<'c>,
-    waiting: CachedStatement<'c>,
-    settled_replays: CachedStatement<'c>,
-    waiting_replays: CachedStatement<'c>,
-}
-
-impl<'c> Deliveries<'c> {
-    fn prepare(connection: &'c Connection) -> Result<Self> {
-        let prepare = |columns, rest| connection.prepare_cached(&format!("SELECT {columns} FROM {rest}"));
-        Ok(Self {
-            settled: prepare(codec::SETTLED_COLUMNS, "settled d NOT INDEXED WHERE d.ord BETWEEN ?1 AND ?2")?,
-            waiting: prepare(codec::WAITING_COLUMNS, "waiting d NOT INDEXED WHERE d.ord BETWEEN ?1 AND ?2")?,
-            settled_replays: prepare(
-                codec::SETTLED_COLUMNS,
-                "settled d INDEXED BY settled_by_event WHERE d.trigger = 1 AND d.event_ord = ?1",
-            )?,
-            waiting_replays: prepare(
-                codec::WAITING_COLUMNS,
-                "waiting d INDEXED BY waiting_by_event WHERE d.trigger = 1 AND d.event_ord = ?1",
-            )?,
-        })
-    }
-
-    /// Those an event was born with are its neighbours; one without a row is fresh, or still to be written.
-    /// `None` when they are more than `most`.
-    fn of(&mut self, event: &Event, later_targets: usize, most: usize) -> Result<Option<Vec<Delivery>>> {
-        let mut found: BTreeMap<u64, Delivery> = BTreeMap::new();
-        let order = event.id.order();
-        let count = u32::try_from(event.targets.len()).unwrap_or(u32::MAX);
-        if count > 0 {
-            let all = event.targets.len() + later_targets;
-            let (first, last) = (order.saturating_add(1), order.saturating_add(all as u64));
-            let born = [first.cast_signed(), last.cast_signed()];
-            collect(&mut self.settled, &born, codec::settled, usize::MAX, &mut found)?;
-            collect(&mut self.waiting, &born, codec::waiting, usize::MAX, &mut found)?;
-            for index in 0..count {
-                if let Some(fresh) = event.delivery(index) {
-                    found.entry(fresh.id.order()).or_insert(fresh);
-                }
-            }
-        }
-        let of_event = [order.cast_signed()];
-        collect(&mut self.settled_replays, &of_event, codec::settled, most, &mut found)?;
-        collect(&mut self.waiting_replays, &of_event, codec::waiting, most, &mut found)?;
-        Ok((found.len() <= most).then(|| found.into_values().collect()))
-    }
-}
-
-fn collect(
-    statement: &mut CachedStatement<'_>,
-    values: &[i64],
-    read: fn(&Row<'_>, usize) -> Result<Delivery>,
-    most: usize,
-    found: &mut BTreeMap<u64, Delivery>,
-) -> Result<()> {
-    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
-    while found.len() <= most
-        && let Some(row) = rows.next()?
-    {
-        let delivery = read(row, 0)?;
-        found.insert(delivery.id.order(), delivery);
-    }
-    Ok(())
 }
