@@ -24,7 +24,7 @@ async fn act(options: ReplayOptions) -> Result<()> {
         ReplayVerb::Plan(start) => plan(&remote, &start, json).await,
         ReplayVerb::Start(start) if start.dry_run => plan(&remote, &start, json).await,
         ReplayVerb::Start(start) => self::start(&remote, &start, json).await,
-        ReplayVerb::List { limit } => list(&remote, limit, json).await,
+        ReplayVerb::List { limit, kind } => list(&remote, limit, &kind, json).await,
         ReplayVerb::Show { id } => print(&remote.get(&path(&id, "")).await?, json, show::one),
         ReplayVerb::Watch { id } => watch::follow(&remote, &id, json).await,
         ReplayVerb::Pause { id } => steer(&remote, &id, "/pause", json).await,
@@ -101,8 +101,8 @@ fn wish(start: &StartOptions) -> Result<Value> {
     Ok(Value::Object(body))
 }
 
-async fn list(remote: &Remote, limit: u32, json: bool) -> Result<()> {
-    let page = remote.get(&format!("/replays?perPage={limit}")).await?;
+async fn list(remote: &Remote, limit: u32, kind: &str, json: bool) -> Result<()> {
+    let page = remote.get(&format!("/replays?perPage={limit}&kind={kind}")).await?;
     print(&page["content"], json, show::list)
 }
 

@@ -9,6 +9,10 @@
 //! ```
 //! `planned` lasts until the node that owns the replay takes it up.
 
+mod call;
+
+pub use call::{Asked, Call, CallKind, Said, Whereabouts};
+
 use crate::clock::Timestamp;
 use crate::delivery::{Reason, Status};
 use crate::id::Id;
@@ -59,6 +63,7 @@ pub struct Asker {
 #[serde(rename_all = "snake_case")]
 pub enum AskerKind {
     ApiKey,
+    ConnectKey,
     /// The product itself: recovery when an endpoint heals.
     System,
 }

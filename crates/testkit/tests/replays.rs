@@ -1,5 +1,7 @@
 //! Replays as resources, through the real binary, one file per promise.
 
+#[path = "replays/audit.rs"]
+mod audit;
 #[path = "replays/crash.rs"]
 mod crash;
 #[path = "replays/nodes.rs"]

@@ -193,6 +193,7 @@ impl From<Refused> for Error {
             said @ (Refused::Moved { .. }
             | Refused::KeyConflict
             | Refused::TooMany { .. }
+            | Refused::Call
             | Refused::WrongState { .. }) => Self::Conflict(said.to_string()),
         }
     }

@@ -24,6 +24,9 @@ pub enum ReplayVerb {
         /// So many
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
+        /// run: replays of many events; single: events replayed by one call; resend: deliveries sent again
+        #[arg(long, value_name = "KIND", default_value = "run", value_parser = ["run", "single", "resend", "all"])]
+        kind: String,
     },
     /// One replay
     Show { id: String },

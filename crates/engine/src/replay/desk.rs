@@ -12,10 +12,10 @@ use super::plan::{self, Plan, SAMPLES_MAX};
 use crate::deliver::Sampler;
 use crate::dispatch::Dispatcher;
 use crate::transport::Transport;
-use dacapo_model::replay::{Asker, Control, Counts, Definition, Elsewhere, Options, Progress, State};
+use dacapo_model::replay::{Asker, CallKind, Control, Counts, Definition, Elsewhere, Options, Progress, State};
 use dacapo_model::selector::{Selector, SelectorError};
 use dacapo_model::{Clock, Id, IdSource, Replay};
-use dacapo_store::roles::{Acknowledged, NewReplayRun, Page, ReplayCreated};
+use dacapo_store::roles::{Acknowledged, CallView, NewReplayRun, Page, ReplayCreated};
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +80,8 @@ pub enum Refused {
         "{open} replays of this project are open, and no more than {OPEN_REPLAYS_MAX} may be: wait for one, or cancel one"
     )]
     TooMany { open: u64 },
+    #[error("it was one call, done when it answered; only a replay of many events can be steered")]
+    Call,
     #[error("the replay is {}: {advice}", .state.as_str())]
     WrongState { state: State, advice: &'static str },
     #[error(transparent)]
@@ -189,6 +191,15 @@ impl Desk {
         Ok(self.store.replays_of(project, page).await?)
     }
 
+    /// A single call, which is no [`Replay`].
+    pub async fn call(&self, project: Id, id: Id) -> Result<CallView, Refused> {
+        self.store.call_by_id(project, id).await?.ok_or(Refused::Unknown)
+    }
+
+    pub async fn calls(&self, project: Id, kind: CallKind, page: Page) -> Result<Vec<CallView>, Refused> {
+        Ok(self.store.calls_of(project, kind, page).await?)
+    }
+
     pub async fn pause(&self, project: Id, id: Id, by: &Asker) -> Result<Steered, Refused> {
         self.to(project, id, State::Paused, by).await
     }
@@ -242,7 +253,13 @@ impl Desk {
         change: impl Fn(&Replay) -> Result<Control, Refused>,
     ) -> Result<Steered, Refused> {
         for _ in 0..STEER_TRIES_MAX {
-            let replay = self.get(project, id).await?;
+            let replay = match self.get(project, id).await {
+                Err(Refused::Unknown) => {
+                    self.call(project, id).await?;
+                    return Err(Refused::Call);
+                }
+                found => found?,
+            };
             let control = change(&replay)?;
             let steered = self.store.steer(id, replay.revision, control.clone(), true).await;
             let look = one(Arc::clone(&self.store), id);

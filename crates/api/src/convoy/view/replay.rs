@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 pub struct ReplayView<'a> {
     uid: Id,
     project_id: Id,
+    kind: &'static str,
     name: &'a str,
     reason: &'a str,
     mode: &'static str,
@@ -111,6 +112,7 @@ impl<'a> ReplayView<'a> {
         Self {
             uid: replay.id,
             project_id: replay.project_id,
+            kind: "run",
             name: &definition.name,
             reason: &definition.reason,
             mode: definition.mode.as_str(),
@@ -172,7 +174,6 @@ impl<'a> SteeredView<'a> {
 pub struct ItemView<'a> {
     #[serde(flatten)]
     delivery: DeliveryView<'a>,
-    replay_id: Option<Id>,
     outcome: Option<&'static str>,
 }
 
@@ -180,7 +181,6 @@ impl<'a> ItemView<'a> {
     pub fn new(row: &'a roles::DeliveryView, project: &'a ProjectView, now: Timestamp) -> Self {
         Self {
             delivery: DeliveryView::new(&row.delivery, &row.event, project, now),
-            replay_id: row.delivery.replay_id,
             outcome: row.delivery.reason.map(Reason::as_str),
         }
     }
