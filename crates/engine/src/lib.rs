@@ -27,7 +27,7 @@ pub use deliver::Rendered;
 pub use engine::{DeliveryThreads, Engine, Parts};
 pub use health::Health;
 pub use metrics::Metrics;
-pub use replay::desk::{Desk, Refused, Steered, Wish};
+pub use replay::desk::{Desk, Pace, Refused, Steered, Wish};
 pub use replay::plan::Plan;
 pub use replay::{ReplayRefusal, ReplayRequest, Replayed};
 pub use settings::Settings;

@@ -2,6 +2,8 @@
 
 #[path = "replays/audit.rs"]
 mod audit;
+#[path = "replays/caps.rs"]
+mod caps;
 #[path = "replays/crash.rs"]
 mod crash;
 #[path = "replays/nodes.rs"]

@@ -88,6 +88,36 @@ pub enum Refused {
     Store(#[from] StoreError),
 }
 
+/// How fast, from now on: outer `None` leaves it as it is, inner `None` lifts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    pub rate: Option<Option<u32>>,
+    pub concurrency: Option<u32>,
+    pub endpoint_rate: Option<Option<u32>>,
+    pub endpoint_concurrency: Option<Option<u32>>,
+}
+
+impl Pace {
+    fn change(&self, control: &mut Control) {
+        control.rate = self.rate.unwrap_or(control.rate);
+        control.concurrency = self.concurrency.unwrap_or(control.concurrency);
+        control.endpoint_rate = self.endpoint_rate.unwrap_or(control.endpoint_rate);
+        control.endpoint_concurrency = self.endpoint_concurrency.unwrap_or(control.endpoint_concurrency);
+    }
+}
+
+/// `rate 50, concurrency 64`, and the caps of endpoints where there are any.
+fn said(control: &Control) -> String {
+    let rate = control.rate.map_or_else(|| "none".to_owned(), |rate| rate.to_string());
+    let mut said = format!("rate {rate}, concurrency {}", control.concurrency);
+    if control.endpoint_rate.is_some() || control.endpoint_concurrency.is_some() {
+        let word = |cap: Option<u32>| cap.map_or_else(|| "none".to_owned(), |cap| cap.to_string());
+        let (rate, concurrency) = (word(control.endpoint_rate), word(control.endpoint_concurrency));
+        said.push_str(&format!(", endpoint_rate {rate}, endpoint_concurrency {concurrency}"));
+    }
+    said
+}
+
 /// A replay after it was steered.
 #[derive(Clone, Debug)]
 pub struct Steered {
@@ -212,25 +242,14 @@ impl Desk {
         self.to(project, id, State::Cancelled, by).await
     }
 
-    /// `rate`: outer `None` leaves it as it is, inner `None` lifts it.
-    pub async fn re_rate(
-        &self,
-        project: Id,
-        id: Id,
-        rate: Option<Option<u32>>,
-        concurrency: Option<u32>,
-        by: &Asker,
-    ) -> Result<Steered, Refused> {
+    pub async fn re_rate(&self, project: Id, id: Id, pace: Pace, by: &Asker) -> Result<Steered, Refused> {
         let change = |replay: &Replay| {
             let mut control = replay.control.clone();
             if control.state.is_over() {
                 return Err(wrong(control.state, "what is over has no rate; start another one"));
             }
-            control.rate = rate.unwrap_or(control.rate);
-            control.concurrency = concurrency.unwrap_or(control.concurrency);
-            let rate = control.rate.map_or_else(|| "none".to_owned(), |rate| rate.to_string());
-            let what = format!("rate {rate}, concurrency {}", control.concurrency);
-            control.note(self.clock.now(), by, what);
+            pace.change(&mut control);
+            control.note(self.clock.now(), by, said(&control));
             Ok(control)
         };
         self.steer(project, id, change).await

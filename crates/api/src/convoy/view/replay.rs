@@ -4,7 +4,7 @@ use super::delivery::DeliveryView;
 use dacapo_engine::Steered;
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::delivery::Reason;
-use dacapo_model::replay::{Asker, Elsewhere, Options, Step};
+use dacapo_model::replay::{Asker, Control, Elsewhere, Options, Step};
 use dacapo_model::{Delivery, Event, Id, Replay, Status, Timestamp};
 use dacapo_store::roles;
 use serde::Serialize;
@@ -57,6 +57,8 @@ struct Counts {
 pub struct OptionsView<'a> {
     rate: Option<u32>,
     concurrency: u32,
+    endpoint_rate: Option<u32>,
+    endpoint_concurrency: Option<u32>,
     order: &'static str,
     include_succeeded: bool,
     as_of: AsOfView,
@@ -79,11 +81,13 @@ enum TargetView<'a> {
 }
 
 impl<'a> OptionsView<'a> {
-    /// `rate` and `concurrency` as they are now.
-    pub fn new(options: &'a Options, rate: Option<u32>, concurrency: u32) -> Self {
+    /// How fast as it is now.
+    pub fn new(options: &'a Options, control: &Control) -> Self {
         Self {
-            rate,
-            concurrency,
+            rate: control.rate,
+            concurrency: control.concurrency,
+            endpoint_rate: control.endpoint_rate,
+            endpoint_concurrency: control.endpoint_concurrency,
             order: options.order.as_str(),
             include_succeeded: options.include_succeeded,
             as_of: AsOfView {
@@ -119,7 +123,7 @@ impl<'a> ReplayView<'a> {
             status: control.state.as_str(),
             selector: &definition.selector,
             frozen: &definition.frozen,
-            options: OptionsView::new(&definition.options, control.rate, control.concurrency),
+            options: OptionsView::new(&definition.options, control),
             asked_by: &definition.asked_by,
             counts: Counts {
                 matched: definition.matched,
