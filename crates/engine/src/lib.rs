@@ -5,6 +5,7 @@
 pub mod accept;
 pub mod health;
 pub mod metrics;
+pub mod ping;
 pub mod replay;
 pub mod search;
 pub mod settings;

@@ -14,6 +14,8 @@ mod filters;
 mod guard;
 #[path = "pipeline/lifecycle.rs"]
 mod lifecycle;
+#[path = "pipeline/ping.rs"]
+mod ping;
 #[path = "pipeline/replay.rs"]
 mod replay;
 #[path = "pipeline/resend.rs"]

@@ -100,6 +100,7 @@ impl From<EndpointError> for Error {
             said @ (EndpointError::Invalid(_)
             | EndpointError::Url(_)
             | EndpointError::ChatUrl(_)
+            | EndpointError::Ping(_)
             | EndpointError::AuthenticationPart(_)
             | EndpointError::NotAvailable(_)
             | EndpointError::CannotPause(_)
