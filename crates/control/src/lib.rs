@@ -15,6 +15,7 @@ pub mod pinger;
 pub mod projects;
 pub mod subscriptions;
 pub mod violation;
+mod yaml;
 
 #[cfg(test)]
 mod memory;

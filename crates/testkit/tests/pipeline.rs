@@ -8,6 +8,8 @@ mod broadcast;
 mod connect_replay;
 #[path = "pipeline/delivery.rs"]
 mod delivery;
+#[path = "pipeline/event_types.rs"]
+mod event_types;
 #[path = "pipeline/filters.rs"]
 mod filters;
 #[path = "pipeline/guard.rs"]
