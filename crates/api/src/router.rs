@@ -32,6 +32,10 @@ pub fn routes(shared: Arc<Shared>) -> Router {
             get(subscriptions::get).put(subscriptions::update).delete(subscriptions::delete),
         )
         .route("/api/v1/projects/{project}/event-types", get(event_types::list).post(event_types::create))
+        // What is no POST is about an event type of that name.
+        .route("/api/v1/projects/{project}/event-types/import", post(event_types::import).put(event_types::update))
+        .route("/api/v1/projects/{project}/event-types/{id}", put(event_types::update))
+        .route("/api/v1/projects/{project}/event-types/{id}/deprecate", post(event_types::deprecate))
         // POST is a new event and does not come here: see edge.rs.
         .route("/api/v1/projects/{project}/events", get(events::list).post(unknown_path))
         // What is not the named method is about an event of that name.

@@ -1,19 +1,17 @@
 //! Endpoints: create, replace, delete, pause, activate, roll the secret (contracts/convoy.md §3).
 //!
-//! An endpoint's address is not tried out when it is saved: a receiver that is down for a moment
-//! must not block its configuration. Convoy does try https addresses (§3.2); a switch for that comes
-//! with its own issue.
+//! An https address is tried out before it is saved ([`crate::pinger`]), unless the operator switched that
+//! off. That takes as long as a receiver takes to answer, so it is done before other writers are held off,
+//! and what was looked at is looked at again afterwards.
 
 mod checks;
 #[cfg(test)]
 mod tests;
 
-use crate::endpoint_url::{self, UrlRefusal};
+use crate::endpoint_url::UrlRefusal;
 use crate::violation::Violations;
 use crate::{Control, NotAvailable, live_project};
-use checks::{
-    advanced_signatures, authentication, check_chat, check_fields, content_type, recovery, refuse_mtls, unredacted,
-};
+use checks::{Checked, advanced_signatures, check_new, updated};
 use dacapo_model::catalog::{Change, ProjectView};
 use dacapo_model::endpoint::{Endpoint, Secret, Status};
 use dacapo_model::key::endpoint_secret;
@@ -110,6 +108,9 @@ pub enum EndpointError {
     Invalid(#[from] Violations),
     #[error(transparent)]
     Url(#[from] UrlRefusal),
+    /// Nobody who says yes is there; the text says what came instead.
+    #[error("endpoint validation failed: {0}")]
+    Ping(String),
     #[error("invalid {0} webhook url")]
     ChatUrl(Chat),
     #[error("unsupported content type")]
@@ -151,18 +152,15 @@ type Result<T> = std::result::Result<T, EndpointError>;
 
 impl Control {
     pub async fn create_endpoint(&self, project: Id, new: NewEndpoint) -> Result<Arc<Endpoint>> {
+        if let Some(view) = self.snapshot().project(project).filter(|view| view.project.deleted_at.is_none()) {
+            self.try_out(&check_new(&view.project, &new, self.clock.now())?.url).await?;
+        }
         let edit = self.catalog.edit().await?;
         let view = live_project(&edit, project).ok_or(EndpointError::UnknownProject)?;
-        check_fields(&new.name, &new.url, &new.support_email, new.authentication.as_ref())?;
-        let url = endpoint_url::normalise(&new.url, view.project.config.ssl.enforce_secure_endpoints)?;
-        check_chat(&new.slack_webhook_url, Chat::Slack)?;
-        check_chat(&new.teams_webhook_url, Chat::Teams)?;
-        let content_type = content_type(&new.content_type)?;
-        let authentication = authentication(new.authentication)?;
-        refuse_mtls(new.mtls)?;
+        let (id, now) = self.mint();
+        let Checked { url, content_type, authentication, recover_on_heal } = check_new(&view.project, &new, now)?;
 
         let secret = if new.secret.is_empty() { endpoint_secret(&*self.entropy) } else { new.secret };
-        let (id, now) = self.mint();
         let endpoint = Arc::new(Endpoint {
             id,
             project_id: project,
@@ -183,7 +181,7 @@ impl Control {
             authentication,
             activation: 0,
             activated_at: None,
-            recover_on_heal: recovery(new.recover_on_heal, None, now)?,
+            recover_on_heal,
             version: 1,
             created_at: now,
             updated_at: now,
@@ -195,45 +193,24 @@ impl Control {
 
     pub async fn update_endpoint(&self, project: Id, id: Id, update: EndpointUpdate) -> Result<Arc<Endpoint>> {
         let now = self.clock.now();
-        self.change_endpoint(project, id, |view, endpoint| {
-            let support_email = update.support_email.as_deref().unwrap_or_default();
-            check_fields(&update.name, &update.url, support_email, update.authentication.as_ref())?;
-            endpoint.url = endpoint_url::normalise(&update.url, view.project.config.ssl.enforce_secure_endpoints)?;
-            endpoint.name = update.name;
-            endpoint.description = update.description;
-            endpoint.rate_limit = u64::try_from(update.rate_limit).unwrap_or(endpoint.rate_limit);
-            endpoint.rate_limit_duration = update.rate_limit_duration;
-            let before = endpoint.authentication.take();
-            endpoint.authentication = authentication(update.authentication)?.map(|given| unredacted(given, before));
-            refuse_mtls(update.mtls)?;
-            if !update.owner_id.is_empty() {
-                endpoint.owner_id = update.owner_id;
-            }
-            if update.http_timeout != 0 {
-                endpoint.http_timeout = update.http_timeout;
-            }
-            if let Some(text) = update.content_type.filter(|text| !text.is_empty()) {
-                endpoint.content_type = content_type(&text)?;
-            }
-            if let Some(email) = update.support_email {
-                endpoint.support_email = email;
-            }
-            if let Some(url) = update.slack_webhook_url {
-                check_chat(&url, Chat::Slack)?;
-                endpoint.slack_webhook_url = url;
-            }
-            if let Some(url) = update.teams_webhook_url {
-                check_chat(&url, Chat::Teams)?;
-                endpoint.teams_webhook_url = url;
-            }
-            if update.recover_on_heal.is_some() {
-                endpoint.recover_on_heal = recovery(update.recover_on_heal, endpoint.recover_on_heal, now)?;
-            }
-            endpoint.advanced_signatures =
-                advanced_signatures(&view.project, update.advanced_signatures, endpoint.advanced_signatures);
-            Ok(())
-        })
-        .await
+        // On another node it may just have been made.
+        self.catalog.catch_up().await;
+        let snapshot = self.snapshot();
+        if let Some(view) = snapshot.project(project)
+            && let Some(before) = view.live_endpoint(id)
+        {
+            let mut after = Endpoint::clone(before);
+            updated(&view.project, &mut after, update.clone(), now)?;
+            self.try_out(&after.url).await?;
+        }
+        self.change_endpoint(project, id, |view, endpoint| updated(&view.project, endpoint, update, now)).await
+    }
+
+    async fn try_out(&self, url: &str) -> Result<()> {
+        if !url.starts_with("https:") {
+            return Ok(());
+        }
+        self.pinger.ping(url).await.map_err(EndpointError::Ping)
     }
 
     /// Its subscriptions go with it.

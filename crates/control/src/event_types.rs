@@ -1,5 +1,9 @@
 //! The event types a project knows by name (contracts/convoy.md §2.2).
 
+mod import;
+
+pub use import::Spec;
+
 use crate::violation::Violations;
 use crate::{Control, live_project};
 use dacapo_model::Id;
@@ -19,10 +23,28 @@ pub struct NewEventType {
     pub json_schema: String,
 }
 
+/// A change; `None` keeps.
+#[derive(Clone, Debug, Default)]
+pub struct EventTypeUpdate {
+    pub category: Option<String>,
+    pub description: Option<String>,
+    /// JSON text.
+    pub json_schema: Option<String>,
+}
+
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum EventTypeError {
     #[error("unknown project")]
     UnknownProject,
+    #[error("event type not found")]
+    Unknown,
+    /// A document to import cannot be read.
+    #[error("error loading OpenAPI spec: {0}")]
+    Spec(String),
+    #[error("no webhooks found in OpenAPI spec")]
+    NoWebhooks,
+    #[error("{name}: {fault}")]
+    Imported { name: String, fault: Box<EventTypeError> },
     #[error(transparent)]
     Invalid(#[from] Violations),
     #[error("an event type with this name already exists")]
@@ -52,6 +74,78 @@ impl Control {
         });
         edit.write(vec![Change::EventType(event_type.clone())]).await?;
         Ok(event_type)
+    }
+
+    /// Its name stays.
+    pub async fn update_event_type(
+        &self,
+        project: Id,
+        id: Id,
+        update: EventTypeUpdate,
+    ) -> Result<Arc<EventType>, EventTypeError> {
+        check_schema(update.json_schema.as_deref().unwrap_or_default())?;
+        self.change_event_type(project, id, |event_type| {
+            if let Some(category) = update.category {
+                event_type.category = category;
+            }
+            if let Some(description) = update.description {
+                event_type.description = description;
+            }
+            if let Some(json_schema) = update.json_schema {
+                event_type.json_schema = json_schema;
+            }
+        })
+        .await
+    }
+
+    /// Events of it are taken as before. Once deprecated, it stays so since then.
+    pub async fn deprecate_event_type(&self, project: Id, id: Id) -> Result<Arc<EventType>, EventTypeError> {
+        let now = self.clock.now();
+        self.change_event_type(project, id, |event_type| {
+            event_type.deprecated_at.get_or_insert(now);
+        })
+        .await
+    }
+
+    async fn change_event_type(
+        &self,
+        project: Id,
+        id: Id,
+        change: impl FnOnce(&mut EventType),
+    ) -> Result<Arc<EventType>, EventTypeError> {
+        let edit = self.catalog.edit().await?;
+        let view = live_project(&edit, project).ok_or(EventTypeError::UnknownProject)?;
+        let mut event_type = EventType::clone(view.event_types.get(&id).ok_or(EventTypeError::Unknown)?);
+        change(&mut event_type);
+        let event_type = Arc::new(event_type);
+        edit.write(vec![Change::EventType(event_type.clone())]).await?;
+        Ok(event_type)
+    }
+
+    /// An event type for each webhook of an OpenAPI document (YAML or JSON) that has none of its name; gives
+    /// all that the document names.
+    pub async fn import_event_types(&self, project: Id, spec: Spec) -> Result<Vec<Arc<EventType>>, EventTypeError> {
+        let found = spec.webhooks;
+        let edit = self.catalog.edit().await?;
+        let view = live_project(&edit, project).ok_or(EventTypeError::UnknownProject)?;
+        let (mut all, mut new) = (Vec::with_capacity(found.len()), Vec::new());
+        for webhook in found {
+            if let Some(known) = view.event_type(&webhook.name) {
+                all.push(Arc::clone(known));
+                continue;
+            }
+            let event_type = Arc::new(EventType {
+                description: webhook.description,
+                json_schema: webhook.json_schema,
+                ..self.new_event_type(project, &webhook.name)
+            });
+            new.push(Change::EventType(event_type.clone()));
+            all.push(event_type);
+        }
+        if !new.is_empty() {
+            edit.write(new).await?;
+        }
+        Ok(all)
     }
 }
 
@@ -154,5 +248,53 @@ mod tests {
             let created = fixture.control.create_event_type(project, new).await.expect(schema);
             assert_eq!(created.json_schema, schema);
         }
+    }
+
+    #[tokio::test]
+    async fn a_change_keeps_the_name_and_what_is_not_said() {
+        let fixture = Fixture::new().await;
+        let control = &fixture.control;
+        let project = fixture.first_run().await.project_id;
+        let new = NewEventType { category: "money".to_owned(), ..with_schema("paid", r#"{"type":"object"}"#) };
+        let before = control.create_event_type(project, new).await.expect("created");
+        let said = EventTypeUpdate { description: Some("it was paid".to_owned()), ..EventTypeUpdate::default() };
+        let after = control.update_event_type(project, before.id, said).await.expect("changed");
+        assert_eq!(*after, EventType { description: "it was paid".to_owned(), ..EventType::clone(&before) });
+        assert_eq!(fixture.view(project).event_type("paid"), Some(&after));
+        let bad = EventTypeUpdate { json_schema: Some(r#"{"type":"text"}"#.to_owned()), ..EventTypeUpdate::default() };
+        let refused = control.update_event_type(project, before.id, bad).await.expect_err("no schema");
+        assert!(refused.to_string().starts_with("invalid JSON schema: /type: "), "{refused}");
+        let unknown = control.update_event_type(project, Id::MIN, EventTypeUpdate::default()).await;
+        assert_eq!(unknown.expect_err("unknown").to_string(), "event type not found");
+    }
+
+    #[tokio::test]
+    async fn what_is_deprecated_stays_so_since_then() {
+        let fixture = Fixture::new().await;
+        let control = &fixture.control;
+        let project = fixture.first_run().await.project_id;
+        let id = control.create_event_type(project, with_schema("old", "")).await.expect("created").id;
+        let first = control.deprecate_event_type(project, id).await.expect("deprecated");
+        assert!(first.deprecated_at.is_some());
+        fixture.clock.advance(std::time::Duration::from_secs(5));
+        assert_eq!(control.deprecate_event_type(project, id).await.expect("again"), first);
+        let unknown = control.deprecate_event_type(project, Id::MIN).await.expect_err("unknown");
+        assert!(matches!(unknown, EventTypeError::Unknown));
+    }
+
+    #[tokio::test]
+    async fn an_import_leaves_what_is_there_and_gives_all_it_named() {
+        let fixture = Fixture::new().await;
+        let control = &fixture.control;
+        let project = fixture.first_run().await.project_id;
+        let known = NewEventType { description: "mine".to_owned(), ..with_schema("order.paid", "") };
+        let known = control.create_event_type(project, known).await.expect("created");
+        let spec = "openapi: 3.1.0\nwebhooks:\n  order.away: {post: {summary: It left}}\n  order.paid: {post: {}}\n";
+        let import = async || control.import_event_types(project, Spec::read(spec).expect("a document")).await;
+        let all = import().await.expect("imported");
+        assert_eq!((all[0].name.as_str(), all[0].description.as_str()), ("order.away", "It left"));
+        assert_eq!(all[1..], [known], "left as it was");
+        assert_eq!(import().await.expect("again"), all, "nothing twice");
+        assert_eq!(fixture.view(project).event_types.len(), 3, "with the catch-all");
     }
 }

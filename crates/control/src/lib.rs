@@ -11,9 +11,11 @@ pub mod endpoints;
 pub mod event_types;
 pub mod identity;
 pub mod keys;
+pub mod pinger;
 pub mod projects;
 pub mod subscriptions;
 pub mod violation;
+mod yaml;
 
 #[cfg(test)]
 mod memory;
@@ -22,6 +24,7 @@ pub use bootstrap::FirstRun;
 pub use identity::{AuthError, Caller, Surface};
 pub use violation::{Violation, Violations};
 
+use crate::pinger::Pinger;
 use dacapo_model::catalog::{ProjectView, Snapshot};
 use dacapo_model::id::Entropy;
 use dacapo_model::{Clock, Id, IdSource, Timestamp};
@@ -36,6 +39,7 @@ pub struct Control {
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<IdSource>,
     pub entropy: Arc<dyn Entropy>,
+    pub pinger: Arc<dyn Pinger>,
 }
 
 /// A feature of the contract that this version does not have. It is refused rather than ignored:

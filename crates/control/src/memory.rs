@@ -2,6 +2,7 @@
 
 use crate::Control;
 use crate::bootstrap::FirstRun;
+use crate::pinger::NoPing;
 use async_trait::async_trait;
 use dacapo_model::Timestamp;
 use dacapo_model::catalog::{Change, ProjectView};
@@ -53,6 +54,7 @@ impl Fixture {
             clock: clock.clone(),
             ids: Arc::new(IdSource::new(SystemEntropy)),
             entropy: Arc::new(SystemEntropy),
+            pinger: Arc::new(NoPing),
         };
         Self { control, clock, store }
     }

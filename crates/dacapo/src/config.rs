@@ -5,6 +5,7 @@ mod sources;
 pub mod table;
 mod values;
 
+use http::Method;
 use ipnet::IpNet;
 pub use sources::{Flags, Sources};
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ pub struct Config {
     pub database_direct_url: Option<String>,
     pub database_prepared: bool,
     pub allow_networks: Vec<IpNet>,
+    pub ping_methods: Vec<Method>,
+    pub skip_ping_validation: bool,
     /// `None` keeps everything.
     pub retention: Option<Duration>,
     pub drain_timeout: Duration,
@@ -96,6 +99,8 @@ impl Config {
             database_direct_url: None,
             database_prepared: false,
             allow_networks: Vec::new(),
+            ping_methods: Vec::new(),
+            skip_ping_validation: false,
             retention: None,
             drain_timeout: Duration::ZERO,
             log_level: String::new(),

@@ -1,10 +1,11 @@
 //! The parts of a running gateway, put together: store → catalog → rules → pipeline → surfaces.
 
 use crate::config::Config;
+use crate::ping;
 use anyhow::{Context, Result};
 use dacapo_api::{ApiState, Surfaces};
 use dacapo_control::Control;
-use dacapo_engine::transport::HttpTransport;
+use dacapo_engine::transport::{HttpTransport, Transport};
 use dacapo_engine::{DeliveryThreads, Engine, Parts, Settings};
 use dacapo_model::address::Guard;
 use dacapo_model::clock::SharedClock;
@@ -30,10 +31,16 @@ pub async fn build(config: &Config, url: &str, delivery: DeliveryThreads) -> Res
     let clock: Arc<dyn Clock> = clock;
     let ids = Arc::new(IdSource::new(SystemEntropy));
     newest_id.inspect(|id| ids.start_after(*id));
-    let control =
-        Control { catalog: catalog.clone(), clock: clock.clone(), ids: ids.clone(), entropy: Arc::new(SystemEntropy) };
+    let settings = settings(config);
+    let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(Guard::new(config.allow_networks.clone()))?);
+    let control = Control {
+        catalog: catalog.clone(),
+        clock: clock.clone(),
+        ids: ids.clone(),
+        entropy: Arc::new(SystemEntropy),
+        pinger: ping::pinger(config, transport.clone(), settings.user_agent.clone()),
+    };
 
-    let transport = Arc::new(HttpTransport::new(Guard::new(config.allow_networks.clone()))?);
     let parts = Parts {
         store: store.clone(),
         catalog,
@@ -41,7 +48,7 @@ pub async fn build(config: &Config, url: &str, delivery: DeliveryThreads) -> Res
         ids,
         entropy: Arc::new(SystemEntropy),
         transport,
-        settings: settings(config),
+        settings,
         delivery,
     };
     let engine = Engine::start(parts).await.context("cannot start the pipeline")?;

@@ -11,6 +11,7 @@ mod gateway;
 mod listen;
 mod migrate;
 mod nodes;
+mod ping;
 mod remote;
 mod replay;
 mod serve;

@@ -5,7 +5,7 @@ mod show;
 mod span;
 mod watch;
 
-use crate::cli::replay::{ReplayOptions, ReplayVerb, StartOptions};
+use crate::cli::replay::{Rate, ReplayOptions, ReplayVerb, StartOptions};
 use crate::cli::words;
 use crate::remote::{Remote, RemoteError, encoded};
 use crate::terminal;
@@ -24,22 +24,23 @@ async fn act(options: ReplayOptions) -> Result<()> {
         ReplayVerb::Plan(start) => plan(&remote, &start, json).await,
         ReplayVerb::Start(start) if start.dry_run => plan(&remote, &start, json).await,
         ReplayVerb::Start(start) => self::start(&remote, &start, json).await,
-        ReplayVerb::List { limit } => list(&remote, limit, json).await,
+        ReplayVerb::List { limit, kind } => list(&remote, limit, &kind, json).await,
         ReplayVerb::Show { id } => print(&remote.get(&path(&id, "")).await?, json, show::one),
         ReplayVerb::Watch { id } => watch::follow(&remote, &id, json).await,
         ReplayVerb::Pause { id } => steer(&remote, &id, "/pause", json).await,
         ReplayVerb::Resume { id } => steer(&remote, &id, "/resume", json).await,
         ReplayVerb::Cancel { id } => steer(&remote, &id, "/cancel", json).await,
-        ReplayVerb::Rate { id, rate, concurrency } => {
-            let mut pace = Map::new();
-            if let Some(rate) = rate {
-                pace.insert("rate".to_owned(), rate.0.into());
-            }
-            if let Some(concurrency) = concurrency {
-                pace.insert("concurrency".to_owned(), concurrency.into());
-            }
+        ReplayVerb::Rate { id, rate, concurrency, endpoint_rate, endpoint_concurrency } => {
+            let given = [
+                ("rate", rate),
+                ("concurrency", concurrency.map(|most| Rate(Some(most)))),
+                ("endpoint_rate", endpoint_rate),
+                ("endpoint_concurrency", endpoint_concurrency),
+            ];
+            let said = given.into_iter().filter_map(|(name, cap)| Some((name.to_owned(), cap?.0.into())));
+            let pace: Map<String, Value> = said.collect();
             if pace.is_empty() {
-                bail!("say what is to change: --rate, --concurrency, or both");
+                bail!("say what is to change: --rate, --concurrency, --endpoint-rate or --endpoint-concurrency");
             }
             let steered = remote.call(Method::PATCH, &path(&id, ""), Some(&Value::Object(pace))).await?;
             print(&steered, json, show::steered)
@@ -101,8 +102,8 @@ fn wish(start: &StartOptions) -> Result<Value> {
     Ok(Value::Object(body))
 }
 
-async fn list(remote: &Remote, limit: u32, json: bool) -> Result<()> {
-    let page = remote.get(&format!("/replays?perPage={limit}")).await?;
+async fn list(remote: &Remote, limit: u32, kind: &str, json: bool) -> Result<()> {
+    let page = remote.get(&format!("/replays?perPage={limit}&kind={kind}")).await?;
     print(&page["content"], json, show::list)
 }
 
@@ -130,7 +131,7 @@ mod tests {
     #[test]
     fn flags_become_the_body_and_nothing_else_does() {
         let line = "replay start --mode failed --from -2h --to 2026-01-02T15:04:05Z --event-type order.* --event-type refund \
-                    --http-status 5xx --attempts-min 2 --body {\"a\":1} --rate 50 --original secret --to-url https://x.test \
+                    --http-status 5xx --attempts-min 2 --body {\"a\":1} --rate 50 --endpoint-rate 5 --original secret --to-url https://x.test \
                     --to-secret s --name n --expected-count 37 --request-key k";
         assert_eq!(
             wish(&start_of(line)).unwrap(),
@@ -141,7 +142,7 @@ mod tests {
                     "filter": {"body": {"a": 1}},
                 },
                 "name": "n",
-                "options": {"rate": 50, "as_of": {"secret": "original"}, "target": {"url": "https://x.test", "secret": "s"}},
+                "options": {"rate": 50, "endpoint_rate": 5, "as_of": {"secret": "original"}, "target": {"url": "https://x.test", "secret": "s"}},
                 "expected_count": 37,
                 "idempotency_key": "k",
             })

@@ -13,6 +13,7 @@
 //! across an await.
 
 mod breakers;
+mod caps;
 mod fair;
 mod guard;
 mod lane;
@@ -21,6 +22,7 @@ mod pacer;
 mod part;
 mod reached;
 mod refill;
+mod run_queues;
 mod runs;
 #[cfg(test)]
 mod simulation;
@@ -251,7 +253,7 @@ impl Dispatcher {
             state.window_bytes -= size(&work.event.data);
             state.in_exchange += 1;
             let replay = work.delivery.steered_by();
-            state.runs.began(replay);
+            state.runs.began(replay, endpoint, now);
             let terms = state.runs.terms(replay);
             self.refill_hungry(&mut state, [endpoint].into_iter());
             return Some(Taken { work, terms, has_reached, is_given_up: false });
@@ -284,7 +286,7 @@ impl Dispatcher {
         let mut state = self.lock();
         state.in_exchange -= 1;
         let mut was_tripped = false;
-        for blocked in state.runs.ended(replay) {
+        for blocked in state.runs.ended(replay, endpoint) {
             if let Some(lane) = state.lanes.get_mut(&blocked) {
                 lane.blocked = false;
             }

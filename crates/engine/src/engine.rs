@@ -23,6 +23,7 @@ use crate::warden::Warden;
 use dacapo_model::breaker::Policy;
 use dacapo_model::health::Shown;
 use dacapo_model::id::Entropy;
+use dacapo_model::replay::Asker;
 use dacapo_model::{Clock, Endpoint, Id, IdSource, Shard};
 use dacapo_store::roles::{NodeView, Resend, ResendKind};
 use dacapo_store::{LiveCatalog, Store, StoreError};
@@ -267,8 +268,14 @@ impl Engine {
     }
 
     /// One answer an id, in order. Deliveries whose endpoint takes none are for the caller to refuse first.
-    pub async fn resend(&self, project: Id, deliveries: Vec<Id>, kind: ResendKind) -> Result<Vec<Resend>, StoreError> {
-        self.0.replayer.resend(project, deliveries, kind).await
+    pub async fn resend(
+        &self,
+        project: Id,
+        deliveries: Vec<Id>,
+        kind: ResendKind,
+        by: Asker,
+    ) -> Result<Vec<Resend>, StoreError> {
+        self.0.replayer.resend(project, deliveries, kind, by).await
     }
 
     /// Looking without changing anything.

@@ -5,6 +5,7 @@
 pub mod accept;
 pub mod health;
 pub mod metrics;
+pub mod ping;
 pub mod replay;
 pub mod search;
 pub mod settings;
@@ -27,7 +28,7 @@ pub use deliver::Rendered;
 pub use engine::{DeliveryThreads, Engine, Parts};
 pub use health::Health;
 pub use metrics::Metrics;
-pub use replay::desk::{Desk, Refused, Steered, Wish};
+pub use replay::desk::{Desk, Pace, Refused, Steered, Wish};
 pub use replay::plan::Plan;
 pub use replay::{ReplayRefusal, ReplayRequest, Replayed};
 pub use settings::Settings;

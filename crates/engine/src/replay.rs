@@ -2,7 +2,8 @@
 //!
 //! - In: an event's id and who may receive it, or ids of settled deliveries.
 //! - Out: new deliveries, or the same ones waiting again, handed to dispatch after the commit.
-//! - Promise: `Ok` means they are on disk; one idempotency key schedules once (design §1.3).
+//! - Promise: `Ok` means they are on disk, and with them who asked for what; one idempotency key schedules
+//!   once (design §1.3).
 //! - Failure: a typed refusal; nothing was scheduled.
 
 pub mod beside;
@@ -18,8 +19,9 @@ pub mod run;
 use crate::accept::RETRY_AFTER;
 use crate::dispatch::Dispatcher;
 use crate::route;
+use dacapo_model::replay::{Asked, Asker, Call, Said};
 use dacapo_model::{Clock, Delivery, Id, IdSource};
-use dacapo_store::roles::{Idempotency, NewReplay, ReplayWritten, Resend, ResendKind};
+use dacapo_store::roles::{Idempotency, NewReplay, NewResend, ReplayWritten, Resend, ResendKind};
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +38,7 @@ pub struct ReplayRequest {
     /// `true`: endpoints that take no deliveries now get one born `Discarded` (Convoy's way);
     /// `false`: they are left out (Connect's way).
     pub keep_discarded: bool,
+    pub asked_by: Asker,
 }
 
 /// What a replay scheduled, or had scheduled before under the same key.
@@ -85,6 +88,16 @@ impl Replayer {
         let nobody = targets.is_empty();
         let now = self.clock.now();
         let (replay_id, at) = self.ids.mint(now);
+        // What is refused is not kept.
+        let call = (!nobody || request.keep_discarded).then(|| {
+            let asked = Asked::Event {
+                event_id: request.event_id,
+                endpoint_id: request.endpoint,
+                idempotency_key: request.idempotency.as_ref().map(|(key, _)| key.clone()),
+            };
+            let said = Said { asked_by: request.asked_by, at, asked, items: targets.len() as u64 };
+            Call { id: replay_id, project_id: request.project_id, said }
+        });
         let written = self.store.replay(NewReplay {
             project_id: request.project_id,
             event_id: request.event_id,
@@ -96,6 +109,7 @@ impl Replayer {
                 forget_before: now.minus(IDEMPOTENCY_WINDOW),
             }),
             at,
+            call,
         });
         match written.await.map_err(unavailable)? {
             // A key that was used before is answered as it was, also when nobody listens any more.
@@ -120,8 +134,16 @@ impl Replayer {
         Ok(Replayed { deliveries, repeated: true })
     }
 
-    pub async fn resend(&self, project: Id, deliveries: Vec<Id>, kind: ResendKind) -> Result<Vec<Resend>, StoreError> {
-        let resent = self.store.resend(project, deliveries, kind, self.clock.now()).await?;
+    pub async fn resend(
+        &self,
+        project_id: Id,
+        deliveries: Vec<Id>,
+        kind: ResendKind,
+        asked_by: Asker,
+    ) -> Result<Vec<Resend>, StoreError> {
+        let (call_id, at) = self.ids.mint(self.clock.now());
+        let resend = NewResend { project_id, deliveries, kind, at, call_id, asked_by };
+        let resent = self.store.resend(resend).await?;
         let scheduled = resent.iter().filter_map(|one| match one {
             Resend::Scheduled(delivery) => Some(delivery.clone()),
             Resend::WrongState(_) | Resend::Unknown => None,

@@ -7,15 +7,17 @@ mod http;
 
 pub use self::http::HttpTransport;
 
-use ::http::{HeaderMap, Uri};
+use ::http::{HeaderMap, Method, Uri};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// A POST, complete: the bytes that were signed are the bytes that are sent.
+/// A request, complete: the bytes that were signed are the bytes that are sent.
 #[derive(Debug)]
 pub struct Outgoing {
+    /// A delivery's is POST.
+    pub method: Method,
     pub uri: Uri,
     pub headers: HeaderMap,
     pub body: Bytes,

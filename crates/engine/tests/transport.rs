@@ -2,6 +2,8 @@
 
 #[path = "transport/peer.rs"]
 mod peer;
+#[path = "transport/ping.rs"]
+mod ping;
 #[path = "transport/secure.rs"]
 mod secure;
 
@@ -10,7 +12,7 @@ use dacapo_engine::transport::{Answer, Exchange, Failure, HttpTransport, Outgoin
 use dacapo_model::address::Guard;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use peer::Peer;
 use std::future::pending;
 use std::io::Write;
@@ -35,6 +37,7 @@ fn outgoing(url: &str, timeout: Duration) -> Outgoing {
     let mut headers = HeaderMap::new();
     headers.insert("x-convoy-signature", HeaderValue::from_static("abc"));
     Outgoing {
+        method: Method::POST,
         uri: url.parse().unwrap(),
         headers,
         body: Bytes::from_static(b"{\"n\":1}"),

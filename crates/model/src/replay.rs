@@ -9,6 +9,10 @@
 //! ```
 //! `planned` lasts until the node that owns the replay takes it up.
 
+mod call;
+
+pub use call::{Asked, Call, CallKind, Said, Whereabouts};
+
 use crate::clock::Timestamp;
 use crate::delivery::{Reason, Status};
 use crate::id::Id;
@@ -59,6 +63,7 @@ pub struct Asker {
 #[serde(rename_all = "snake_case")]
 pub enum AskerKind {
     ApiKey,
+    ConnectKey,
     /// The product itself: recovery when an endpoint heals.
     System,
 }
@@ -69,6 +74,11 @@ pub struct Options {
     pub rate: Option<u32>,
     /// Exchanges at the same time, on each node.
     pub concurrency: u32,
+    /// Exchanges with any one endpoint: a second, and at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_rate: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_concurrency: Option<u32>,
     pub order: Order,
     /// Send also what the endpoint has had already.
     pub include_succeeded: bool,
@@ -81,6 +91,8 @@ impl Default for Options {
         Self {
             rate: None,
             concurrency: CONCURRENCY_DEFAULT,
+            endpoint_rate: None,
+            endpoint_concurrency: None,
             order: Order::Unordered,
             include_succeeded: false,
             as_of: AsOf::default(),
@@ -245,6 +257,10 @@ pub struct Control {
     pub state: State,
     pub rate: Option<u32>,
     pub concurrency: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_rate: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_concurrency: Option<u32>,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
     /// Why, when it failed.
@@ -267,6 +283,8 @@ impl Control {
             state: State::Planned,
             rate: options.rate,
             concurrency: options.concurrency,
+            endpoint_rate: options.endpoint_rate,
+            endpoint_concurrency: options.endpoint_concurrency,
             started_at: None,
             finished_at: None,
             failure: None,
@@ -381,7 +399,9 @@ impl Replay {
         let matched = self.definition.matched?;
         let (done, took) = (self.counts.settled(), now.since(self.control.started_at?));
         let left = matched.saturating_sub(done.saturating_add(self.gone()));
-        if let Some(rate) = self.control.rate {
+        // What the endpoints' caps leave of a rate only the pace so far can tell.
+        let is_capped = self.control.endpoint_rate.is_some() || self.control.endpoint_concurrency.is_some();
+        if let Some(rate) = self.control.rate.filter(|_| !is_capped) {
             return Some(Duration::from_secs_f64(left as f64 / f64::from(rate.max(1))));
         }
         (done > 0).then(|| took.mul_f64(left as f64 / done as f64))

@@ -9,6 +9,7 @@
 //! ```
 //! A promise that is missing from the list below is dead code, and the compiler says so.
 
+pub mod calls;
 pub mod catalog;
 pub mod commit;
 pub mod fan_out;
@@ -102,6 +103,13 @@ macro_rules! suite {
             an_endpoint_is_as_it_was,
             replays_are_kept_as_long_as_events,
             a_waiting_item_keeps_its_event);
+        $crate::conformance::role!($place, calls:
+            a_call_is_kept_with_what_it_did,
+            a_call_that_wrote_nothing_is_not_kept,
+            fifty_racing_calls_are_kept_as_one,
+            a_resend_is_kept_with_whom_it_put_back,
+            calls_are_listed_by_age,
+            calls_are_kept_as_long_as_events);
         $crate::conformance::role!($place, ordered:
             an_ordered_run_goes_oldest_first_whatever_fails_is_paused_or_crashes);
         $crate::conformance::role!($place, query:

@@ -39,10 +39,11 @@ pub enum Table {
     Replays,
     ReplayCounts,
     EndpointVersions,
+    ReplayCalls,
 }
 
 impl Table {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Catalog,
         Self::Events,
         Self::Waiting,
@@ -53,6 +54,7 @@ impl Table {
         Self::Replays,
         Self::ReplayCounts,
         Self::EndpointVersions,
+        Self::ReplayCalls,
     ];
 
     pub(crate) const fn code(self) -> i16 {
@@ -81,6 +83,7 @@ impl fmt::Display for Table {
             Self::Replays => "replays",
             Self::ReplayCounts => "counts of replays",
             Self::EndpointVersions => "former states of endpoints",
+            Self::ReplayCalls => "calls that sent again",
         })
     }
 }
@@ -142,6 +145,7 @@ pub(crate) enum Rows {
     Replays(Vec<ReplayRow>),
     ReplayCounts(Vec<ReplayCount>),
     EndpointVersions(Vec<EndpointVersion>),
+    ReplayCalls(Vec<ReplayCall>),
 }
 
 impl Rows {
@@ -157,6 +161,7 @@ impl Rows {
             Self::Replays(rows) => rows.len(),
             Self::ReplayCounts(rows) => rows.len(),
             Self::EndpointVersions(rows) => rows.len(),
+            Self::ReplayCalls(rows) => rows.len(),
         }
     }
 }
@@ -208,6 +213,13 @@ pub(crate) struct EndpointVersion {
     pub endpoint: Id,
     pub until: i64,
     pub doc: String,
+}
+
+pub(crate) struct ReplayCall {
+    pub project: Id,
+    pub kind: i16,
+    pub id: Id,
+    pub said: String,
 }
 
 /// After each batch.
@@ -327,6 +339,7 @@ impl Batch {
             Rows::Replays(_) => Table::Replays,
             Rows::ReplayCounts(_) => Table::ReplayCounts,
             Rows::EndpointVersions(_) => Table::EndpointVersions,
+            Rows::ReplayCalls(_) => Table::ReplayCalls,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Kinds in an order in which rows can be applied: what owns comes before what is owned.
 const ORGANISATION: i64 = 1;
 const USER: i64 = 2;
-const PROJECT: i64 = 3;
+pub const PROJECT: i64 = 3;
 pub const ENDPOINT: i64 = 4;
 const SUBSCRIPTION: i64 = 5;
 const EVENT_TYPE: i64 = 6;

@@ -22,9 +22,10 @@ pub use query::{DeliveryFilter, DeliveryView, EventFilter, Page, Query, Window};
 pub use queue::{ARRIVALS_QUEUED_MAX, Arrival, Arrivals, Backlog, Due, Look, Queue, Waiting};
 pub use record::{Record, Report};
 pub use replays::{
-    Acknowledged, HELD_UNTIL, ItemPage, NewReplayRun, OpenItems, Release, Released, ReplayCreated, Replays, Scheduled,
+    Acknowledged, CallView, HELD_UNTIL, ItemPage, NewReplayRun, OpenItems, Release, Released, ReplayCreated, Replays,
+    Scheduled,
 };
-pub use requeue::{Idempotency, NewReplay, ReplayWritten, Requeue, Resend, ResendKind};
+pub use requeue::{Idempotency, NewReplay, NewResend, ReplayWritten, Requeue, Resend, ResendKind};
 pub use retention::{Dropped, Retention};
 pub use scan::{Load, PAGE_BYTES_MAX, Place, Scan, ScanItem, ScanPage, ScanRequest, Slice};
 

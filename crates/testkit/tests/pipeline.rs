@@ -8,12 +8,16 @@ mod broadcast;
 mod connect_replay;
 #[path = "pipeline/delivery.rs"]
 mod delivery;
+#[path = "pipeline/event_types.rs"]
+mod event_types;
 #[path = "pipeline/filters.rs"]
 mod filters;
 #[path = "pipeline/guard.rs"]
 mod guard;
 #[path = "pipeline/lifecycle.rs"]
 mod lifecycle;
+#[path = "pipeline/ping.rs"]
+mod ping;
 #[path = "pipeline/replay.rs"]
 mod replay;
 #[path = "pipeline/resend.rs"]

@@ -1,5 +1,9 @@
 //! Replays as resources, through the real binary, one file per promise.
 
+#[path = "replays/audit.rs"]
+mod audit;
+#[path = "replays/caps.rs"]
+mod caps;
 #[path = "replays/crash.rs"]
 mod crash;
 #[path = "replays/nodes.rs"]

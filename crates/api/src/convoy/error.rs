@@ -100,6 +100,7 @@ impl From<EndpointError> for Error {
             said @ (EndpointError::Invalid(_)
             | EndpointError::Url(_)
             | EndpointError::ChatUrl(_)
+            | EndpointError::Ping(_)
             | EndpointError::AuthenticationPart(_)
             | EndpointError::NotAvailable(_)
             | EndpointError::CannotPause(_)
@@ -193,6 +194,7 @@ impl From<Refused> for Error {
             said @ (Refused::Moved { .. }
             | Refused::KeyConflict
             | Refused::TooMany { .. }
+            | Refused::Call
             | Refused::WrongState { .. }) => Self::Conflict(said.to_string()),
         }
     }

@@ -2,6 +2,7 @@
 //! where clients bear it, omissions where they do not. Frozen apart from the model.
 
 pub mod attempt;
+pub mod call;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;

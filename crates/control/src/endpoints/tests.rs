@@ -1,8 +1,12 @@
 use super::*;
 use crate::memory::Fixture;
+use crate::pinger::Pinger;
 use crate::subscriptions::NewSubscription;
+use async_trait::async_trait;
 use dacapo_model::endpoint::{ContentType, RecoverOnHeal};
-use std::sync::atomic::Ordering;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Barrier;
 
 fn acme() -> NewEndpoint {
     NewEndpoint { url: "https://r.example/hook".to_owned(), name: "Acme".to_owned(), ..NewEndpoint::default() }
@@ -230,4 +234,79 @@ async fn recovery_on_heal_is_kept_until_it_is_switched_off() {
         assert!(fault.to_string().starts_with("recover_on_heal.lookback"), "{fault}");
     }
     assert_eq!(change(set(false, None)).await.expect("updated").recover_on_heal, None);
+}
+
+/// Nobody waits so long unless something is wrong.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Answers as told, and remembers who was asked. Waits for a turn when there is a gate.
+#[derive(Default)]
+struct Doorbell {
+    refuses: AtomicBool,
+    rung: Mutex<Vec<String>>,
+    gate: Option<Arc<Barrier>>,
+}
+
+#[async_trait]
+impl Pinger for Doorbell {
+    async fn ping(&self, url: &str) -> std::result::Result<(), String> {
+        self.rung.lock().expect("no panic").push(url.to_owned());
+        if let Some(gate) = &self.gate {
+            gate.wait().await;
+        }
+        if self.refuses.load(Ordering::SeqCst) { Err("nobody is in".to_owned()) } else { Ok(()) }
+    }
+}
+
+async fn with_doorbell(doorbell: Doorbell) -> (Fixture, Id, Arc<Doorbell>) {
+    let (mut fixture, doorbell) = (Fixture::new().await, Arc::new(doorbell));
+    fixture.control.pinger = doorbell.clone();
+    let project = fixture.first_run().await.project_id;
+    (fixture, project, doorbell)
+}
+
+#[tokio::test]
+async fn an_https_address_that_does_not_answer_is_not_saved() {
+    let (fixture, project, doorbell) = with_doorbell(Doorbell::default()).await;
+    let control = &fixture.control;
+    let before = control.create_endpoint(project, acme()).await.expect("somebody is in");
+    doorbell.refuses.store(true, Ordering::SeqCst);
+    let fault = control.create_endpoint(project, acme()).await.expect_err("refused");
+    assert_eq!(fault.to_string(), "endpoint validation failed: nobody is in");
+    let moved = EndpointUpdate { url: "HTTPS://else.example/a b".to_owned(), ..update_of(&before) };
+    let fault = control.update_endpoint(project, before.id, moved.clone()).await.expect_err("refused");
+    assert!(matches!(fault, EndpointError::Ping(_)), "{fault}");
+    let view = fixture.view(project);
+    assert_eq!((view.endpoints.len(), view.live_endpoint(before.id)), (1, Some(&before)), "nothing was written");
+    doorbell.refuses.store(false, Ordering::SeqCst);
+    control.update_endpoint(project, before.id, moved).await.expect("somebody is in");
+    let rung = std::mem::take(&mut *doorbell.rung.lock().expect("no panic"));
+    let (old, new) = ("https://r.example/hook", "https://else.example/a%20b");
+    assert_eq!(rung, [old, old, new, new], "as it would be stored");
+}
+
+#[tokio::test]
+async fn http_addresses_and_what_is_refused_anyway_are_not_tried_out() {
+    let (fixture, project, doorbell) = with_doorbell(Doorbell::default()).await;
+    doorbell.refuses.store(true, Ordering::SeqCst);
+    let control = &fixture.control;
+    let plain = NewEndpoint { url: "http://r.example/".to_owned(), ..acme() };
+    let endpoint = control.create_endpoint(project, plain).await.expect("http is never tried out");
+    control.update_endpoint(project, endpoint.id, update_of(&endpoint)).await.expect("nor here");
+    control.create_endpoint(project, NewEndpoint { name: String::new(), ..acme() }).await.expect_err("no name");
+    control.create_endpoint(Id::MIN, acme()).await.expect_err("no project");
+    let https = EndpointUpdate { url: acme().url, ..update_of(&endpoint) };
+    control.update_endpoint(project, Id::MIN, https).await.expect_err("no endpoint");
+    assert!(doorbell.rung.lock().expect("no panic").is_empty());
+}
+
+/// Both are at the door at the same time: neither holds the other's write off.
+#[tokio::test]
+async fn nobody_waits_for_another_ones_receiver() {
+    let gate = Some(Arc::new(Barrier::new(2)));
+    let (fixture, project, _) = with_doorbell(Doorbell { gate, ..Doorbell::default() }).await;
+    let create = || fixture.control.create_endpoint(project, acme());
+    let both = async { tokio::join!(create(), create()) };
+    let (one, other) = tokio::time::timeout(PATIENCE, both).await.expect("neither waits for the other");
+    assert_ne!(one.expect("created").id, other.expect("created").id);
 }

@@ -24,6 +24,9 @@ pub enum ReplayVerb {
         /// So many
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
+        /// run: replays of many events; single: events replayed by one call; resend: deliveries sent again
+        #[arg(long, value_name = "KIND", default_value = "run", value_parser = ["run", "single", "resend", "all"])]
+        kind: String,
     },
     /// One replay
     Show { id: String },
@@ -44,6 +47,12 @@ pub enum ReplayVerb {
         /// Exchanges at the same time, on each node
         #[arg(long, value_name = "N")]
         concurrency: Option<u32>,
+        /// Exchanges a second with any one endpoint, or "none"
+        #[arg(long, value_name = "N|none", value_parser = parse_rate)]
+        endpoint_rate: Option<Rate>,
+        /// Exchanges at the same time with any one endpoint, or "none"
+        #[arg(long, value_name = "N|none", value_parser = parse_rate)]
+        endpoint_concurrency: Option<Rate>,
     },
 }
 
@@ -85,6 +94,12 @@ pub struct PaceOptions {
     /// Exchanges at the same time, on each node
     #[arg(long, value_name = "N")]
     pub concurrency: Option<u32>,
+    /// Exchanges a second with any one endpoint
+    #[arg(long, value_name = "N")]
+    pub endpoint_rate: Option<u32>,
+    /// Exchanges at the same time with any one endpoint
+    #[arg(long, value_name = "N")]
+    pub endpoint_concurrency: Option<u32>,
     /// unordered, or per_endpoint: oldest first, the next when the one before is settled
     #[arg(long, value_name = "ORDER")]
     pub order: Option<String>,
@@ -115,6 +130,8 @@ impl PaceOptions {
         };
         put("rate", self.rate.map(Value::from));
         put("concurrency", self.concurrency.map(Value::from));
+        put("endpoint_rate", self.endpoint_rate.map(Value::from));
+        put("endpoint_concurrency", self.endpoint_concurrency.map(Value::from));
         put("order", self.order.clone().map(Value::from));
         put("include_succeeded", self.include_succeeded.then_some(true.into()));
         let original = self.original.iter().map(|part| (part.clone(), Value::from("original")));

@@ -21,7 +21,7 @@ const SELECTOR: [(&str, &str); 16] = [
     ("filter", "--body, --headers"),
 ];
 /// Fields of a replay beside its selector.
-const REPLAY: [(&str, &str); 18] = [
+const REPLAY: [(&str, &str); 22] = [
     ("name", "--name"),
     ("reason", "--reason"),
     ("dry_run", "--dry-run"),
@@ -32,6 +32,10 @@ const REPLAY: [(&str, &str); 18] = [
     ("concurrency", "--concurrency"),
     ("options.rate", "--rate"),
     ("options.concurrency", "--concurrency"),
+    ("endpoint_rate", "--endpoint-rate"),
+    ("endpoint_concurrency", "--endpoint-concurrency"),
+    ("options.endpoint_rate", "--endpoint-rate"),
+    ("options.endpoint_concurrency", "--endpoint-concurrency"),
     ("options.order", "--order"),
     ("options.include_succeeded", "--include-succeeded"),
     ("options.as_of", "--original"),

@@ -2,7 +2,7 @@
 //! this table.
 
 use super::Config;
-use super::values::{bytes, count, duration, networks, one, period, postgres_url, public_url};
+use super::values::{bytes, count, duration, methods, networks, one, period, postgres_url, public_url};
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -137,6 +137,30 @@ pub const ROWS: &[Row] = &[
         repeated: true,
         set: |given, config| {
             config.allow_networks = networks(given)?;
+            Some(())
+        },
+    },
+    Row {
+        key: "ping_methods",
+        placeholder: "METHODS",
+        default: "HEAD,GET,POST",
+        about: "How an https endpoint is tried out when it is saved, in turn; a 2xx to one is enough [repeatable]",
+        allowed: "HEAD, GET and POST, one or several, separated by commas",
+        repeated: true,
+        set: |given, config| {
+            config.ping_methods = methods(given)?;
+            Some(())
+        },
+    },
+    Row {
+        key: "skip_ping_validation",
+        placeholder: "BOOL",
+        default: "false",
+        about: "Save https endpoints without trying them out",
+        allowed: "true or false",
+        repeated: false,
+        set: |given, config| {
+            config.skip_ping_validation = one(given)?.parse().ok()?;
             Some(())
         },
     },

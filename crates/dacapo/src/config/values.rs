@@ -1,5 +1,6 @@
 //! Texts to values. `None`: not one of the allowed values, which the table names.
 
+use http::Method;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 const BYTES_MAX: u64 = 1 << 30;
 const COUNT_MAX: usize = 1_000_000;
 const NETWORKS_MAX: usize = 1_024;
+const PING_METHODS: [Method; 3] = [Method::HEAD, Method::GET, Method::POST];
 const RETENTION_MIN: Duration = Duration::from_secs(60);
 
 pub fn one(given: &[String]) -> Option<&str> {
@@ -62,6 +64,14 @@ pub fn networks(given: &[String]) -> Option<Vec<IpNet>> {
     let networks: Option<Vec<IpNet>> =
         parts.map(|part| part.parse().ok().or_else(|| part.parse::<IpAddr>().ok().map(IpNet::from))).collect();
     networks.filter(|networks| networks.len() <= NETWORKS_MAX)
+}
+
+/// Each text holds one method or several with commas.
+pub fn methods(given: &[String]) -> Option<Vec<Method>> {
+    let parts = given.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|part| !part.is_empty());
+    let known = |part: &str| PING_METHODS.into_iter().find(|method| method.as_str().eq_ignore_ascii_case(part));
+    let methods: Option<Vec<Method>> = parts.map(known).collect();
+    methods.filter(|methods| (1..=PING_METHODS.len()).contains(&methods.len()))
 }
 
 /// Without a slash at its end.
@@ -126,6 +136,16 @@ mod tests {
         }
         for plain in ["sqlite:", "postgres://a/db", "postgres://me@a/db?x=a:b@c", "30d"] {
             assert_eq!(without_password(plain), plain);
+        }
+    }
+
+    #[test]
+    fn methods_are_those_of_a_ping() {
+        let of = |texts: &[&str]| methods(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&["HEAD,GET,POST"]), Some(vec![Method::HEAD, Method::GET, Method::POST]));
+        assert_eq!(of(&["post", "GET"]), Some(vec![Method::POST, Method::GET]));
+        for bad in ["", ",", "PUT", "GET,PUT", "GET,GET,GET,GET"] {
+            assert_eq!(of(&[bad]), None, "{bad}");
         }
     }
 

@@ -48,17 +48,26 @@ pub fn one(replay: &Value) -> String {
     row("STATUS", &format!("{} {}", text("status"), percent(replay)));
     row("NAME", text("name"));
     row("REASON", text("reason"));
+    row("BY", &asker(&replay["asked_by"]));
     row("MODE", text("mode"));
     row("SELECTOR", &replay["selector"].to_string());
     row("OUTCOMES", &outcomes(replay));
     for (why, count) in replay["counts"]["by_reason"].as_object().into_iter().flatten() {
         row("  of which", &format!("{count} {why}"));
     }
-    row("PACE", &pace(replay));
+    if replay["pace"].is_number() {
+        row("PACE", &pace(replay));
+    }
     row("FAILURE", text("failure"));
     row("CREATED", text("created_at"));
     row("FINISHED", text("finished_at"));
     out
+}
+
+/// `api_key 01H…`
+fn asker(by: &Value) -> String {
+    let text = |name: &str| by[name].as_str().unwrap_or_default();
+    format!("{} {}", text("kind"), text("id")).trim().to_owned()
 }
 
 /// As [`one`], with what was on its way when it was stopped.

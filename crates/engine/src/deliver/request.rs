@@ -11,7 +11,7 @@ use dacapo_model::endpoint::ContentType;
 use dacapo_model::project::Project;
 use dacapo_model::{Endpoint, Timestamp, Trigger, signature};
 use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 /// Sent with `add_event_id_trace_headers`.
 const TRACE_EVENT: HeaderName = HeaderName::from_static("x-convoy-event-id");
@@ -63,6 +63,7 @@ pub fn prepare(template: &Template, work: &Work, now: Timestamp, settings: &Sett
     pass_on(&mut headers, &work.event.headers)?;
     headers.entry(USER_AGENT).or_insert_with(|| template.user_agent.clone());
     let outgoing = Outgoing {
+        method: Method::POST,
         uri: template.uri.clone(),
         body,
         timeout: endpoint.timeout(),

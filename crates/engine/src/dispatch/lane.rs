@@ -4,6 +4,7 @@
 use super::guard::{Guard, is_sent_to};
 use super::ownership::Spent;
 use super::reached::Reached;
+use super::run_queues::RunQueues;
 use super::{Exchanged, Work};
 use crate::settings::Settings;
 use dacapo_model::breaker::{PROBES_MAX, Turn, Wait};
@@ -43,7 +44,7 @@ pub struct Lane {
     failures_in_a_row: u32,
     /// In the rotation.
     pub listed: bool,
-    /// The first of its runs' items waits for its replay to have a place.
+    /// All runs with items here have to wait.
     pub blocked: bool,
     /// The last of its replays was an item of a run.
     was_run: bool,
@@ -56,8 +57,10 @@ pub struct Lane {
 #[derive(Default)]
 struct ClassQueue {
     ready: VecDeque<Work>,
-    /// Of replays: those of a single call, which take turns with the items of runs.
+    /// Of replays, whose class has nothing in `ready`: those of a single call, which take turns with the items
+    /// of runs.
     singles: VecDeque<Work>,
+    runs: RunQueues,
     /// Placed, not committed yet.
     reserved: usize,
     /// Parked, not committed yet.
@@ -69,7 +72,7 @@ struct ClassQueue {
 
 impl ClassQueue {
     fn in_memory(&self) -> usize {
-        self.ready.len() + self.singles.len()
+        self.ready.len() + self.singles.len() + self.runs.len()
     }
 }
 
@@ -190,7 +193,10 @@ impl Lane {
     pub fn offer(&mut self, class: Class, work: Work) {
         let queue = self.queue(class);
         queue.reserved -= 1;
-        queue.ready.push_back(work);
+        match work.delivery.steered_by() {
+            Some(run) if class == Class::Replay => queue.runs.push(run, work),
+            _ => queue.ready.push_back(work),
+        }
     }
 
     /// The store holds something of this class, due at `due_at` at the earliest.
@@ -257,7 +263,8 @@ impl Lane {
                     if let Some(reached) = found.reached.get(&work.event.id) {
                         self.reached.learn(work.event.id, *reached);
                     }
-                    self.queue(class).ready.push_back(work);
+                    let run = work.delivery.steered_by().unwrap_or(Id::MIN);
+                    self.queue(class).runs.push(run, work);
                 }
                 Part::Single => self.queue(class).singles.push_back(work),
                 Part::GivenUp => {
@@ -299,31 +306,35 @@ impl Lane {
     }
 
     fn is_busy(&self, class: usize) -> bool {
-        let may = !self.blocked || class != Class::Replay as usize;
-        may && !self.queues[class].ready.is_empty() || !self.queues[class].singles.is_empty()
+        let queue = &self.queues[class];
+        !queue.ready.is_empty() || !queue.singles.is_empty() || !self.blocked && !queue.runs.is_empty()
     }
 
     /// Whose item is the next of the runs.
     pub fn front_replay(&self) -> Option<Id> {
-        self.queues[Class::Replay as usize].ready.front()?.delivery.steered_by()
+        self.queues[Class::Replay as usize].runs.front()
+    }
+
+    /// Runs that have items in memory.
+    pub fn runs(&self) -> usize {
+        self.queues[Class::Replay as usize].runs.runs()
+    }
+
+    /// It is another run's turn.
+    pub fn pass_front_replay(&mut self) {
+        self.queue(Class::Replay).runs.pass();
     }
 
     /// Takes out what is of these replays.
     pub fn give_up(&mut self, replays: &BTreeSet<Id>) -> Vec<Work> {
-        let is_of_them = |work: &Work| work.delivery.steered_by().is_some_and(|id| replays.contains(&id));
-        let queue = self.queue(Class::Replay);
-        if !queue.ready.iter().any(is_of_them) {
-            return Vec::new();
-        }
-        let (given_up, left) = std::mem::take(&mut queue.ready).into_iter().partition::<Vec<Work>, _>(is_of_them);
-        queue.ready = left.into();
+        let given_up = self.queue(Class::Replay).runs.take_out(replays);
         self.given_up += given_up.len();
         given_up
     }
 
     /// Lets it go; it stays in the store.
     pub fn set_front_replay_aside(&mut self) -> Option<Work> {
-        let work = self.queue(Class::Replay).ready.pop_front()?;
+        let work = self.queue(Class::Replay).runs.pop()?;
         self.held.remove(&work.delivery.id);
         self.reached.tell(work.delivery.event_id);
         Some(work)
@@ -395,23 +406,23 @@ impl Lane {
         self.queues[class].ready.pop_front()
     }
 
-    /// Runs, in their order, and single calls in turn: neither waits for more than one of the other.
+    /// Runs, one after the other, and single calls in turn: neither waits for more than one of the other.
     fn pick_replay(&mut self) -> Option<Work> {
         let may_run = !self.blocked;
         let queue = self.queue(Class::Replay);
-        let run_waits = may_run && !queue.ready.is_empty();
+        let run_waits = may_run && !queue.runs.is_empty();
         let single_waits = !queue.singles.is_empty();
         let is_run = run_waits && !(single_waits && self.was_run);
         self.was_run = is_run;
         let queue = self.queue(Class::Replay);
-        if is_run { queue.ready.pop_front() } else { queue.singles.pop_front() }
+        if is_run { queue.runs.take_turn() } else { queue.singles.pop_front() }
     }
 
     /// Whether the endpoint has had the event of what was just taken out; `None`: not known.
     pub fn has_reached(&mut self, taken: &Work) -> Option<bool> {
         taken.delivery.steered_by()?;
         let reached = self.reached.tell(taken.delivery.event_id);
-        if self.queues[Class::Replay as usize].ready.is_empty() {
+        if self.queues[Class::Replay as usize].runs.is_empty() {
             self.reached.forget();
         }
         reached
@@ -463,7 +474,7 @@ impl Lane {
         self.reached.forget();
         let mut bytes = 0;
         for queue in &mut self.queues {
-            for work in queue.ready.drain(..).chain(queue.singles.drain(..)) {
+            for work in queue.ready.drain(..).chain(queue.singles.drain(..)).chain(queue.runs.drain()) {
                 bytes += super::size(&work.event.data);
                 self.held.remove(&work.delivery.id);
             }

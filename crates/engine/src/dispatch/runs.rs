@@ -5,10 +5,12 @@
 //! - Promise: after `adopt_replays` has returned with a replay that is paused or over, no item of it
 //!   leaves a lane to be sent. An item of a replay this node knows nothing of is not sent.
 //! - An older state of a replay never replaces a newer one, whatever order they come in.
+//! - What a run may send to one endpoint is counted in [`super::caps`].
 //!
 //! It all lies in dispatch's state, behind its one lock: [`State::clear_front`] looks before each
 //! delivery is handed out.
 
+use super::caps::{Caps, Full};
 use super::lane::Part;
 use super::{Dispatcher, State, Work, size};
 use dacapo_model::id::IdSet;
@@ -20,7 +22,8 @@ use std::time::Duration;
 
 /// Replays kept in mind; with more, those without anything under way are looked up again when met.
 const KNOWN_MAX: usize = 4_096;
-/// A lane that waits for its replay to have a place looks this often by itself; usually it is told.
+/// A lane that waits for its replay to have a place looks this often by itself; usually it is told. At whole
+/// multiples, so that a lane whose other runs go on does not set a timer for each of their items.
 const BLOCKED_LOOK: Duration = Duration::from_millis(200);
 
 /// What a courier has to know of an item's replay.
@@ -47,7 +50,7 @@ pub struct Runs {
 enum Known {
     /// Of one call for one event: nothing to steer.
     Single,
-    Run(Run),
+    Run(Box<Run>),
 }
 
 struct Run {
@@ -56,6 +59,7 @@ struct Run {
     revision: u64,
     concurrency: usize,
     in_exchange: usize,
+    caps: Caps,
     /// Lanes that wait for a place, longest first. One that does not any more is passed over.
     blocked: VecDeque<Id>,
     /// The same, to have each in it once.
@@ -73,6 +77,24 @@ impl Run {
         if self.is_blocked.insert(lane) {
             self.blocked.push_back(lane);
         }
+    }
+
+    /// Whether an item of it may go to this endpoint now. `Err`: when to look again, if nothing will tell, and
+    /// another lane that may have the place.
+    fn look(&mut self, endpoint: Id, now: Timestamp) -> Result<(), (Option<Timestamp>, Option<Id>)> {
+        if !self.has_place() {
+            self.block(endpoint);
+            let every = BLOCKED_LOOK.as_micros() as i64;
+            let next = (now.micros().div_euclid(every) + 1) * every;
+            return Err((Some(Timestamp::from_micros(next)), None));
+        }
+        self.caps.look(endpoint, now).map_err(|full| {
+            let at = match full {
+                Full::Until(at) => Some(at),
+                Full::ForNow => None,
+            };
+            (at, self.unblock(1).pop())
+        })
     }
 
     /// The first that waited, this many at most.
@@ -191,17 +213,20 @@ impl Runs {
         !self.over.is_empty()
     }
 
-    pub(super) fn began(&mut self, replay: Option<Id>) {
+    pub(super) fn began(&mut self, replay: Option<Id>, endpoint: Id, now: Timestamp) {
         if let Some(Known::Run(run)) = replay.and_then(|id| self.known.get_mut(&id)) {
             run.in_exchange += 1;
+            run.caps.began(endpoint, now);
         }
     }
 
     /// Gives lanes that may have a place now.
-    pub(super) fn ended(&mut self, replay: Option<Id>) -> Vec<Id> {
+    pub(super) fn ended(&mut self, replay: Option<Id>, endpoint: Id) -> Vec<Id> {
         let Some(Known::Run(run)) = replay.and_then(|id| self.known.get_mut(&id)) else { return Vec::new() };
         run.in_exchange = run.in_exchange.saturating_sub(1);
-        run.unblock(run.concurrency.saturating_sub(run.in_exchange))
+        let mut lanes = run.unblock(run.concurrency.saturating_sub(run.in_exchange));
+        lanes.extend(run.caps.ended(endpoint).then_some(endpoint));
+        lanes
     }
 
     /// What was stopped, with its exchanges; and lanes that are to look again.
@@ -212,16 +237,17 @@ impl Runs {
         let known = self.known.entry(replay.id).or_insert_with(|| Known::Single);
         if let Known::Single = known {
             let terms = Arc::new(Terms { id: replay.id, definition: replay.definition.clone() });
-            *known = Known::Run(Run {
+            *known = Known::Run(Box::new(Run {
                 terms,
                 gate,
                 revision: replay.revision,
                 concurrency,
                 in_exchange: 0,
+                caps: Caps::of(&replay.control),
                 blocked: VecDeque::new(),
                 is_blocked: IdSet::default(),
                 aside: BTreeSet::new(),
-            });
+            }));
         }
         let Known::Run(run) = known else { return (None, Vec::new()) };
         let mut look = Vec::new();
@@ -229,6 +255,8 @@ impl Runs {
             run.revision = replay.revision;
             run.concurrency = concurrency;
             run.gate = gate;
+            run.caps.set(&replay.control);
+            look.extend(run.caps.let_look());
             if gate != Gate::Shut {
                 look.extend(std::mem::take(&mut run.aside));
             }
@@ -253,23 +281,29 @@ impl Runs {
 }
 
 impl State {
-    /// Takes away what may not be sent from the front of the lane's runs, and marks the lane when
-    /// the first of the rest has to wait for a place.
+    /// Brings an item that may be sent to the front of the lane's runs. What may not be sent for long is taken
+    /// away; a run that has to wait lets the next one forward; the lane is marked when all of them have to.
     pub(super) fn clear_front(&mut self, endpoint: Id, now: Timestamp) {
+        let mut waiting = 0;
         loop {
             let Some(lane) = self.lanes.get_mut(&endpoint) else { return };
             lane.blocked = false;
             let Some(id) = lane.front_replay() else { return };
+            if waiting >= lane.runs() {
+                lane.blocked = true;
+                return;
+            }
             match self.runs.known.get_mut(&id) {
                 // Of a single call after all.
                 Some(Known::Single) => return,
                 Some(Known::Run(run)) => match run.gate {
-                    Gate::Open if run.has_place() => return,
                     Gate::Open => {
-                        lane.blocked = true;
-                        run.block(endpoint);
-                        self.timers.insert((now.plus(BLOCKED_LOOK), endpoint));
-                        return;
+                        let Err((at, instead)) = run.look(endpoint, now) else { return };
+                        self.timers.extend(at.map(|at| (at, endpoint)));
+                        self.timers.extend(instead.map(|other| (now, other)));
+                        lane.pass_front_replay();
+                        waiting += 1;
+                        continue;
                     }
                     Gate::Shut => {
                         run.aside.insert(endpoint);

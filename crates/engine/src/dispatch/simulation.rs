@@ -98,6 +98,8 @@ struct World {
     reached: HashSet<(Id, Id)>,
     /// Items of which it was known, when they were handed out, whether they had.
     known: [u64; 2],
+    /// When an item of a replay with a rate for each endpoint was handed out last, by endpoint.
+    last_sent: HashMap<(Id, Id), Timestamp>,
 }
 
 impl World {
@@ -135,6 +137,7 @@ impl World {
             given_up: HashSet::new(),
             reached: HashSet::new(),
             known: [0; 2],
+            last_sent: HashMap::new(),
         }
     }
 
@@ -222,6 +225,16 @@ impl World {
             };
             let others = self.in_exchange.iter().filter(of_it).count();
             assert!(is_given_up || others < replay.control.concurrency as usize, "more at a time than it allows");
+            let to_it = |other: &&Work| of_it(other) && other.delivery.endpoint_id == work.delivery.endpoint_id;
+            let others = self.in_exchange.iter().filter(to_it).count();
+            let most = replay.control.endpoint_concurrency.map_or(usize::MAX, |most| most as usize);
+            assert!(is_given_up || others < most, "more at a time to one endpoint than it allows");
+            if replay.control.endpoint_rate.is_some() && !is_given_up {
+                let (now, to) = (self.clock.now(), (replay.id, work.delivery.endpoint_id));
+                let before = self.last_sent.insert(to, now);
+                let apart = Duration::from_secs(1) / ENDPOINT_RATE;
+                assert!(before.is_none_or(|before| now.since(before) >= apart), "more a second than it allows");
+            }
             assert!(is_given_up || self.is_in_order(&work), "handed out before an older one of its endpoint settled");
         }
         if let Some(known) = has_reached {
@@ -526,6 +539,10 @@ fn endpoint(number: u64) -> Change {
 
 const SYSTEM: Asker = Asker { kind: AskerKind::System, id: None };
 
+/// Of [`replay`] 3: one each 50 ms.
+const ENDPOINT_RATE: u32 = 20;
+
+/// The second is capped to one at a time for each endpoint, the third to so many a second.
 fn replay(n: u128) -> Replay {
     let parts = serde_json::json!({"mode": "all", "first": Id::MIN, "last": Id::MAX, "high_water": Id::MAX});
     let definition = Definition {
@@ -536,7 +553,11 @@ fn replay(n: u128) -> Replay {
         selector: serde_json::Value::Null,
         frozen: serde_json::from_value(parts).expect("a selector"),
         mode: SetMode::All,
-        options: Options::default(),
+        options: Options {
+            endpoint_concurrency: (n == 2).then_some(1),
+            endpoint_rate: (n == 3).then_some(ENDPOINT_RATE),
+            ..Options::default()
+        },
         matched: None,
     };
     Replay {

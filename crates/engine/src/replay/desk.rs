@@ -12,10 +12,10 @@ use super::plan::{self, Plan, SAMPLES_MAX};
 use crate::deliver::Sampler;
 use crate::dispatch::Dispatcher;
 use crate::transport::Transport;
-use dacapo_model::replay::{Asker, Control, Counts, Definition, Elsewhere, Options, Progress, State};
+use dacapo_model::replay::{Asker, CallKind, Control, Counts, Definition, Elsewhere, Options, Progress, State};
 use dacapo_model::selector::{Selector, SelectorError};
 use dacapo_model::{Clock, Id, IdSource, Replay};
-use dacapo_store::roles::{Acknowledged, NewReplayRun, Page, ReplayCreated};
+use dacapo_store::roles::{Acknowledged, CallView, NewReplayRun, Page, ReplayCreated};
 use dacapo_store::{LiveCatalog, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,10 +80,42 @@ pub enum Refused {
         "{open} replays of this project are open, and no more than {OPEN_REPLAYS_MAX} may be: wait for one, or cancel one"
     )]
     TooMany { open: u64 },
+    #[error("it was one call, done when it answered; only a replay of many events can be steered")]
+    Call,
     #[error("the replay is {}: {advice}", .state.as_str())]
     WrongState { state: State, advice: &'static str },
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// How fast, from now on: outer `None` leaves it as it is, inner `None` lifts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    pub rate: Option<Option<u32>>,
+    pub concurrency: Option<u32>,
+    pub endpoint_rate: Option<Option<u32>>,
+    pub endpoint_concurrency: Option<Option<u32>>,
+}
+
+impl Pace {
+    fn change(&self, control: &mut Control) {
+        control.rate = self.rate.unwrap_or(control.rate);
+        control.concurrency = self.concurrency.unwrap_or(control.concurrency);
+        control.endpoint_rate = self.endpoint_rate.unwrap_or(control.endpoint_rate);
+        control.endpoint_concurrency = self.endpoint_concurrency.unwrap_or(control.endpoint_concurrency);
+    }
+}
+
+/// `rate 50, concurrency 64`, and the caps of endpoints where there are any.
+fn said(control: &Control) -> String {
+    let rate = control.rate.map_or_else(|| "none".to_owned(), |rate| rate.to_string());
+    let mut said = format!("rate {rate}, concurrency {}", control.concurrency);
+    if control.endpoint_rate.is_some() || control.endpoint_concurrency.is_some() {
+        let word = |cap: Option<u32>| cap.map_or_else(|| "none".to_owned(), |cap| cap.to_string());
+        let (rate, concurrency) = (word(control.endpoint_rate), word(control.endpoint_concurrency));
+        said.push_str(&format!(", endpoint_rate {rate}, endpoint_concurrency {concurrency}"));
+    }
+    said
 }
 
 /// A replay after it was steered.
@@ -189,6 +221,15 @@ impl Desk {
         Ok(self.store.replays_of(project, page).await?)
     }
 
+    /// A single call, which is no [`Replay`].
+    pub async fn call(&self, project: Id, id: Id) -> Result<CallView, Refused> {
+        self.store.call_by_id(project, id).await?.ok_or(Refused::Unknown)
+    }
+
+    pub async fn calls(&self, project: Id, kind: CallKind, page: Page) -> Result<Vec<CallView>, Refused> {
+        Ok(self.store.calls_of(project, kind, page).await?)
+    }
+
     pub async fn pause(&self, project: Id, id: Id, by: &Asker) -> Result<Steered, Refused> {
         self.to(project, id, State::Paused, by).await
     }
@@ -201,25 +242,14 @@ impl Desk {
         self.to(project, id, State::Cancelled, by).await
     }
 
-    /// `rate`: outer `None` leaves it as it is, inner `None` lifts it.
-    pub async fn re_rate(
-        &self,
-        project: Id,
-        id: Id,
-        rate: Option<Option<u32>>,
-        concurrency: Option<u32>,
-        by: &Asker,
-    ) -> Result<Steered, Refused> {
+    pub async fn re_rate(&self, project: Id, id: Id, pace: Pace, by: &Asker) -> Result<Steered, Refused> {
         let change = |replay: &Replay| {
             let mut control = replay.control.clone();
             if control.state.is_over() {
                 return Err(wrong(control.state, "what is over has no rate; start another one"));
             }
-            control.rate = rate.unwrap_or(control.rate);
-            control.concurrency = concurrency.unwrap_or(control.concurrency);
-            let rate = control.rate.map_or_else(|| "none".to_owned(), |rate| rate.to_string());
-            let what = format!("rate {rate}, concurrency {}", control.concurrency);
-            control.note(self.clock.now(), by, what);
+            pace.change(&mut control);
+            control.note(self.clock.now(), by, said(&control));
             Ok(control)
         };
         self.steer(project, id, change).await
@@ -242,7 +272,13 @@ impl Desk {
         change: impl Fn(&Replay) -> Result<Control, Refused>,
     ) -> Result<Steered, Refused> {
         for _ in 0..STEER_TRIES_MAX {
-            let replay = self.get(project, id).await?;
+            let replay = match self.get(project, id).await {
+                Err(Refused::Unknown) => {
+                    self.call(project, id).await?;
+                    return Err(Refused::Call);
+                }
+                found => found?,
+            };
             let control = change(&replay)?;
             let steered = self.store.steer(id, replay.revision, control.clone(), true).await;
             let look = one(Arc::clone(&self.store), id);

@@ -27,7 +27,7 @@ use connector::{ConnectError, Connector};
 use dacapo_model::address::Guard;
 use http::header::{CONNECTION, HOST};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Uri};
+use http::{HeaderMap, Request, Uri};
 use http_body_util::Full;
 use origin::Origin;
 use pool::Pool;
@@ -64,7 +64,7 @@ impl HttpTransport {
         let origin = Origin::of(&outgoing.uri)?;
         let path = outgoing.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let mut request = Request::new(Full::new(outgoing.body));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = outgoing.method;
         *request.headers_mut() = outgoing.headers;
         let (mut connection, response) = loop {
             let (mut connection, is_new) = match self.pool.take(&origin).await {

@@ -3,8 +3,8 @@
 use super::{LOOPBACK, NEVER, answer, local, outgoing};
 use bytes::Bytes;
 use dacapo_engine::transport::{Failure, HttpTransport, Transport};
-use http::{Request, Response, Version};
-use http_body_util::Full;
+use http::{Method, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -17,10 +17,46 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 /// Says which HTTP version it was spoken to in; counts connections.
 async fn server(alpn: &[&str]) -> (SocketAddr, CertificateDer<'static>, Arc<AtomicUsize>) {
+    let answer = |request: Request<Incoming>| async move {
+        let version = if request.version() == Version::HTTP_2 { "h2" } else { "h1" };
+        Response::new(Full::new(Bytes::from_static(version.as_bytes())))
+    };
+    answering(alpn, answer).await
+}
+
+/// Takes some methods only, and tells what it was asked, with the body.
+pub async fn choosy(
+    alpn: &[&str],
+    accepted: &'static [Method],
+) -> (SocketAddr, CertificateDer<'static>, mpsc::Receiver<String>) {
+    let (tell, told) = mpsc::channel(16);
+    let answer = move |request: Request<Incoming>| {
+        let tell = tell.clone();
+        async move {
+            let method = request.method().clone();
+            let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            let _ = tell.send(format!("{method} {}", String::from_utf8_lossy(&body)).trim().to_owned()).await;
+            let mut response = Response::new(Full::new(Bytes::new()));
+            if !accepted.contains(&method) {
+                *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            }
+            response
+        }
+    };
+    let (address, certificate, _) = answering(alpn, answer).await;
+    (address, certificate, told)
+}
+
+async fn answering<F, Fut>(alpn: &[&str], answer: F) -> (SocketAddr, CertificateDer<'static>, Arc<AtomicUsize>)
+where
+    F: Fn(Request<Incoming>) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let certificate = made.cert.der().clone();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -40,13 +76,13 @@ async fn server(alpn: &[&str]) -> (SocketAddr, CertificateDer<'static>, Arc<Atom
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             let acceptor = acceptor.clone();
-            let count = count.clone();
+            let (count, answer) = (count.clone(), answer.clone());
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
                 count.fetch_add(1, Ordering::SeqCst);
-                let service = service_fn(|request: Request<Incoming>| async move {
-                    let version = if request.version() == Version::HTTP_2 { "h2" } else { "h1" };
-                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(version.as_bytes()))))
+                let service = service_fn(|request: Request<Incoming>| {
+                    let answered = answer(request);
+                    async move { Ok::<_, Infallible>(answered.await) }
                 });
                 let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
             });

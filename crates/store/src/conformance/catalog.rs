@@ -185,8 +185,15 @@ pub async fn ids_rise_over_restarts(mut subject: Subject) {
                 let id = subject.mint();
                 let (replay_id, targets) = (subject.mint(), vec![(id, target(ENDPOINT))]);
                 let at = subject.now();
-                let replay =
-                    NewReplay { project_id: PROJECT, event_id: event, replay_id, targets, idempotency: None, at };
+                let replay = NewReplay {
+                    project_id: PROJECT,
+                    event_id: event,
+                    replay_id,
+                    targets,
+                    idempotency: None,
+                    at,
+                    call: None,
+                };
                 subject.store().replay(replay).await.expect("replays");
                 id
             }

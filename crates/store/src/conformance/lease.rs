@@ -28,7 +28,7 @@ pub async fn verbs_answer_unavailable_after_a_release(subject: Subject) {
     unavailable(store.commit(batch, ROUTED_AT).await.err());
     unavailable(store.probe().await.err());
     unavailable(store.record([report].into()).await.err());
-    unavailable(store.resend(PROJECT, vec![event.id], ResendKind::Failed, subject.now()).await.err());
+    unavailable(store.resend(subject.resend(vec![event.id], ResendKind::Failed)).await.err());
     unavailable(store.drop_before(subject.now(), 1).await.err());
     unavailable(store.write(Vec::new()).await.err());
     unavailable(store.load().await.err());

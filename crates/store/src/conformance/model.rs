@@ -159,7 +159,7 @@ impl Model {
             ResendKind::Failed => matches!(before.status, Status::Failure | Status::Discarded),
             ResendKind::Succeeded => before.status == Status::Success,
         };
-        let answer = subject.store().resend(PROJECT, vec![before.id], kind, subject.now()).await.expect("resends");
+        let answer = subject.store().resend(subject.resend(vec![before.id], kind)).await.expect("resends");
         match &answer[..] {
             [Resend::Scheduled(after)] if allowed => {
                 assert_eq!((after.id, after.attempts, after.status), (before.id, before.attempts, Status::Scheduled));
@@ -179,6 +179,7 @@ impl Model {
             targets: (0..targets).map(|_| (subject.mint(), target(self.endpoint))).collect(),
             idempotency: None,
             at: subject.now(),
+            call: None,
         };
         match subject.store().replay(replay).await.expect("replays") {
             ReplayWritten::New(deliveries) => {

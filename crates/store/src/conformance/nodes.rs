@@ -259,13 +259,14 @@ pub async fn owners_hear_of_replays_and_resends(subject: Subject) {
         targets: vec![(subject.mint(), target(theirs))],
         idempotency: None,
         at: subject.now(),
+        call: None,
     };
     first.replay(replay).await.expect("replays");
     hears(&mut heard, theirs).await;
     let waiting = second.due(theirs, Class::Replay, subject.now(), 9).await.expect("reads");
     let report = subject.attempted(&waiting[0].delivery, Status::Failure);
     second.record([report.clone()].into()).await.expect("records");
-    first.resend(PROJECT, vec![report.delivery.id], ResendKind::Failed, subject.now()).await.expect("resends");
+    first.resend(subject.resend(vec![report.delivery.id], ResendKind::Failed)).await.expect("resends");
     hears(&mut heard, theirs).await;
 }
 

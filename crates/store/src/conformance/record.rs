@@ -1,7 +1,7 @@
 //! `Record`: attempts are history, and saying a thing twice changes nothing.
 
 use super::Subject;
-use super::subject::{ENDPOINT, PROJECT, born, discard};
+use super::subject::{ENDPOINT, born, discard};
 use crate::roles::{Report, ResendKind};
 use dacapo_model::{Class, Status};
 
@@ -99,7 +99,7 @@ pub async fn a_late_report_does_not_undo_a_resend(subject: Subject) {
         subject.record([last.clone()]).await;
         let kind = if status == Status::Success { ResendKind::Succeeded } else { ResendKind::Failed };
         let id = last.delivery.id;
-        subject.store().resend(PROJECT, vec![id], kind, subject.now()).await.expect("resends");
+        subject.store().resend(subject.resend(vec![id], kind)).await.expect("resends");
         let waiting = subject.shown(id).await;
         subject.record([first, last.clone()]).await;
         assert_eq!(subject.shown(id).await, waiting);

@@ -18,6 +18,7 @@ fn replay_of(subject: &Subject, event: Id) -> NewReplay {
         targets: vec![(subject.mint(), target(ENDPOINT)), (subject.mint(), target(ENDPOINT_2))],
         idempotency: None,
         at: subject.now(),
+        call: None,
     }
 }
 

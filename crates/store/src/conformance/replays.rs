@@ -224,7 +224,7 @@ pub async fn counts_follow_the_items(mut subject: Subject) {
     let counted = shown(&subject, id).await;
     assert_eq!((counted.counts.of(Status::Success), counted.counts.of(Status::Failure)), (1, 1));
     assert_eq!((counted.counts.with_reason(Reason::RetryLimit), counted.waiting()), (1, 2));
-    subject.store().resend(PROJECT, vec![items[1].id], ResendKind::Failed, subject.now()).await.expect("resends");
+    subject.store().resend(subject.resend(vec![items[1].id], ResendKind::Failed)).await.expect("resends");
     assert_eq!((shown(&subject, id).await.counts.of(Status::Failure), shown(&subject, id).await.waiting()), (0, 3));
     let again = subject.shown(items[1].id).await.expect("is there");
     subject.record([subject.attempted(&again, Status::Success)]).await;

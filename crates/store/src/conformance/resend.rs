@@ -2,14 +2,15 @@
 
 use super::Subject;
 use super::subject::{ENDPOINT, OTHER_PROJECT, PROJECT, START};
-use crate::roles::{Resend, ResendKind};
+use crate::roles::{NewResend, Resend, ResendKind};
 use dacapo_model::{Class, Delivery, Id, Status, Timestamp};
 use std::time::Duration;
 
 const AT: Timestamp = Timestamp::from_millis(START.millis() + 60_000);
 
 async fn resend(subject: &Subject, project: Id, id: Id, kind: ResendKind) -> Resend {
-    let mut answers = subject.store().resend(project, vec![id], kind, AT).await.expect("resends");
+    let resend = NewResend { project_id: project, at: AT, ..subject.resend(vec![id], kind) };
+    let mut answers = subject.store().resend(resend).await.expect("resends");
     assert_eq!(answers.len(), 1);
     answers.remove(0)
 }
@@ -68,7 +69,8 @@ pub async fn unknown_and_foreign_ids_are_unknown(subject: Subject) {
 pub async fn answers_come_in_the_order_of_the_ids(subject: Subject) {
     let (failed, succeeded) = (subject.settled(Status::Failure).await, subject.settled(Status::Success).await);
     let ids = vec![subject.mint(), failed.id, succeeded.id, failed.id];
-    let answers = subject.store().resend(PROJECT, ids, ResendKind::Failed, AT).await.expect("resends");
+    let resend = NewResend { at: AT, ..subject.resend(ids, ResendKind::Failed) };
+    let answers = subject.store().resend(resend).await.expect("resends");
     let again = scheduled(&failed);
     let expected =
         [Resend::Unknown, Resend::Scheduled(again.clone()), Resend::WrongState(succeeded), Resend::WrongState(again)];

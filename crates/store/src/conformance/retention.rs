@@ -71,6 +71,7 @@ pub async fn a_replay_still_owed_keeps_its_event(subject: Subject) {
         targets: vec![(id, target(ENDPOINT))],
         idempotency: None,
         at: subject.now(),
+        call: None,
     };
     subject.store().replay(replay).await.expect("replays");
     assert_eq!(drop_before(&subject, FOREVER, ALL).await, Dropped::default());

@@ -84,7 +84,8 @@ async fn replay(subject: &Subject, event: Id, endpoint: Id) -> Delivery {
     let (id, replay_id) = (subject.mint(), subject.mint());
     let at = subject.now();
     let targets = vec![(id, target(endpoint))];
-    let replay = NewReplay { project_id: PROJECT, event_id: event, replay_id, targets, idempotency: None, at };
+    let replay =
+        NewReplay { project_id: PROJECT, event_id: event, replay_id, targets, idempotency: None, at, call: None };
     subject.store().replay(replay).await.expect("replays");
     subject.shown(id).await.expect("is there")
 }

@@ -1,6 +1,6 @@
 //! The store under test, and short ways to say what is to be in it.
 
-use crate::roles::{Committed, DeliveryFilter, EventFilter, NewEvent, Page, Report, Store};
+use crate::roles::{Committed, DeliveryFilter, EventFilter, NewEvent, NewResend, Page, Report, ResendKind, Store};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dacapo_model::attempt::HeaderLines;
@@ -8,6 +8,7 @@ use dacapo_model::clock::ManualClock;
 use dacapo_model::delivery::Reason;
 use dacapo_model::event::{Audience, ConnectFace, FanOut, Target};
 use dacapo_model::id::SystemEntropy;
+use dacapo_model::replay::{Asker, AskerKind};
 use dacapo_model::retry::{Kind, Policy};
 use dacapo_model::{Attempt, Class, Clock, Delivery, Event, Id, IdSource, Mode, Status, Timestamp};
 use std::sync::Arc;
@@ -194,6 +195,13 @@ impl Subject {
 
     pub async fn record(&self, reports: impl IntoIterator<Item = Report>) {
         self.store().record(reports.into_iter().collect()).await.expect("records");
+    }
+
+    /// Of deliveries of [`PROJECT`], by somebody's key.
+    pub fn resend(&self, deliveries: Vec<Id>, kind: ResendKind) -> NewResend {
+        let asked_by = Asker { kind: AskerKind::ApiKey, id: Some(Id::from_u128(0xC2)) };
+        let (call_id, at) = (self.mint(), self.now());
+        NewResend { project_id: PROJECT, deliveries, kind, at, call_id, asked_by }
     }
 
     /// What the store shows of a delivery of [`PROJECT`].

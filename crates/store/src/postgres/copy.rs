@@ -38,7 +38,7 @@ const WHERE_IT_IS: &str = "SELECT mark, stage, after, finished_at IS NOT NULL FR
 const IS_EMPTY: &str = "SELECT NOT (EXISTS (SELECT FROM catalog) OR EXISTS (SELECT FROM events) \
      OR EXISTS (SELECT FROM waiting) OR EXISTS (SELECT FROM settled) OR EXISTS (SELECT FROM attempts) \
      OR EXISTS (SELECT FROM idempotency) OR EXISTS (SELECT FROM replay_keys) \
-     OR EXISTS (SELECT FROM replays) OR EXISTS (SELECT FROM endpoint_versions))";
+     OR EXISTS (SELECT FROM replays) OR EXISTS (SELECT FROM endpoint_versions) OR EXISTS (SELECT FROM replay_calls))";
 static HAS_NODES: Sql = Sql {
     text: "SELECT EXISTS (SELECT FROM nodes WHERE heartbeat > now() - make_interval(secs => $1))",
     types: &[Type::FLOAT8],
@@ -57,7 +57,8 @@ static MOVE_ON: Sql = Sql {
 const COUNTS: &str = "SELECT (SELECT count(*) FROM catalog), (SELECT count(*) FROM events), \
      (SELECT count(*) FROM waiting), (SELECT count(*) FROM settled), (SELECT count(*) FROM attempts), \
      (SELECT count(*) FROM idempotency), (SELECT count(*) FROM replay_keys), \
-     (SELECT count(*) FROM replays), (SELECT count(*) FROM replay_counts), (SELECT count(*) FROM endpoint_versions)";
+     (SELECT count(*) FROM replays), (SELECT count(*) FROM replay_counts), (SELECT count(*) FROM endpoint_versions), \
+     (SELECT count(*) FROM replay_calls)";
 
 /// A database that a store is copied into.
 pub struct Target(Sessions);
@@ -204,6 +205,7 @@ async fn write_rows(transaction: Transaction, rows: &Rows) -> Result<()> {
         Rows::Replays(rows) => replays::write(transaction, rows).await?,
         Rows::ReplayCounts(rows) => replays::write_counts(transaction, rows).await?,
         Rows::EndpointVersions(rows) => replays::write_versions(transaction, rows).await?,
+        Rows::ReplayCalls(rows) => replays::write_calls(transaction, rows).await?,
     }
     Ok(())
 }

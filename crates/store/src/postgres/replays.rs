@@ -1,6 +1,7 @@
 //! Replays' rows: made, looked up, steered, and who has heard of it. Their items are in
 //! `replays/items.rs`.
 
+mod calls;
 mod items;
 
 use super::PostgresStore;
@@ -8,11 +9,12 @@ use super::codec::{column, id, id_of, inconsistent, uuid, uuids};
 use super::lease::EXPIRY;
 use super::session::{Purpose, Sql, Step};
 use crate::roles::{
-    Acknowledged, ItemPage, NewReplayRun, OpenItems, Page, Release, Released, ReplayCreated, Replays, Scheduled,
+    Acknowledged, CallView, ItemPage, NewReplayRun, OpenItems, Page, Release, Released, ReplayCreated, Replays,
+    Scheduled,
 };
 use crate::{Result, StoreError, document};
 use async_trait::async_trait;
-use dacapo_model::replay::{Control, Counts, State};
+use dacapo_model::replay::{CallKind, Control, Counts, State};
 use dacapo_model::{Endpoint, Event, Id, Replay, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,6 +24,7 @@ use tokio::sync::watch;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+pub use calls::Kept;
 pub use items::Counted;
 
 static AMONG: Sql = Sql {
@@ -149,6 +152,14 @@ impl Replays for PostgresStore {
         };
         let from = uuid(from);
         self.replays_by(Step::Known(sql, vec![&project, &from, &limit])).await
+    }
+
+    async fn calls_of(&self, project: Id, kind: CallKind, page: Page) -> Result<Vec<CallView>> {
+        calls::list(&self.inner, project, kind, page).await
+    }
+
+    async fn call_by_id(&self, project: Id, id: Id) -> Result<Option<CallView>> {
+        calls::by_id(&self.inner, project, id).await
     }
 
     async fn replays_among(&self, ids: Vec<Id>) -> Result<Vec<Replay>> {
@@ -282,5 +293,15 @@ fn json(value: &impl Serialize) -> Result<String> {
 }
 
 fn parsed<T: DeserializeOwned>(row: &Row, index: usize, name: &'static str, id: Id) -> Result<T> {
-    serde_json::from_str(column(row, index)?).map_err(|cause| inconsistent("replays", name, id, &cause.to_string()))
+    parsed_of(row, index, "replays", name, id)
+}
+
+fn parsed_of<T: DeserializeOwned>(
+    row: &Row,
+    index: usize,
+    table: &'static str,
+    name: &'static str,
+    id: Id,
+) -> Result<T> {
+    serde_json::from_str(column(row, index)?).map_err(|cause| inconsistent(table, name, id, &cause.to_string()))
 }

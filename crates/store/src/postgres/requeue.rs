@@ -3,12 +3,12 @@
 use super::PostgresStore;
 use super::codec::{self, column, id_of, uuid, uuids};
 use super::listen;
-use super::replays::Counted;
+use super::replays::{Counted, Kept};
 use super::retention;
 use super::rows::{AttemptRows, SettledRows, WaitingRows, endpoints_of};
 use super::session::{Purpose, Sql, Step, Transaction};
 use crate::Result;
-use crate::roles::{Idempotency, NewReplay, ReplayWritten, Requeue, Resend, ResendKind};
+use crate::roles::{Idempotency, NewReplay, NewResend, ReplayWritten, Requeue, Resend, ResendKind};
 use async_trait::async_trait;
 use dacapo_model::event::FanOut;
 use dacapo_model::{Attempt, Delivery, Event, Id, Timestamp, Trigger};
@@ -70,10 +70,11 @@ impl Requeue for PostgresStore {
         self.write_replay(transaction, &replay, &codec::event(row)?, column(row, 6)?).await
     }
 
-    async fn resend(&self, project: Id, deliveries: Vec<Id>, kind: ResendKind, at: Timestamp) -> Result<Vec<Resend>> {
+    async fn resend(&self, resend: NewResend) -> Result<Vec<Resend>> {
+        let NewResend { project_id, ref deliveries, kind, at, .. } = resend;
         let _under_way = self.inner.lease.commits.read().await;
         let mut transaction = self.inner.work.transaction(Purpose::Work).await?;
-        let (ids, of) = (uuids(deliveries.iter().copied()), uuid(project));
+        let (ids, of) = (uuids(deliveries.iter().copied()), uuid(project_id));
         // What waits is looked at last: one that another call moved there meanwhile is seen there.
         let steps =
             vec![retention::stay(), Step::Known(&SETTLED, vec![&ids, &of]), Step::Known(&WAITING, vec![&ids, &of])];
@@ -92,11 +93,13 @@ impl Requeue for PostgresStore {
             Resend::WrongState(_) | Resend::Unknown => None,
         });
         let told = listen::notice(&self.inner.lease, endpoints_of(scheduled));
+        let kept = resend.call(&answers).as_ref().map(Kept::of).transpose()?;
         let mut steps = vec![Step::Known(&LEAVE_SETTLED, vec![&moved.ids])];
         steps.extend(moved.attempts.insert());
         steps.extend(moved.waiting.insert());
         let counts = moved.counted.columns(moved.ids.len() as u64);
         steps.extend(counts.step());
+        steps.extend(kept.as_ref().map(Kept::step));
         steps.extend(told.as_ref().map(listen::notify_arrivals));
         transaction.commit(steps).await?;
         Ok(answers)
@@ -133,12 +136,14 @@ impl PostgresStore {
         }
         let told = listen::notice(&self.inner.lease, endpoints_of(&written));
         let (event_id, matched) = (uuid(event.id), codec::with_fan_out(flags, FanOut::Success));
+        let kept = replay.call.as_ref().map(Kept::of).transpose()?;
         let mut steps = Vec::new();
         if !written.is_empty() && event.fan_out == FanOut::NoMatch {
             steps.push(Step::Known(&SET_FLAGS, vec![&event_id, &matched]));
         }
         steps.extend(waiting.insert());
         steps.extend(settled.insert());
+        steps.extend(kept.as_ref().map(Kept::step));
         steps.extend(told.as_ref().map(listen::notify_arrivals));
         transaction.commit(steps).await?;
         Ok(ReplayWritten::New(written))

@@ -6,8 +6,8 @@ use super::codec::{id, id_of, uuid};
 use super::partitions::{self, TABLES};
 use super::schema::{LOCK_RETENTION, LOCK_SPACE};
 use super::session::{Purpose, Sql, Step, Transaction};
-use crate::Result;
 use crate::roles::{Dropped, Retention};
+use crate::{Result, document};
 use async_trait::async_trait;
 use dacapo_model::{Clock, Id, Timestamp};
 use std::collections::BTreeSet;
@@ -20,6 +20,9 @@ const PIECE_TIME_MAX: Duration = Duration::from_secs(20);
 /// Deliveries are born with ids right behind their event's: no further than this many, among which
 /// other nodes' events may lie. (A millisecond has 65,536.)
 const BORN_WITHIN: u64 = 1_000 << 16;
+
+/// The kind of a project in the catalog.
+static PROJECTS: i16 = document::PROJECT as i16;
 
 static STAY: Sql = Sql { text: "SELECT pg_advisory_xact_lock_shared($1, $2)", types: &[Type::INT4, Type::INT4] };
 static ALONE: Sql = Sql { text: "SELECT pg_advisory_xact_lock($1, $2)", types: &[Type::INT4, Type::INT4] };
@@ -57,6 +60,12 @@ static REPLAYS: Sql = Sql {
            counts AS (DELETE FROM replay_counts WHERE replay IN (SELECT id FROM gone)) \
            DELETE FROM replay_flights WHERE replay IN (SELECT id FROM gone)",
     types: &[Type::UUID],
+};
+/// Those of the time of what goes.
+static CALLS: Sql = Sql {
+    text: "DELETE FROM replay_calls c USING catalog p WHERE p.kind = $2 AND c.project = p.id \
+           AND c.kind = ANY ('{0,1}'::int2[]) AND c.id < $1",
+    types: &[Type::UUID, Type::INT2],
 };
 static VERSIONS: Sql = Sql { text: "DELETE FROM endpoint_versions WHERE until < $1", types: &[Type::INT8] };
 /// What statistics say of a day, which costs nothing to ask.
@@ -122,8 +131,7 @@ async fn drop_days(mut transaction: Transaction, days: &[u64]) -> Result<Dropped
     for (day, table) in days.iter().flat_map(|day| TABLES.map(|table| (day, table))) {
         transaction.script(&format!("DROP TABLE {table}_d{day}")).await?;
     }
-    let steps = [&KEYS, &EVENTS, &DELIVERIES, &FAN_OUTS].map(|sql| Step::Known(sql, vec![&end])).into();
-    transaction.commit(steps).await?;
+    transaction.commit(pieces(&end, &PROJECTS)).await?;
     let count = |at: usize| counts.get(at).copied().unwrap_or_default();
     Ok(Dropped { events: count(0).max(1), deliveries: count(1), attempts: count(2) })
 }
@@ -134,10 +142,17 @@ async fn drop_rows(mut transaction: Transaction, end: Id, limit: usize) -> Resul
     if let Some(row) = beyond[0].first() {
         bound = row.try_get(0)?;
     }
-    let steps = [&KEYS, &EVENTS, &DELIVERIES, &FAN_OUTS].map(|sql| Step::Known(sql, vec![&bound])).into();
-    let answers = transaction.commit(steps).await?;
+    let answers = transaction.commit(pieces(&bound, &PROJECTS)).await?;
     let count = |step: usize, at: usize| -> Result<u64> { Ok(answers[step][0].try_get::<_, i64>(at)?.cast_unsigned()) };
     Ok(Dropped { events: count(1, 0)?, deliveries: count(2, 0)?, attempts: count(2, 1)? })
+}
+
+/// What goes with the events before `end`.
+fn pieces<'a>(end: &'a Uuid, projects: &'a i16) -> Vec<Step<'a>> {
+    let mut steps: Vec<Step<'a>> =
+        [&KEYS, &EVENTS, &DELIVERIES, &FAN_OUTS].map(|sql| Step::Known(sql, vec![end])).into();
+    steps.push(Step::Known(&CALLS, vec![end, projects]));
+    steps
 }
 
 /// The oldest event with an unsettled delivery, or with deliveries that are not written yet; found

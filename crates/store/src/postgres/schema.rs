@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("fan_outs.sql"),
     include_str!("allowances.sql"),
     include_str!("selectors.sql"),
+    include_str!("calls.sql"),
 ];
 
 /// How long a step waits for a table that others use. (While it waits, they wait behind it.)

@@ -7,7 +7,7 @@
 use super::Page;
 use crate::Result;
 use async_trait::async_trait;
-use dacapo_model::replay::{Control, Definition, Progress};
+use dacapo_model::replay::{Call, CallKind, Control, Definition, Progress, Whereabouts};
 use dacapo_model::{Delivery, Endpoint, Event, Id, Replay, Timestamp};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -99,6 +99,13 @@ pub struct Acknowledged {
     pub in_flight: u64,
 }
 
+/// A call, and where its deliveries are now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallView {
+    pub call: Call,
+    pub now: Whereabouts,
+}
+
 #[async_trait]
 pub trait Replays: Send + Sync + 'static {
     async fn create_replay(&self, new: NewReplayRun) -> Result<ReplayCreated>;
@@ -111,6 +118,12 @@ pub trait Replays: Send + Sync + 'static {
 
     /// By id, which is by age.
     async fn replays_of(&self, project: Id, page: Page) -> Result<Vec<Replay>>;
+
+    /// Single calls of a kind, which are no [`Replay`], by id.
+    async fn calls_of(&self, project: Id, kind: CallKind, page: Page) -> Result<Vec<CallView>>;
+
+    /// Of any kind; `None` also when it is another project's.
+    async fn call_by_id(&self, project: Id, id: Id) -> Result<Option<CallView>>;
 
     /// Of any project; unknown ids are left out.
     async fn replays_among(&self, ids: Vec<Id>) -> Result<Vec<Replay>>;

@@ -3,6 +3,7 @@
 use crate::Result;
 use async_trait::async_trait;
 use dacapo_model::event::Target;
+use dacapo_model::replay::{Asked, Asker, Call, Said};
 use dacapo_model::{Delivery, Id, Status, Timestamp};
 
 /// New deliveries of a stored event.
@@ -16,6 +17,8 @@ pub struct NewReplay {
     /// Set when the caller gave a key: see [`Idempotency`].
     pub idempotency: Option<Idempotency>,
     pub at: Timestamp,
+    /// Kept when this is written; without it, nothing tells of the call.
+    pub call: Option<Call>,
 }
 
 /// The same key and the same fingerprint within the window give the deliveries of the first call.
@@ -68,6 +71,34 @@ impl ResendKind {
     }
 }
 
+/// Settled deliveries to be put back.
+#[derive(Clone, Debug)]
+pub struct NewResend {
+    pub project_id: Id,
+    pub deliveries: Vec<Id>,
+    pub kind: ResendKind,
+    pub at: Timestamp,
+    /// Under which the call is kept.
+    pub call_id: Id,
+    pub asked_by: Asker,
+}
+
+impl NewResend {
+    /// What is kept of it; `None` when nothing was put back.
+    pub fn call(&self, answers: &[Resend]) -> Option<Call> {
+        let scheduled = answers.iter().filter_map(|answer| match answer {
+            Resend::Scheduled(delivery) => Some(delivery.id),
+            Resend::WrongState(_) | Resend::Unknown => None,
+        });
+        let delivery_ids: Vec<Id> = scheduled.collect();
+        let items = delivery_ids.len() as u64;
+        let refused = answers.len() as u64 - items;
+        let asked = Asked::Deliveries { succeeded: self.kind == ResendKind::Succeeded, delivery_ids, refused };
+        let said = Said { asked_by: self.asked_by.clone(), at: self.at, asked, items };
+        (items > 0).then_some(Call { id: self.call_id, project_id: self.project_id, said })
+    }
+}
+
 /// What became of one id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resend {
@@ -80,11 +111,11 @@ pub enum Resend {
 
 #[async_trait]
 pub trait Requeue: Send + Sync + 'static {
-    /// Writes all deliveries and the idempotency row in one transaction. Fifty racing calls with
+    /// Writes all deliveries, the call and the idempotency row in one transaction. Fifty racing calls with
     /// one key write once. A replayed event whose fan-out had matched nobody becomes matched.
     async fn replay(&self, replay: NewReplay) -> Result<ReplayWritten>;
 
     /// Puts settled deliveries back into the queue, due at `at`. One answer an id, in order.
-    /// History stays: earlier attempts remain, `attempts` goes on counting.
-    async fn resend(&self, project: Id, deliveries: Vec<Id>, kind: ResendKind, at: Timestamp) -> Result<Vec<Resend>>;
+    /// History stays: earlier attempts remain, `attempts` goes on counting; the call is kept with it.
+    async fn resend(&self, resend: NewResend) -> Result<Vec<Resend>>;
 }

@@ -1,16 +1,18 @@
 //! Replays' rows: made, looked up, steered. Their items are in `replays/items.rs`.
 
+pub mod calls;
 mod items;
 
 use super::SqliteStore;
 use super::codec::{id_column, inconsistent};
 use super::writer::Session;
 use crate::roles::{
-    Acknowledged, ItemPage, NewReplayRun, OpenItems, Page, Release, Released, ReplayCreated, Replays, Scheduled,
+    Acknowledged, CallView, ItemPage, NewReplayRun, OpenItems, Page, Release, Released, ReplayCreated, Replays,
+    Scheduled,
 };
 use crate::{Result, StoreError};
 use async_trait::async_trait;
-use dacapo_model::replay::{Control, Counts, State};
+use dacapo_model::replay::{CallKind, Control, Counts, State};
 use dacapo_model::{Endpoint, Event, Id, Replay, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -39,6 +41,14 @@ impl Replays for SqliteStore {
 
     async fn replays_of(&self, project: Id, page: Page) -> Result<Vec<Replay>> {
         self.history.read(move |connection| list(connection, project, page)).await
+    }
+
+    async fn calls_of(&self, project: Id, kind: CallKind, page: Page) -> Result<Vec<CallView>> {
+        self.history.read(move |connection| calls::list(connection, project, kind, page)).await
+    }
+
+    async fn call_by_id(&self, project: Id, id: Id) -> Result<Option<CallView>> {
+        self.history.read(move |connection| calls::by_id(connection, project, id)).await
     }
 
     async fn replays_among(&self, ids: Vec<Id>) -> Result<Vec<Replay>> {

@@ -3,8 +3,9 @@
 use super::SqliteStore;
 use super::codec::{self, encode_ids, ids, ord};
 use super::endpoint_log;
+use super::replays::calls;
 use super::writer::Session;
-use crate::roles::{Idempotency, NewReplay, ReplayWritten, Requeue, Resend, ResendKind};
+use crate::roles::{Idempotency, NewReplay, NewResend, ReplayWritten, Requeue, Resend, ResendKind};
 use crate::{Result, StoreError};
 use async_trait::async_trait;
 use dacapo_model::event::FanOut;
@@ -17,12 +18,17 @@ impl Requeue for SqliteStore {
         self.writer.run(move |session| write_replay(session, &replay)).await
     }
 
-    async fn resend(&self, project: Id, deliveries: Vec<Id>, kind: ResendKind, at: Timestamp) -> Result<Vec<Resend>> {
-        let each = move |session: &mut Session<'_>| {
-            deliveries.iter().map(|id| resend_one(session, project, *id, kind, at)).collect()
-        };
-        self.writer.run(each).await
+    async fn resend(&self, resend: NewResend) -> Result<Vec<Resend>> {
+        self.writer.run(move |session| write_resend(session, &resend)).await
     }
+}
+
+fn write_resend(session: &mut Session<'_>, resend: &NewResend) -> Result<Vec<Resend>> {
+    let NewResend { project_id, deliveries, kind, at, .. } = resend;
+    let each = deliveries.iter().map(|id| resend_one(session, *project_id, *id, *kind, *at));
+    let answers = each.collect::<Result<Vec<_>>>()?;
+    resend.call(&answers).map_or(Ok(()), |call| calls::keep(session.connection, &call))?;
+    Ok(answers)
 }
 
 fn write_replay(session: &mut Session<'_>, replay: &NewReplay) -> Result<ReplayWritten> {
@@ -55,6 +61,7 @@ fn write_replay(session: &mut Session<'_>, replay: &NewReplay) -> Result<ReplayW
         let made: Vec<Id> = written.iter().map(|delivery| delivery.id).collect();
         remember_call(session.connection, replay, idempotency, &made)?;
     }
+    replay.call.as_ref().map_or(Ok(()), |call| calls::keep(session.connection, call))?;
     Ok(ReplayWritten::New(written))
 }
 

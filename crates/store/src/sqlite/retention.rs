@@ -5,6 +5,7 @@ use super::codec::FLAG_DUPLICATE;
 use super::fan_out;
 use super::writer::Session;
 use crate::Result;
+use crate::document;
 use crate::roles::{Dropped, Retention};
 use async_trait::async_trait;
 use dacapo_model::{Id, Timestamp};
@@ -45,6 +46,7 @@ fn drop_before(session: &mut Session<'_>, cutoff: Timestamp, limit: usize) -> Re
           SELECT endpoint, ord FROM settled INDEXED BY settled_by_event WHERE trigger = 1 AND event_ord < ?1)",
     )?;
     forget_replays(connection, cutoff)?;
+    forget_calls(connection, end)?;
     let deliveries = delete("DELETE FROM settled WHERE ord < ?1")?
         + delete("DELETE FROM settled INDEXED BY settled_by_event WHERE trigger = 1 AND event_ord < ?1")?;
     Ok(Dropped { events, deliveries, attempts })
@@ -60,6 +62,15 @@ fn forget_replays(connection: &Connection, cutoff: Timestamp) -> Result<()> {
         .execute([first])?;
     connection.prepare_cached("DELETE FROM replays WHERE id < ?1 AND open = 0")?.execute([first])?;
     connection.prepare_cached("DELETE FROM endpoint_versions WHERE until < ?1")?.execute([cutoff.micros()])?;
+    Ok(())
+}
+
+/// Those of the time of what goes, which bounds them too.
+fn forget_calls(connection: &Connection, end: i64) -> Result<()> {
+    let sql = "DELETE FROM replay_calls WHERE project IN (SELECT id FROM catalog WHERE kind = ?1) \
+               AND kind IN (0, 1) AND id < ?2";
+    let first = Id::from_parts(end.cast_unsigned(), 0).to_bytes();
+    connection.prepare_cached(sql)?.execute(params![document::PROJECT, first])?;
     Ok(())
 }
 

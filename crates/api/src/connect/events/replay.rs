@@ -14,6 +14,7 @@ use dacapo_control::Caller;
 use dacapo_engine::ReplayRequest;
 use dacapo_model::Id;
 use dacapo_model::json::decode::{BodyError, Object};
+use dacapo_model::replay::{Asker, AskerKind};
 use http::{HeaderMap, StatusCode};
 
 pub async fn replay(
@@ -31,6 +32,7 @@ pub async fn replay(
         endpoint: endpoint(&body)?,
         idempotency: Some((key.to_owned(), fingerprint::of(event_id, &body))),
         keep_discarded: false,
+        asked_by: Asker { kind: AskerKind::ConnectKey, id: Some(caller.key_id) },
     };
     let replayed = shared.engine.replay(request).await?;
     let view = ReplayView::new(&replayed.deliveries).ok_or(Error::NoEndpoint)?;

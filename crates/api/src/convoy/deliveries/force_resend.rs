@@ -4,6 +4,7 @@ use super::resend::check_endpoint;
 use crate::Api;
 use crate::convoy::error::Error;
 use crate::convoy::payload::Payload;
+use crate::convoy::replays::asker;
 use crate::convoy::{Outcome, envelope};
 use axum::Extension;
 use axum::extract::State;
@@ -38,7 +39,7 @@ pub async fn force_resend(State(shared): Api, Extension(caller): Extension<Calle
     }
     let mut successful = 0;
     if !due.is_empty() {
-        for answer in shared.engine.resend(caller.project_id(), due, ResendKind::Succeeded).await? {
+        for answer in shared.engine.resend(caller.project_id(), due, ResendKind::Succeeded, asker(&caller)).await? {
             match answer {
                 Resend::Scheduled(_) => successful += 1,
                 Resend::WrongState(_) | Resend::Unknown => failed += 1,

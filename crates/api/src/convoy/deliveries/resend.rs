@@ -3,6 +3,7 @@
 
 use crate::Api;
 use crate::convoy::error::Error;
+use crate::convoy::replays::asker;
 use crate::convoy::view::delivery::DeliveryView;
 use crate::convoy::{Outcome, envelope};
 use crate::path::Named;
@@ -22,7 +23,7 @@ pub async fn resend(State(shared): Api, Extension(caller): Extension<Caller>, pa
         return Err(refusal);
     }
     check_endpoint(&caller.project, found.delivery.endpoint_id)?;
-    let answers = shared.engine.resend(project, vec![id], ResendKind::Failed).await?;
+    let answers = shared.engine.resend(project, vec![id], ResendKind::Failed, asker(&caller)).await?;
     let delivery = match answers.into_iter().next() {
         Some(Resend::Scheduled(delivery)) => delivery,
         Some(Resend::WrongState(delivery)) => return Err(refusal_of(delivery.status).unwrap_or(Error::Internal)),

@@ -3,6 +3,7 @@
 
 use crate::Api;
 use crate::convoy::error::Error;
+use crate::convoy::replays::asker;
 use crate::convoy::view::event::EventView;
 use crate::convoy::{Outcome, envelope};
 use crate::path::Named;
@@ -15,7 +16,14 @@ pub async fn replay(State(shared): Api, Extension(caller): Extension<Caller>, pa
     let unknown = || Error::bad("event not found");
     let event_id = path.id.ok_or_else(unknown)?;
     let project_id = caller.project_id();
-    let request = ReplayRequest { project_id, event_id, endpoint: None, idempotency: None, keep_discarded: true };
+    let request = ReplayRequest {
+        project_id,
+        event_id,
+        endpoint: None,
+        idempotency: None,
+        keep_discarded: true,
+        asked_by: asker(&caller),
+    };
     shared.engine.replay(request).await?;
     let event = shared.store.event(project_id, event_id).await?.ok_or_else(unknown)?;
     Ok(envelope::ok("Endpoint event replayed successfully", EventView::new(&event).acknowledged(shared.now())))

@@ -4,6 +4,7 @@
 use crate::convoy::error::Error;
 use crate::convoy::tree;
 use dacapo_control::endpoint_url;
+use dacapo_engine::Pace;
 use dacapo_model::Id;
 use dacapo_model::json::decode::Object;
 use dacapo_model::replay::{
@@ -72,21 +73,27 @@ pub fn read(body: &[u8], https_only: bool) -> Result<Written, Error> {
     Ok(written)
 }
 
-/// `PATCH ~/replays/{id}`: the rate (`null` lifts it) and the concurrency, either or both.
-pub fn read_pace(body: &[u8]) -> Result<(Option<Option<u32>>, Option<u32>), Error> {
+/// `PATCH ~/replays/{id}`: any of the rates and concurrencies; `null` lifts all but the replay's own
+/// concurrency.
+pub fn read_pace(body: &[u8]) -> Result<Pace, Error> {
     let fields = object(body)?;
-    let (mut rate, mut concurrency) = (None, None);
+    let mut pace = Pace::default();
     for (field, value) in &fields {
+        let cap = |most| optional(value, |value| within(field, value, most)).map(Some);
         match field.as_str() {
-            "rate" => rate = Some(optional(value, |value| within(field, value, RATE_MAX))?),
-            "concurrency" => concurrency = Some(within(field, value, CONCURRENCY_MAX)?),
-            _ => return Err(unknown(field, "rate and concurrency")),
+            "rate" => pace.rate = cap(RATE_MAX)?,
+            "concurrency" => pace.concurrency = Some(within(field, value, CONCURRENCY_MAX)?),
+            "endpoint_rate" => pace.endpoint_rate = cap(RATE_MAX)?,
+            "endpoint_concurrency" => pace.endpoint_concurrency = cap(CONCURRENCY_MAX)?,
+            _ => return Err(unknown(field, "rate, concurrency, endpoint_rate and endpoint_concurrency")),
         }
     }
-    if rate.is_none() && concurrency.is_none() {
-        return Err(Error::bad("rate: say a new rate, a new concurrency, or both"));
+    if pace == Pace::default() {
+        return Err(Error::bad(
+            "rate: say what is to change: rate, concurrency, endpoint_rate or endpoint_concurrency",
+        ));
     }
-    Ok((rate, concurrency))
+    Ok(pace)
 }
 
 fn object(body: &[u8]) -> Result<Map<String, Value>, Error> {
@@ -114,11 +121,18 @@ fn options(value: &Value, https_only: bool) -> Result<Options, Error> {
         match name.as_str() {
             "rate" => options.rate = optional(value, |value| within(field, value, RATE_MAX))?,
             "concurrency" => options.concurrency = within(field, value, CONCURRENCY_MAX)?,
+            "endpoint_rate" => options.endpoint_rate = optional(value, |value| within(field, value, RATE_MAX))?,
+            "endpoint_concurrency" => {
+                options.endpoint_concurrency = optional(value, |value| within(field, value, CONCURRENCY_MAX))?;
+            }
             "order" => options.order = one_of(field, value, Order::parse, "unordered or per_endpoint")?,
             "include_succeeded" => options.include_succeeded = flag(field, value)?,
             "as_of" => options.as_of = as_of(value)?,
             "target" => options.target = optional(value, |value| target(value, https_only))?,
-            _ => return Err(unknown(field, "rate, concurrency, order, include_succeeded, as_of and target")),
+            _ => {
+                let known = "rate, concurrency, endpoint_rate, endpoint_concurrency, order, include_succeeded, as_of and target";
+                return Err(unknown(field, known));
+            }
         }
     }
     if options.target.is_some() && !options.as_of.is_current() {

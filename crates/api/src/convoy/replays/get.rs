@@ -1,7 +1,8 @@
 //! `GET ~/replays/{id}`.
 
-use super::named;
+use super::{Kept, named};
 use crate::Api;
+use crate::convoy::view::call::CallView;
 use crate::convoy::view::replay::ReplayView;
 use crate::convoy::{Outcome, envelope};
 use crate::path::Named;
@@ -9,7 +10,11 @@ use axum::Extension;
 use axum::extract::State;
 use dacapo_control::Caller;
 
+const MESSAGE: &str = "Replay fetched successfully";
+
 pub async fn get(State(shared): Api, Extension(caller): Extension<Caller>, path: Named) -> Outcome {
-    let replay = shared.engine.replays().get(caller.project_id(), named(&path)?).await?;
-    Ok(envelope::ok("Replay fetched successfully", ReplayView::new(&replay, shared.now())))
+    Ok(match Kept::of(&shared, caller.project_id(), named(&path)?).await? {
+        Kept::Run(replay) => envelope::ok(MESSAGE, ReplayView::new(&replay, shared.now())),
+        Kept::Call(call) => envelope::ok(MESSAGE, CallView::new(&call)),
+    })
 }

@@ -1,7 +1,7 @@
 //! `GET ~/replays/{id}/items`: the deliveries a replay is made of, as `GET ~/eventdeliveries` shows
 //! them, with why each ended. `status` narrows.
 
-use super::named;
+use super::{Kept, named};
 use crate::convoy::error::Error;
 use crate::convoy::paging::{PageRequest, Paged};
 use crate::convoy::view::replay::ItemView;
@@ -12,6 +12,7 @@ use crate::{Api, Shared};
 use axum::Extension;
 use axum::extract::State;
 use dacapo_control::Caller;
+use dacapo_model::replay::CallKind;
 use dacapo_model::{Id, Status};
 use dacapo_store::roles::{DeliveryFilter, DeliveryView, Page};
 
@@ -23,16 +24,16 @@ pub async fn items(
     path: Named,
     query: QueryString,
 ) -> Outcome {
-    let (project, id) = (caller.project_id(), named(&path)?);
-    shared.engine.replays().get(project, id).await?;
+    let project = caller.project_id();
+    let items = Items::of(&shared, project, named(&path)?).await?;
     let request = PageRequest::sortable(&query)?;
     if request.per_page == 0 {
         return Ok(envelope::ok(MESSAGE, Paged::<()>::empty(&request)));
     }
     let statuses = statuses(&query)?;
-    let rows = request.in_list_order(page_of(&shared, project, id, &statuses, request.rows()).await?);
+    let rows = request.in_list_order(items.page(&shared, project, &statuses, request.rows()).await?);
     let has_prev_page = match request.rows_before(rows.first().map(|row| row.delivery.id)) {
-        Some(before) => page_of(&shared, project, id, &statuses, before).await?.len() > 1,
+        Some(before) => items.page(&shared, project, &statuses, before).await?.len() > 1,
         None => false,
     };
     let page = request.page(rows, |row| row.delivery.id, has_prev_page);
@@ -41,15 +42,53 @@ pub async fn items(
     Ok(envelope::ok(MESSAGE, Paged { content: views, pagination: page.pagination }))
 }
 
-pub(super) async fn page_of(
-    shared: &Shared,
-    project: Id,
-    replay: Id,
-    statuses: &[Status],
-    page: Page,
-) -> Result<Vec<DeliveryView>, Error> {
-    let filter = DeliveryFilter { replay: Some(replay), statuses: statuses.to_vec(), ..DeliveryFilter::default() };
-    shared.store.deliveries(project, filter, page).await.map_err(Error::listing_deliveries)
+/// Which deliveries.
+pub(super) enum Items {
+    /// That name it.
+    Of(Id),
+    /// That it put back, by id.
+    Named(Vec<Id>),
+}
+
+impl Items {
+    pub async fn of(shared: &Shared, project: Id, id: Id) -> Result<Self, Error> {
+        let mut named = match Kept::of(shared, project, id).await? {
+            Kept::Call(view) if view.call.kind() == CallKind::Resend => view.call.put_back().to_vec(),
+            Kept::Call(_) | Kept::Run(_) => return Ok(Self::Of(id)),
+        };
+        named.sort_unstable();
+        Ok(Self::Named(named))
+    }
+
+    pub async fn page(
+        &self,
+        shared: &Shared,
+        project: Id,
+        statuses: &[Status],
+        page: Page,
+    ) -> Result<Vec<DeliveryView>, Error> {
+        let named = match self {
+            Self::Of(id) => {
+                let filter =
+                    DeliveryFilter { replay: Some(*id), statuses: statuses.to_vec(), ..DeliveryFilter::default() };
+                return shared.store.deliveries(project, filter, page).await.map_err(Error::listing_deliveries);
+            }
+            Self::Named(ids) => ids,
+        };
+        let mut rows = Vec::new();
+        let mut ids: Vec<Id> = named.iter().copied().filter(|id| page.reaches(*id)).collect();
+        if !page.ascending {
+            ids.reverse();
+        }
+        for id in ids {
+            if rows.len() >= page.limit {
+                break;
+            }
+            let found = shared.store.delivery(project, id).await.map_err(Error::listing_deliveries)?;
+            rows.extend(found.filter(|row| statuses.is_empty() || statuses.contains(&row.delivery.status)));
+        }
+        Ok(rows)
+    }
 }
 
 pub(super) fn statuses(query: &QueryString) -> Result<Vec<Status>, Error> {

@@ -1,4 +1,4 @@
-//! `PATCH ~/replays/{id}`: another rate or concurrency, while it runs.
+//! `PATCH ~/replays/{id}`: other rates or concurrencies, while it runs.
 
 use super::{asker, body, named};
 use crate::Api;
@@ -17,8 +17,8 @@ pub async fn rate(
     Payload(bytes): Payload,
 ) -> Outcome {
     let id = named(&path)?;
-    let (rate, concurrency) = body::read_pace(&bytes)?;
+    let pace = body::read_pace(&bytes)?;
     let desk = shared.engine.replays();
-    let steered = desk.re_rate(caller.project_id(), id, rate, concurrency, &asker(&caller)).await?;
+    let steered = desk.re_rate(caller.project_id(), id, pace, &asker(&caller)).await?;
     Ok(envelope::ok("Replay changed", SteeredView::new(&steered, shared.now())))
 }

@@ -1,7 +1,7 @@
 //! `GET ~/replays/{id}/report`: every item as a line of JSON, oldest first, read as the caller takes
 //! them. `status` narrows.
 
-use super::items::{page_of, statuses};
+use super::items::{Items, statuses};
 use super::named;
 use crate::convoy::Outcome;
 use crate::convoy::view::replay::line;
@@ -27,7 +27,7 @@ const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 struct Reading {
     shared: Arc<Shared>,
     project: Id,
-    replay: Id,
+    items: Items,
     statuses: Vec<Status>,
     from: Option<Id>,
     is_over: bool,
@@ -39,10 +39,10 @@ pub async fn report(
     path: Named,
     query: QueryString,
 ) -> Outcome {
-    let (project, replay) = (caller.project_id(), named(&path)?);
-    shared.engine.replays().get(project, replay).await?;
+    let project = caller.project_id();
+    let items = Items::of(&shared, project, named(&path)?).await?;
     let statuses = statuses(&query)?;
-    let reading = Reading { shared, project, replay, statuses, from: None, is_over: false };
+    let reading = Reading { shared, project, items, statuses, from: None, is_over: false };
     // A read that fails breaks the answer off: half a report does not look like a whole one.
     let lines = stream::try_unfold(reading, |mut reading| async move {
         if reading.is_over {
@@ -59,7 +59,7 @@ pub async fn report(
 impl Reading {
     async fn next(&mut self) -> Result<Vec<u8>, crate::convoy::error::Error> {
         let page = Page { limit: ITEMS_PER_READ + 1, from: self.from, ascending: true };
-        let mut rows = page_of(&self.shared, self.project, self.replay, &self.statuses, page).await?;
+        let mut rows = self.items.page(&self.shared, self.project, &self.statuses, page).await?;
         self.is_over = rows.len() <= ITEMS_PER_READ;
         if !self.is_over {
             self.from = rows.pop().map(|row| row.delivery.id);

@@ -39,6 +39,9 @@ pub struct DeliveryView<'a> {
     created_at: Timestamp,
     updated_at: Timestamp,
     deleted_at: Option<Timestamp>,
+    /// The replay, or the single call, that made it. Ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay_id: Option<Id>,
 }
 
 /// The event, reduced to what upstream fills in.
@@ -101,6 +104,7 @@ impl<'a> DeliveryView<'a> {
             created_at: delivery.created_at,
             updated_at: delivery.updated_at,
             deleted_at: None,
+            replay_id: delivery.replay_id,
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::replay::OptionsView;
 use dacapo_engine::{Plan, Rendered};
 use dacapo_model::catalog::ProjectView;
-use dacapo_model::replay::Definition;
+use dacapo_model::replay::{Control, Definition};
 use dacapo_model::{Id, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -66,7 +66,7 @@ impl<'a> PlanView<'a> {
             mode: definition.mode.as_str(),
             selector: &definition.selector,
             frozen: &definition.frozen,
-            options: OptionsView::new(options, options.rate, options.concurrency),
+            options: OptionsView::new(options, &Control::new(options)),
             matched: plan.matched,
             to_send: plan.to_send(),
             already_succeeded: plan.already_succeeded,

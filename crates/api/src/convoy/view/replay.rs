@@ -4,7 +4,7 @@ use super::delivery::DeliveryView;
 use dacapo_engine::Steered;
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::delivery::Reason;
-use dacapo_model::replay::{Asker, Elsewhere, Options, Step};
+use dacapo_model::replay::{Asker, Control, Elsewhere, Options, Step};
 use dacapo_model::{Delivery, Event, Id, Replay, Status, Timestamp};
 use dacapo_store::roles;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 pub struct ReplayView<'a> {
     uid: Id,
     project_id: Id,
+    kind: &'static str,
     name: &'a str,
     reason: &'a str,
     mode: &'static str,
@@ -56,6 +57,8 @@ struct Counts {
 pub struct OptionsView<'a> {
     rate: Option<u32>,
     concurrency: u32,
+    endpoint_rate: Option<u32>,
+    endpoint_concurrency: Option<u32>,
     order: &'static str,
     include_succeeded: bool,
     as_of: AsOfView,
@@ -78,11 +81,13 @@ enum TargetView<'a> {
 }
 
 impl<'a> OptionsView<'a> {
-    /// `rate` and `concurrency` as they are now.
-    pub fn new(options: &'a Options, rate: Option<u32>, concurrency: u32) -> Self {
+    /// How fast as it is now.
+    pub fn new(options: &'a Options, control: &Control) -> Self {
         Self {
-            rate,
-            concurrency,
+            rate: control.rate,
+            concurrency: control.concurrency,
+            endpoint_rate: control.endpoint_rate,
+            endpoint_concurrency: control.endpoint_concurrency,
             order: options.order.as_str(),
             include_succeeded: options.include_succeeded,
             as_of: AsOfView {
@@ -111,13 +116,14 @@ impl<'a> ReplayView<'a> {
         Self {
             uid: replay.id,
             project_id: replay.project_id,
+            kind: "run",
             name: &definition.name,
             reason: &definition.reason,
             mode: definition.mode.as_str(),
             status: control.state.as_str(),
             selector: &definition.selector,
             frozen: &definition.frozen,
-            options: OptionsView::new(&definition.options, control.rate, control.concurrency),
+            options: OptionsView::new(&definition.options, control),
             asked_by: &definition.asked_by,
             counts: Counts {
                 matched: definition.matched,
@@ -172,7 +178,6 @@ impl<'a> SteeredView<'a> {
 pub struct ItemView<'a> {
     #[serde(flatten)]
     delivery: DeliveryView<'a>,
-    replay_id: Option<Id>,
     outcome: Option<&'static str>,
 }
 
@@ -180,7 +185,6 @@ impl<'a> ItemView<'a> {
     pub fn new(row: &'a roles::DeliveryView, project: &'a ProjectView, now: Timestamp) -> Self {
         Self {
             delivery: DeliveryView::new(&row.delivery, &row.event, project, now),
-            replay_id: row.delivery.replay_id,
             outcome: row.delivery.reason.map(Reason::as_str),
         }
     }

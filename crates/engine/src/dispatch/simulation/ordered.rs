@@ -71,6 +71,7 @@ impl World {
         self.in_exchange.clear();
         self.unrecorded.clear();
         self.given_up.clear();
+        self.last_sent.clear();
         // Fresh deliveries have no row before the store is opened again.
         for order in &self.owed {
             let event = &self.events[order];
@@ -220,4 +221,66 @@ async fn single_replays_and_runs_take_turns() {
         turns.extend(world.in_exchange.iter().map(|work| work.delivery.replay_id == Some(run)));
     }
     assert!(turns.windows(2).all(|pair| pair[0] != pair[1]), "not in turn: {turns:?}");
+}
+
+/// Whoever waits for its place, or for its endpoint's cap, waits alone; and is told when it need not any more.
+#[tokio::test]
+async fn a_run_that_has_to_wait_holds_up_no_other() {
+    let mut world = World::with_window(3, false, 64).await;
+    world.never_fails = true;
+    let ids: Vec<Id> = world.replays.iter().map(|replay| replay.id).collect();
+    let schedule = |world: &mut World, replay: Id, count: usize| {
+        let event = world.event_for(vec![target(0); count]);
+        world.schedule_these(replay, &event);
+        world.tick(1);
+        world.begin_read();
+        world.end_read();
+    };
+    let under_way = |world: &World, replay: Id| {
+        world.in_exchange.iter().filter(|work| work.delivery.replay_id == Some(replay)).count()
+    };
+    // Two at a time; one at a time to an endpoint; one each 50 ms to an endpoint.
+    for id in &ids[..3] {
+        schedule(&mut world, *id, 8);
+    }
+    for _ in 0..20 {
+        world.take();
+    }
+    assert_eq!(ids[..3].iter().map(|id| under_way(&world, *id)).collect::<Vec<_>>(), [2, 1, 1]);
+    for _ in 0..4 {
+        world.finish(true);
+    }
+    for _ in 0..20 {
+        world.take();
+    }
+    assert_eq!(ids[..3].iter().map(|id| under_way(&world, *id)).collect::<Vec<_>>(), [2, 1, 0], "it is not time yet");
+    world.tick(50);
+    world.take();
+    assert_eq!(under_way(&world, ids[2]), 1, "its time has come, and its lane was told");
+    assert_eq!(world.last_sent.len(), 1);
+}
+
+/// A cap that is lifted while an exchange hangs is lifted at once.
+#[tokio::test]
+async fn who_waits_for_a_cap_is_told_when_it_is_lifted() {
+    let mut world = World::with_window(3, false, 64).await;
+    world.never_fails = true;
+    let run = world.replays[1].id;
+    let event = world.event_for(vec![target(0); 4]);
+    world.schedule_these(run, &event);
+    world.tick(1);
+    world.begin_read();
+    world.end_read();
+    for _ in 0..5 {
+        world.take();
+    }
+    assert_eq!(world.in_exchange.len(), 1, "one at a time to an endpoint");
+    world.replays[1].control.endpoint_concurrency = None;
+    world.replays[1].control.concurrency = 3;
+    world.replays[1].revision += 1;
+    world.dispatcher.adopt_replays(&world.replays[1..2]);
+    for _ in 0..5 {
+        world.take();
+    }
+    assert_eq!(world.in_exchange.len(), 3, "as many as the run may have");
 }

@@ -119,6 +119,7 @@ async fn replay(subject: &Subject, event: Id, endpoint: Id, discarded: Option<Re
         targets: vec![(id, target)],
         idempotency: None,
         at,
+        call: None,
     };
     subject.store().replay(replay).await.expect("replays");
     subject.shown(id).await.expect("is there")

@@ -1,5 +1,6 @@
 //! An embedded store with some of everything in it, and whether two stores answer alike.
 
+use crate::conformance::calls;
 use crate::conformance::catalog::{endpoint, one_of_each};
 use crate::conformance::subject::{
     ALL, ENDPOINT, ENDPOINT_2, ENDPOINT_3, FOREVER, OTHER_PROJECT, PROJECT, ROUTED_AT, START, UP, born, discard,
@@ -18,6 +19,7 @@ use dacapo_model::attempt::HeaderLines;
 use dacapo_model::catalog::Change;
 use dacapo_model::delivery::Reason;
 use dacapo_model::event::{Audience, ConnectFace, Related};
+use dacapo_model::replay::{Call, CallKind};
 use dacapo_model::{Class, Event, Id, Status, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
@@ -99,7 +101,7 @@ impl Filled {
         let failed = subject.settled(Status::Failure).await;
         let store = subject.store();
         for (delivery, kind) in [(done, ResendKind::Succeeded), (failed, ResendKind::Failed)] {
-            let again = store.resend(PROJECT, vec![delivery.id], kind, subject.now()).await.expect("resends");
+            let again = store.resend(subject.resend(vec![delivery.id], kind)).await.expect("resends");
             assert!(matches!(again[0], Resend::Scheduled(_)), "{again:?}");
         }
         assert_eq!(subject.settled(Status::Success).await.attempts, 1);
@@ -157,7 +159,10 @@ impl Filled {
                     forget_before: Timestamp::default(),
                 }),
                 at: subject.now(),
+                call: None,
             };
+            let call = calls::replay(subject, event).call;
+            let replay = NewReplay { call: call.map(|call| Call { id: replay.replay_id, ..call }), ..replay };
             let written = subject.store().replay(replay.clone()).await.expect("replays");
             assert!(matches!(written, ReplayWritten::New(_)), "{written:?}");
             self.replays.push(replay);
@@ -192,6 +197,11 @@ impl Filled {
         let replays = left.replays_of(PROJECT, UP).await.expect("reads");
         assert!(replays.iter().any(|replay| replay.counts.settled() > 0 && replay.waiting() > 0));
         assert_eq!(replays, right.replays_of(PROJECT, UP).await.expect("reads"));
+        for kind in CallKind::ALL {
+            let calls = left.calls_of(PROJECT, kind, UP).await.expect("reads");
+            assert!(calls.len() > 3 && calls.iter().any(|view| view.now.known() > 0), "{}", kind.as_str());
+            assert_eq!(calls, right.calls_of(PROJECT, kind, UP).await.expect("reads"));
+        }
         let newest = replays.iter().map(|replay| replay.revision).max().unwrap_or(0);
         assert!(right.replays_since(newest).await.expect("reads").is_empty(), "later changes come after these");
         for second in 0..8 {

@@ -1,7 +1,7 @@
 //! Replays, what came of their items, and what endpoints were, as they are.
 
 use crate::Result;
-use crate::copy::{EndpointVersion, ReplayCount, ReplayRow};
+use crate::copy::{EndpointVersion, ReplayCall, ReplayCount, ReplayRow};
 use crate::postgres::codec::{uuid, uuids};
 use crate::postgres::session::{Sql, Step, Transaction, Value};
 use tokio_postgres::types::Type;
@@ -36,6 +36,10 @@ static COUNTS: Sql = Sql {
 static VERSIONS: Sql = Sql {
     text: "INSERT INTO endpoint_versions (endpoint, until, doc) SELECT * FROM unnest($1, $2, $3)",
     types: &[Type::UUID_ARRAY, Type::INT8_ARRAY, Type::TEXT_ARRAY],
+};
+static CALLS: Sql = Sql {
+    text: "INSERT INTO replay_calls (project, kind, id, said) SELECT * FROM unnest($1, $2, $3, $4)",
+    types: &[Type::UUID_ARRAY, Type::INT2_ARRAY, Type::UUID_ARRAY, Type::TEXT_ARRAY],
 };
 
 pub async fn write(transaction: Transaction, rows: &[ReplayRow]) -> Result<()> {
@@ -80,4 +84,11 @@ pub async fn write_versions(transaction: Transaction, rows: &[EndpointVersion]) 
     let until: Vec<i64> = rows.iter().map(|row| row.until).collect();
     let docs: Vec<&str> = rows.iter().map(|row| row.doc.as_str()).collect();
     transaction.commit(vec![Step::Known(&VERSIONS, vec![&endpoints, &until, &docs])]).await.map(drop)
+}
+
+pub async fn write_calls(transaction: Transaction, rows: &[ReplayCall]) -> Result<()> {
+    let (projects, ids) = (uuids(rows.iter().map(|row| row.project)), uuids(rows.iter().map(|row| row.id)));
+    let kinds: Vec<i16> = rows.iter().map(|row| row.kind).collect();
+    let said: Vec<&str> = rows.iter().map(|row| row.said.as_str()).collect();
+    transaction.commit(vec![Step::Known(&CALLS, vec![&projects, &kinds, &ids, &said])]).await.map(drop)
 }

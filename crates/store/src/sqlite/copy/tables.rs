@@ -32,6 +32,7 @@ pub const fn count(table: Table) -> &'static str {
         Table::Replays => "SELECT count(*) FROM replays",
         Table::ReplayCounts => "SELECT count(*) FROM replay_counts",
         Table::EndpointVersions => "SELECT count(*) FROM endpoint_versions",
+        Table::ReplayCalls => "SELECT count(*) FROM replay_calls",
     }
 }
 
@@ -56,6 +57,7 @@ pub fn batch(connection: &Connection, position: &Position) -> Result<Option<Batc
         Table::Replays => replays::replays(connection, after)?.into(Rows::Replays),
         Table::ReplayCounts => replays::counts(connection, after)?.into(Rows::ReplayCounts),
         Table::EndpointVersions => replays::endpoint_versions(connection, after)?.into(Rows::EndpointVersions),
+        Table::ReplayCalls => replays::calls(connection, after)?.into(Rows::ReplayCalls),
     };
     Ok(last.map(|after| Batch { rows, then: Position { table: position.table, after } }))
 }

@@ -2,7 +2,7 @@
 
 use super::{Gathered, gather, split};
 use crate::Result;
-use crate::copy::{EndpointVersion, ReplayCount, ReplayRow};
+use crate::copy::{EndpointVersion, ReplayCall, ReplayCount, ReplayRow};
 use crate::sqlite::codec::id_column;
 use rusqlite::{Connection, params};
 
@@ -52,5 +52,20 @@ pub fn endpoint_versions(connection: &Connection, after: &[u8]) -> Result<Gather
         let key = [&version.endpoint.to_bytes()[..], &version.until.to_be_bytes()].concat();
         let bytes = version.doc.len();
         Ok((version, key, bytes))
+    })
+}
+
+pub fn calls(connection: &Connection, after: &[u8]) -> Result<Gathered<ReplayCall>> {
+    let (project, rest) = split::<16>(after, [0; 16])?;
+    let (kind, rest) = split::<2>(rest, i16::MIN.to_be_bytes())?;
+    let (id, _) = split::<16>(rest, [0; 16])?;
+    let sql = "SELECT project, kind, id, said FROM replay_calls WHERE (project, kind, id) > (?1, ?2, ?3) \
+               ORDER BY project, kind, id";
+    gather(connection, sql, params![project, i16::from_be_bytes(kind), id], |row| {
+        let call =
+            ReplayCall { project: id_column(row, 0)?, kind: row.get(1)?, id: id_column(row, 2)?, said: row.get(3)? };
+        let key = [&call.project.to_bytes()[..], &call.kind.to_be_bytes(), &call.id.to_bytes()].concat();
+        let bytes = call.said.len();
+        Ok((call, key, bytes))
     })
 }
