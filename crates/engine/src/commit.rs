@@ -28,6 +28,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Events that may wait for the committer; further ones are refused with 503.
@@ -42,6 +43,10 @@ const BATCHES_IN_FLIGHT_MAX: usize = 16;
 /// bring the next events all at once, and a batch of the first of them would cost a flush of its own.
 /// No time is waited for.
 const GATHER_TURNS_MAX: usize = 4;
+
+/// After a batch of this size more events are about to come, and may be worth waiting for
+/// ([`Commit::batch_gathers_for`]).
+const BATCH_EVENTS_BUSY: usize = 8;
 
 /// How often one batch is routed again before it is refused: each time the configuration was changed
 /// elsewhere between a refresh and a commit.
@@ -126,19 +131,29 @@ impl Committer {
         let mut arrived = Vec::with_capacity(BATCH_EVENTS_MAX);
         let mut in_flight = FuturesUnordered::new();
         let (worth_sending, mut is_over) = (self.store.batch_worth_sending().min(BATCH_EVENTS_MAX), false);
+        let (mut is_busy, mut gathers_until) = (false, None);
         while !(is_over && arrived.is_empty() && in_flight.is_empty()) {
             gather(&queue).await;
             let room = BATCH_EVENTS_MAX - arrived.len();
+            let gathers = gathers_until.filter(|until| Instant::now() < *until);
             tokio::select! {
                 biased;
                 Some((batch, result)) = in_flight.next(), if !in_flight.is_empty() => self.finish(batch, result),
                 count = queue.recv_many(&mut arrived, room), if room > 0 && !is_over => is_over = count == 0,
                 () = stop.cancelled(), if !queue.is_closed() => queue.close(),
+                () = tokio::time::sleep_until(gathers.unwrap_or_else(Instant::now)), if gathers.is_some() => {}
             }
-            let is_worth_it = in_flight.is_empty() || arrived.len() >= worth_sending;
-            if arrived.is_empty() || !is_worth_it || in_flight.len() >= BATCHES_IN_FLIGHT_MAX {
+            let is_enough = arrived.len() >= worth_sending;
+            if arrived.is_empty() || !(in_flight.is_empty() || is_enough) || in_flight.len() >= BATCHES_IN_FLIGHT_MAX {
                 continue;
             }
+            if is_busy && !is_enough && !is_over {
+                let until = *gathers_until.get_or_insert_with(|| Instant::now() + self.store.batch_gathers_for());
+                if Instant::now() < until {
+                    continue;
+                }
+            }
+            (is_busy, gathers_until) = (arrived.len() >= BATCH_EVENTS_BUSY, None);
             let mut commit = Box::pin(self.commit(&mut arrived));
             // Polled here once, so that batches reach the store in the order of their ids.
             match futures_util::poll!(commit.as_mut()) {

@@ -408,7 +408,8 @@ impl Dispatcher {
             for class in Class::ALL {
                 let Some(room) = lane.hunger(class, now, &self.settings, sweeps) else { continue };
                 let (project_id, held) = (lane.project_id, lane.held());
-                let request = refill::Request { project_id, endpoint_id: endpoint, class, room, held };
+                let known = lane.known(class);
+                let request = refill::Request { project_id, endpoint_id: endpoint, class, room, held, known };
                 if self.refills.try_send(request).is_err() {
                     lane.refill_failed(class);
                     state.set_timer(now.plus(refill::RETRY_AFTER), endpoint);

@@ -35,6 +35,8 @@ const BATCHES_IN_FLIGHT_MAX: usize = 8;
 const BATCH_REPORTS_BUSY: usize = 8;
 /// How long the first report of a batch then waits for others.
 const GATHER_TIME: Duration = Duration::from_millis(5);
+/// How often it waits so long, until there are as many as the store finds worth a transaction.
+const GATHER_TIMES_MAX: usize = 3;
 /// Between two tries while the store cannot be written.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -52,7 +54,7 @@ impl Recorder {
         tokio::spawn(async move {
             let mut arrived = Vec::with_capacity(BATCH_REPORTS_MAX);
             let mut in_flight = FuturesUnordered::new();
-            let mut is_busy = false;
+            let (worth_sending, mut is_busy) = (self.store.batch_worth_sending(), false);
             loop {
                 // What is under way goes on while nothing new comes: the last report of all included.
                 tokio::select! {
@@ -63,13 +65,18 @@ impl Recorder {
                     }
                 }
                 if is_busy {
-                    let gathered = tokio::time::sleep(GATHER_TIME);
-                    tokio::pin!(gathered);
-                    loop {
-                        tokio::select! {
-                            biased;
-                            Some(()) = in_flight.next(), if !in_flight.is_empty() => {}
-                            () = &mut gathered => break,
+                    for _ in 0..GATHER_TIMES_MAX {
+                        let gathered = tokio::time::sleep(GATHER_TIME);
+                        tokio::pin!(gathered);
+                        loop {
+                            tokio::select! {
+                                biased;
+                                Some(()) = in_flight.next(), if !in_flight.is_empty() => {}
+                                () = &mut gathered => break,
+                            }
+                        }
+                        if arrived.len() + reports.len() >= worth_sending {
+                            break;
                         }
                     }
                 }

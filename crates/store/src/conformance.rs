@@ -60,6 +60,7 @@ macro_rules! suite {
             due_is_ordered_limited_and_bounded_in_time,
             next_due_looks_past_a_moment,
             several_lanes_are_read_at_once_as_each_alone,
+            what_the_caller_holds_hides_nothing_else,
             the_backlog_counts_each_lane);
         $crate::conformance::role!($place, record:
             a_success_settles,

@@ -35,6 +35,7 @@ struct Busy {
     /// Each batch takes a permit before it is stored.
     open: Semaphore,
     worth_sending: usize,
+    gathers_for: std::time::Duration,
 }
 
 fn project() -> Change {
@@ -107,6 +108,10 @@ impl Commit for Busy {
         self.worth_sending
     }
 
+    fn batch_gathers_for(&self) -> std::time::Duration {
+        self.gathers_for
+    }
+
     async fn probe(&self) -> dacapo_store::Result<()> {
         Ok(())
     }
@@ -149,6 +154,7 @@ async fn committing(changes: u64) -> Committing {
         sizes: Mutex::default(),
         open: Semaphore::new(Semaphore::MAX_PERMITS),
         worth_sending: 1,
+        gathers_for: std::time::Duration::ZERO,
     })
     .await
 }
@@ -212,6 +218,7 @@ async fn what_is_not_worth_a_transaction_waits_for_the_one_under_way_and_no_long
     let Committing { store, intake, _refills, .. } = with_store(Busy {
         open: Semaphore::new(0),
         worth_sending: 3,
+        gathers_for: std::time::Duration::ZERO,
         changes: 0,
         version: AtomicU64::new(1),
         stored: Mutex::default(),
@@ -244,6 +251,49 @@ async fn what_is_not_worth_a_transaction_waits_for_the_one_under_way_and_no_long
     turns().await;
     assert_eq!(sizes(), [1, 3, 1], "alone again, it goes");
     store.open.add_permits(1);
+    for caller in callers {
+        caller.await.expect("runs").expect("is stored");
+    }
+}
+
+/// Where other processes have transactions under way, which nobody here knows of.
+#[tokio::test]
+async fn after_a_large_batch_a_small_one_waits_for_others_though_nothing_is_under_way() {
+    let Committing { store, intake, _refills, .. } = with_store(Busy {
+        open: Semaphore::new(Semaphore::MAX_PERMITS),
+        worth_sending: BATCH_EVENTS_BUSY,
+        gathers_for: std::time::Duration::from_secs(3_600),
+        changes: 0,
+        version: AtomicU64::new(1),
+        stored: Mutex::default(),
+        later: Mutex::default(),
+        sizes: Mutex::default(),
+    })
+    .await;
+    let send = |count: usize| {
+        let one = || {
+            let intake = intake.clone();
+            tokio::spawn(async move { intake.commit(event(), 1).await.map(drop) })
+        };
+        (0..count).map(|_| one()).collect::<Vec<_>>()
+    };
+    let turns = async || {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let sizes = || store.sizes.lock().expect("whole").clone();
+    let mut callers = send(1);
+    turns().await;
+    callers.extend(send(BATCH_EVENTS_BUSY));
+    turns().await;
+    assert_eq!(sizes(), [1, BATCH_EVENTS_BUSY], "a single one waits for nobody");
+    callers.extend(send(1));
+    turns().await;
+    assert_eq!(sizes(), [1, BATCH_EVENTS_BUSY]);
+    callers.extend(send(BATCH_EVENTS_BUSY - 1));
+    turns().await;
+    assert_eq!(sizes(), [1, BATCH_EVENTS_BUSY, BATCH_EVENTS_BUSY]);
     for caller in callers {
         caller.await.expect("runs").expect("is stored");
     }

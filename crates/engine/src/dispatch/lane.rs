@@ -12,6 +12,7 @@ use dacapo_model::gcra::{Gcra, Limit};
 use dacapo_model::id::{IdMap, IdSet};
 use dacapo_model::{Class, Endpoint, Id, Timestamp};
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Turns out of eleven when all classes have work.
@@ -21,6 +22,9 @@ const WEIGHTS: [i32; 3] = [8, 2, 1];
 const CONCURRENCY_AT_START: usize = 16;
 /// Failures in a row for which the allowed concurrency is halved once more.
 const FAILURES_PER_HALVING: u32 = 16;
+
+/// Deliveries that a read is told to leave out.
+const KNOWN_MAX: usize = 256;
 
 pub struct Lane {
     pub project_id: Id,
@@ -236,6 +240,15 @@ impl Lane {
 
     pub fn holds(&self, delivery: Id) -> bool {
         self.held.contains(&delivery)
+    }
+
+    /// They, for a read that had better leave them out. Only of live ones, and while they are few: whatever is let go
+    /// before it is settled comes back in another class, or is looked for again.
+    pub fn known(&self, class: Class) -> Arc<[Id]> {
+        if class != Class::Live || self.held.len() > KNOWN_MAX {
+            return Arc::default();
+        }
+        self.held.iter().copied().collect()
     }
 
     fn has_ready(&self) -> bool {

@@ -56,7 +56,8 @@ impl Follower {
                     look_at_backlog |= self.dispatcher.adopt(held);
                 }
                 arrival = arrivals.next() => match arrival {
-                    Arrival::Endpoints(endpoints) => self.dispatcher.arrived(&endpoints),
+                    Arrival::Endpoints(endpoints) => self.dispatcher.arrived(&endpoints, &Class::ALL),
+                    Arrival::Live(endpoints) => self.dispatcher.arrived(&endpoints, &[Class::Live]),
                     Arrival::FanOuts => self.fan_outs.notify_one(),
                     Arrival::All => look_at_backlog = true,
                 },
@@ -126,7 +127,7 @@ impl Dispatcher {
     }
 
     /// Another node put something into these endpoints' lanes.
-    fn arrived(&self, endpoints: &[Id]) {
+    fn arrived(&self, endpoints: &[Id], classes: &[Class]) {
         let now = self.clock.now();
         let snapshot = self.catalog.snapshot();
         // Looked up before the lock is taken: there may be many projects.
@@ -142,8 +143,8 @@ impl Dispatcher {
                 continue;
             }
             let lane = state.lane(*project, *endpoint);
-            for class in Class::ALL {
-                lane.stored_until(class, now);
+            for class in classes {
+                lane.stored_until(*class, now);
             }
         }
         self.refill_hungry(&mut state, lanes.iter().map(|(_, endpoint)| *endpoint));

@@ -34,7 +34,30 @@ pub(super) struct Looked {
     pub reached: IdMap<bool>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// A read that finds so many is one of many.
+const ROWS_BUSY: usize = 8;
+
+/// What reads came to.
+struct Total {
+    rows: usize,
+    /// No lane holds more that is due.
+    is_all: bool,
+}
+
+impl Default for Total {
+    fn default() -> Self {
+        Self { rows: 0, is_all: true }
+    }
+}
+
+impl Total {
+    const fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.is_all &= other.is_all;
+    }
+}
+
+#[derive(Clone, Debug)]
 pub struct Request {
     pub project_id: Id,
     pub endpoint_id: Id,
@@ -43,6 +66,8 @@ pub struct Request {
     pub room: usize,
     /// Rows that it holds already, which are read too and left out.
     pub held: usize,
+    /// They, where they are few, so that the store need not read them.
+    pub known: Arc<[Id]>,
 }
 
 impl Request {
@@ -51,7 +76,7 @@ impl Request {
     }
 
     fn look(&self) -> Look {
-        Look { endpoint_id: self.endpoint_id, class: self.class, limit: self.limit() }
+        Look { endpoint_id: self.endpoint_id, class: self.class, limit: self.limit(), known: Arc::clone(&self.known) }
     }
 }
 
@@ -70,10 +95,17 @@ impl Refiller {
         for _ in 0..READS_MAX {
             let (refiller, requests) = (Arc::clone(&refiller), Arc::clone(&requests));
             let work = async move {
+                let rest = refiller.store.rests_between_reads();
                 let mut asked = Vec::with_capacity(LANES_PER_READ_MAX);
                 while requests.lock().await.recv_many(&mut asked, LANES_PER_READ_MAX).await > 0 {
+                    let mut found = Total::default();
                     for together in reads(asked.drain(..)) {
-                        refiller.refill(&together).await;
+                        found.add(refiller.refill(&together).await);
+                    }
+                    if found.is_all && found.rows >= ROWS_BUSY && !rest.is_zero() {
+                        // Nobody reads meanwhile: what is asked for is read together then.
+                        let _door = requests.lock().await;
+                        tokio::time::sleep(rest).await;
                     }
                 }
             };
@@ -81,14 +113,19 @@ impl Refiller {
         }
     }
 
-    async fn refill(&self, requests: &[Request]) {
+    async fn refill(&self, requests: &[Request]) -> Total {
         let now = self.clock.now();
         let looks: Vec<Look> = requests.iter().map(Request::look).collect();
         match self.store.due_in(&looks, now).await {
             Ok(found) => {
+                let sum = Total {
+                    rows: found.iter().map(|due| due.waiting.len()).sum(),
+                    is_all: found.iter().zip(requests).all(|(due, request)| due.waiting.len() < request.limit()),
+                };
                 for (request, due) in requests.iter().zip(found) {
-                    self.found(*request, due, now).await;
+                    self.found(request, due, now).await;
                 }
+                return sum;
             }
             // Another node reads some of them.
             Err(StoreError::Fenced { .. }) => self.failed(requests, now),
@@ -97,9 +134,10 @@ impl Refiller {
                 self.failed(requests, now);
             }
         }
+        Total::default()
     }
 
-    async fn found(&self, request: Request, due: Due, now: Timestamp) {
+    async fn found(&self, request: &Request, due: Due, now: Timestamp) {
         match self.get_to_know(request, &due.waiting).await {
             Ok(looked) => self.dispatcher.refilled(request, due.waiting, due.next, now, looked),
             Err(cause) => {
@@ -110,11 +148,11 @@ impl Refiller {
     }
 
     fn failed(&self, requests: &[Request], now: Timestamp) {
-        requests.iter().for_each(|request| self.dispatcher.refill_failed(*request, now));
+        requests.iter().for_each(|request| self.dispatcher.refill_failed(request, now));
     }
 
     /// Items of a replay nothing is known of are not sent, nor those the endpoint has had.
-    async fn get_to_know(&self, request: Request, rows: &[Work]) -> Result<Option<Looked>> {
+    async fn get_to_know(&self, request: &Request, rows: &[Work]) -> Result<Option<Looked>> {
         if request.class != Class::Replay {
             return Ok(None);
         }
@@ -159,7 +197,7 @@ impl Dispatcher {
 
     pub(super) fn refilled(
         &self,
-        request: Request,
+        request: &Request,
         rows: Vec<Work>,
         next_due: Option<Timestamp>,
         now: Timestamp,
@@ -190,7 +228,7 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn refill_failed(&self, request: Request, now: Timestamp) {
+    pub(super) fn refill_failed(&self, request: &Request, now: Timestamp) {
         let mut state = self.lock();
         let is_ours = state.dispatches(request.endpoint_id);
         let lane = state.lane(request.project_id, request.endpoint_id);
@@ -230,6 +268,7 @@ mod tests {
             class: Class::Live,
             room: 8_192 - held,
             held,
+            known: Arc::default(),
         };
         let limits = |held: &[usize]| {
             let read = |lanes: Vec<Request>| lanes.iter().map(Request::limit).collect::<Vec<_>>();

@@ -396,14 +396,17 @@ impl World {
         let Ok(request) = self.requests.try_recv() else { return };
         let now = self.clock.now();
         if !self.held.contains_key(&Shard::of(request.endpoint_id)) {
-            self.dispatcher.refill_failed(request, now);
+            self.dispatcher.refill_failed(&request, now);
             return;
         }
+        // A store may leave out what it was told is held.
+        let left_out = if self.dice.roll(2) == 0 { Arc::default() } else { Arc::clone(&request.known) };
         let mut rows: Vec<Work> = self
             .waiting
             .values()
             .filter(|work| work.delivery.endpoint_id == request.endpoint_id)
             .filter(|work| work.delivery.class() == request.class && work.delivery.due_at <= now)
+            .filter(|work| !left_out.contains(&work.delivery.id))
             .cloned()
             .collect();
         rows.sort_by_key(|work| (work.delivery.due_at, work.delivery.id));
@@ -418,7 +421,7 @@ impl World {
         let index = self.dice.roll(self.reads.len() as u64) as usize;
         let (request, at, rows, replays) = self.reads.swap_remove(index);
         if !self.never_fails && self.dice.roll(10) == 0 {
-            self.dispatcher.refill_failed(request, at);
+            self.dispatcher.refill_failed(&request, at);
             return;
         }
         // Looked up at some moment since: what is known meanwhile may be newer.
@@ -429,7 +432,7 @@ impl World {
             .adopt_single_replays(unknown.into_iter().filter(|id| seen.iter().all(|replay| replay.id != *id)));
         let next_due = (rows.len() < request.limit()).then(|| self.next_due(&request, at)).flatten();
         let looked = self.look_up(&request, &rows);
-        self.dispatcher.refilled(request, rows, next_due, at, looked);
+        self.dispatcher.refilled(&request, rows, next_due, at, looked);
     }
 
     fn next_due(&self, request: &Request, after: Timestamp) -> Option<Timestamp> {

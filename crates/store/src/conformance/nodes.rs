@@ -81,8 +81,8 @@ async fn hears(arrivals: &mut Arrivals, endpoint: Id) {
     let heard = async {
         loop {
             match arrivals.next().await {
-                Arrival::Endpoints(ids) if ids.contains(&endpoint) => return,
-                Arrival::Endpoints(_) | Arrival::FanOuts | Arrival::All => {}
+                Arrival::Endpoints(ids) | Arrival::Live(ids) if ids.contains(&endpoint) => return,
+                Arrival::Endpoints(_) | Arrival::Live(_) | Arrival::FanOuts | Arrival::All => {}
             }
         }
     };
@@ -224,7 +224,7 @@ pub async fn owners_hear_of_what_others_commit(subject: Subject) {
     commit(&second, &subject.event(&[mine])).await;
     let next = async {
         loop {
-            if let Arrival::Endpoints(ids) = own.next().await {
+            if let Arrival::Live(ids) = own.next().await {
                 return ids;
             }
         }

@@ -124,7 +124,7 @@ pub async fn several_lanes_are_read_at_once_as_each_alone(mut subject: Subject) 
     let mut looks = Vec::new();
     for endpoint_id in [ENDPOINT_2, ENDPOINT] {
         for (class, limit) in [(Class::Live, 2), (Class::Retry, ALL), (Class::Retry, 1), (Class::Live, ALL)] {
-            looks.push(Look { endpoint_id, class, limit });
+            looks.push(Look { endpoint_id, class, limit, known: Arc::default() });
         }
     }
     let found = store.due_in(&looks, until).await.expect("reads");
@@ -155,4 +155,21 @@ pub async fn the_backlog_counts_each_lane(mut subject: Subject) {
     let expected =
         [lane(PROJECT, ENDPOINT, Class::Retry, first, 4), lane(OTHER_PROJECT, ENDPOINT_2, Class::Live, START, 1)];
     assert_eq!(backlog, expected);
+}
+
+pub async fn what_the_caller_holds_hides_nothing_else(mut subject: Subject) {
+    for _ in 0..4 {
+        subject.stored(&[ENDPOINT, ENDPOINT_2]).await;
+    }
+    subject.crash().await;
+    let store = subject.store();
+    let ids = |waiting: &[Waiting]| waiting.iter().map(|one| one.delivery.id).collect::<Vec<_>>();
+    let all = ids(&store.due(ENDPOINT, Class::Live, FOREVER, ALL).await.expect("reads"));
+    let known: Arc<[Id]> = all[1..3].iter().copied().collect();
+    let look = |endpoint_id, limit| Look { endpoint_id, class: Class::Live, limit, known: Arc::clone(&known) };
+    let found = store.due_in(&[look(ENDPOINT, 4), look(ENDPOINT_2, ALL)], FOREVER).await.expect("reads");
+    let mut new = ids(&found[0].waiting);
+    new.retain(|id| !known.contains(id));
+    assert_eq!(new, [all[0], all[3]]);
+    assert_eq!(found[1].waiting.len(), 4, "they are of another lane");
 }

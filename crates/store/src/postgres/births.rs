@@ -1,6 +1,6 @@
 //! All rows that events and their deliveries begin with.
 
-use super::rows::{EventRows, SettledRows, WaitingRows, endpoints_of};
+use super::rows::{EventRows, SettledRows, WaitingRows, endpoints_of, insert_born};
 use super::session::Step;
 use crate::roles::NewEvent;
 use crate::{Result, targets};
@@ -56,6 +56,17 @@ impl<'a> Births<'a> {
 
     pub fn endpoints(&self) -> BTreeSet<Id> {
         endpoints_of(&self.deliveries)
+    }
+
+    pub const fn deliveries(&self) -> usize {
+        self.deliveries.len()
+    }
+
+    /// All of it as one statement, which looks at the catalog's version too and gives it; `None` where there are rows
+    /// of other kinds.
+    pub fn insert_if_current<'b>(&'b self, routed_at: &'b i64) -> Option<Step<'b>> {
+        let is_plain = self.count > 0 && self.events.are_whole() && self.settled.is_empty();
+        is_plain.then(|| insert_born(routed_at, &self.events, &self.waiting))
     }
 
     pub fn insert(&mut self) -> impl Iterator<Item = Step<'_>> {

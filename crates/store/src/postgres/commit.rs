@@ -1,6 +1,6 @@
 //! Events and the deliveries they are born with.
 //!
-//! One round trip for most batches: the statements and the COMMIT are sent at once. Each batch is a
+//! One round trip and one statement for most batches, sent with its COMMIT. Each batch is a
 //! transaction of its own; several run side by side, and the server flushes them together.
 
 mod keys;
@@ -17,12 +17,16 @@ use async_trait::async_trait;
 use dacapo_model::Id;
 use keys::Keys;
 use std::collections::HashSet;
+use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 /// A transaction costs the server as much as some ten events (docs/benchmarks.md): beside one under way, the next
 /// waits for so many.
 const EVENTS_WORTH_A_TRANSACTION: usize = 40;
+/// Whether a transaction of another node is under way nobody knows: with others about, a busy node's batch waits so
+/// long for that many.
+const GATHERS_BESIDE_OTHERS: Duration = Duration::from_millis(3);
 /// Tries of a batch in which ids turn out to be taken: an id is never given twice in earnest, so the
 /// second try finds none.
 const TRIES_MAX: u32 = 3;
@@ -68,6 +72,10 @@ impl Commit for PostgresStore {
 
     fn batch_worth_sending(&self) -> usize {
         EVENTS_WORTH_A_TRANSACTION
+    }
+
+    fn batch_gathers_for(&self) -> Duration {
+        if self.inner.lease.has_company() { GATHERS_BESIDE_OTHERS } else { Duration::ZERO }
     }
 
     async fn probe(&self) -> Result<()> {
@@ -122,12 +130,21 @@ async fn write(
     }
     let born = || stored().zip(&duplicates).filter_map(|(item, first)| Some((item?, first.is_some())));
     let mut births = Births::of(born())?;
-    let endpoints = births.endpoints();
+    let (endpoints, count) = (births.endpoints(), births.deliveries());
     let originals = born().filter(|(_, is_duplicate)| !is_duplicate).map(|(item, _)| item);
     let begun = Beginnings::of(originals, |shard| inner.lease.owns(shard));
-    steps.extend(births.insert());
-    steps.extend(begun.steps());
-    transaction.try_commit(steps).await?;
-    inner.announce(endpoints);
+    if !keyed && let Some(all) = births.insert_if_current(&routed_at) {
+        let answers = transaction.try_commit(vec![all]).await?;
+        let current: i64 = answers[0][0].try_get(0)?;
+        if current > routed_at {
+            let cause = StoreError::StaleCatalog { current: current.cast_unsigned() };
+            return Err(Failure { cause, code: None });
+        }
+    } else {
+        steps.extend(births.insert());
+        steps.extend(begun.steps());
+        transaction.try_commit(steps).await?;
+    }
+    inner.announce(endpoints, count);
     Ok(duplicates)
 }

@@ -1,8 +1,8 @@
 //! Word of commits to the nodes whose shards they put something into.
 //!
 //! - In: endpoints of others' shards, after the commit that filled their queues.
-//! - Out: one `NOTIFY` for all that gathered while the last was under way.
-//! - Promise: word follows at once when nothing is under way. It is no part of the commit: a
+//! - Out: one `NOTIFY` for all that gathered since the last.
+//! - Promise: word follows at once; under load, not before [`WORDS_APART`] after the last. It is no part of the commit: a
 //!   transaction with a `NOTIFY` holds a lock of the whole server until it is flushed, so that commits
 //!   of several nodes would be flushed one after the other.
 //! - Failure: kept and told later. A node that dies between commit and word is missed by the others,
@@ -14,10 +14,15 @@ use super::session::Purpose;
 use crate::Result;
 use dacapo_model::Id;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
+/// Each word costs every node a look: under load, what is committed within this time after one goes into the next.
+const WORDS_APART: Duration = Duration::from_millis(10);
+/// Committed since the last word, these are load.
+const DELIVERIES_BUSY: usize = 8;
 /// Between two tries.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -25,6 +30,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(500);
 pub struct Herald {
     /// Of others, and not told yet; one more than can be named stands for everything.
     news: Mutex<BTreeSet<Id>>,
+    /// Deliveries committed for others since the last word.
+    count: AtomicUsize,
     has_news: Notify,
 }
 
@@ -48,16 +55,17 @@ impl Herald {
 }
 
 impl Inner {
-    /// After a commit that filled the queues of `endpoints`.
-    pub fn announce(&self, endpoints: BTreeSet<Id>) {
+    /// After a commit that filled the queues of `endpoints`, with this many deliveries in all.
+    pub fn announce(&self, endpoints: BTreeSet<Id>, deliveries: usize) {
+        self.herald.count.fetch_add(deliveries, Ordering::Relaxed);
         self.herald.tell(listen::others(&self.lease, endpoints));
     }
 
     /// All there is to tell so far.
     pub async fn pass_on_news(&self) -> Result<()> {
         let news = std::mem::take(&mut *self.herald.news());
-        let Some(notice) = listen::notice_of(&news) else { return Ok(()) };
-        let told = self.upkeep.once(Purpose::Word, listen::notify_arrivals(&notice)).await;
+        let Some(mut notice) = listen::notice_of(&news) else { return Ok(()) };
+        let told = self.upkeep.once(Purpose::Word, listen::speak_of_live(&mut notice)).await;
         if told.is_err() {
             self.herald.tell(news.into_iter());
         }
@@ -72,6 +80,9 @@ pub async fn keep(inner: Arc<Inner>) {
         while let Err(cause) = inner.pass_on_news().await {
             tracing::warn!(%cause, "other nodes could not be told of new deliveries; trying again");
             tokio::time::sleep(AGAIN_AFTER).await;
+        }
+        if inner.herald.count.swap(0, Ordering::Relaxed) >= DELIVERIES_BUSY {
+            tokio::time::sleep(WORDS_APART).await;
         }
     }
 }

@@ -16,7 +16,7 @@ mod rounds;
 mod simulation;
 
 use super::schema::LOCK_SPACE;
-use super::session::{Purpose, Sessions, Sql, Step};
+use super::session::{Purpose, Sessions, Sql, Step, Value};
 use super::{PostgresStore, codec::uuid, error};
 use crate::roles::{Allowance, Epoch, Holding, Lease, NodeView, lease::Deadline};
 use crate::{Result, StoreError};
@@ -127,6 +127,11 @@ impl Tenure {
         !self.deadline.has_passed() && self.state().owned.contains_key(&shard)
     }
 
+    /// Whether other nodes run beside this one.
+    pub fn has_company(&self) -> bool {
+        self.state().living.len() > 1
+    }
+
     /// What a transaction on these shards has to show; those that are known to be another's otherwise.
     pub fn fence(&self, shards: BTreeSet<Shard>) -> std::result::Result<Fence, Vec<Shard>> {
         let state = self.state();
@@ -140,6 +145,7 @@ impl Tenure {
             node: uuid(self.node),
             number: self.fence.load(Ordering::Acquire),
             shards: expected.keys().copied().map(number).collect(),
+            epochs: expected.values().map(|epoch| i64::try_from(*epoch).unwrap_or(i64::MAX)).collect(),
             expected,
         })
     }
@@ -211,16 +217,32 @@ pub struct Fence {
     node: Uuid,
     number: i32,
     shards: Vec<i16>,
+    epochs: Vec<i64>,
     expected: BTreeMap<Shard, Epoch>,
 }
 
 impl Fence {
     /// First of all in a transaction that writes; the last of these steps is what [`Self::lost`] reads.
     pub fn steps(&self) -> Vec<Step<'_>> {
-        vec![Step::Known(&FENCE_SHARED, vec![&FENCES, &self.number]), self.look()]
+        vec![self.hold(), self.look()]
     }
 
-    pub fn look(&self) -> Step<'_> {
+    /// Before a statement that looks by itself.
+    pub fn hold(&self) -> Step<'_> {
+        Step::Known(&FENCE_SHARED, vec![&FENCES, &self.number])
+    }
+
+    /// The shards' numbers, the epochs by which they are this node's, and the node.
+    pub fn shown(&self) -> [Value<'_>; 3] {
+        [&self.shards, &self.epochs, &self.node]
+    }
+
+    /// Whether what the database says is what this node knows.
+    pub fn is_held(&self, shard: Shard, epoch: Option<i64>) -> bool {
+        epoch.is_some() && self.expected.get(&shard).copied() == epoch.map(i64::cast_unsigned)
+    }
+
+    fn look(&self) -> Step<'_> {
         Step::Known(&LOOK, vec![&self.node, &self.shards])
     }
 

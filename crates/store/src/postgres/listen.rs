@@ -34,9 +34,17 @@ const SIGN_OF_LIFE_WITHIN: Duration = Duration::from_secs(5);
 /// PostgreSQL takes payloads below 8,000 bytes; an id has 26 characters.
 pub const NAMED_MAX: usize = 300;
 const ID_CHARS: usize = 26;
+/// Ahead of the others: what came is live. No endpoint has it, so nodes that do not know of this look for it in vain.
+const LIVE_ONLY: Id = Id::MIN;
 
 static NOTIFY: Sql = Sql { text: "SELECT pg_notify('dacapo_arrivals', $1)", types: &[Type::TEXT] };
 
+/// A transaction of its own, which need not outlast a crash; its commit waits for those of others that speak.
+static SPEAK: Sql = Sql {
+    text: "SELECT set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '8000', true), \
+           pg_notify('dacapo_arrivals', $1)",
+    types: &[Type::TEXT],
+};
 static NOTIFY_FAN_OUTS: Sql = Sql { text: "SELECT pg_notify('dacapo_fan_outs', '')", types: &[] };
 
 /// Those whose owner this node is not.
@@ -61,6 +69,14 @@ pub fn notice_of(others: &BTreeSet<Id>) -> Option<String> {
 /// Goes out with the transaction's commit.
 pub fn notify_arrivals(notice: &String) -> Step<'_> {
     Step::Known(&NOTIFY, vec![notice])
+}
+
+/// Of live events, by itself; see [`notice_of`].
+pub fn speak_of_live(notice: &mut String) -> Step<'_> {
+    if !notice.is_empty() {
+        notice.insert_str(0, &LIVE_ONLY.to_string());
+    }
+    Step::Known(&SPEAK, vec![notice])
 }
 
 /// Goes out with the transaction's commit.
@@ -192,13 +208,15 @@ fn arrival(lease: &Tenure, payload: &str) -> Option<Arrival> {
     if payload.is_empty() || !payload.is_ascii() {
         return Some(Arrival::All);
     }
-    let mut endpoints = Vec::new();
+    let (mut endpoints, mut is_live) = (Vec::new(), false);
     for chunk in payload.as_bytes().chunks(ID_CHARS) {
         match std::str::from_utf8(chunk).unwrap_or_default().parse::<Id>() {
+            Ok(LIVE_ONLY) => is_live = true,
             Ok(endpoint) if lease.owns(Shard::of(endpoint)) => endpoints.push(endpoint),
             Ok(_) => {}
             Err(_) => return Some(Arrival::All),
         }
     }
-    (!endpoints.is_empty()).then_some(Arrival::Endpoints(endpoints))
+    let arrival = if is_live { Arrival::Live } else { Arrival::Endpoints };
+    (!endpoints.is_empty()).then(|| arrival(endpoints))
 }

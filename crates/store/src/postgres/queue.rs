@@ -9,14 +9,17 @@ use crate::StoreError;
 use crate::roles::{Arrivals, Backlog, Due, Look, Queue, Waiting};
 use async_trait::async_trait;
 use dacapo_model::{Class, Id, Shard, Timestamp};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 /// A start with millions waiting walks their keys once.
 const BACKLOG_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Other nodes' word comes with each of their commits: what follows within this time is read together.
+const READS_APART: Duration = Duration::from_millis(10);
 
 /// One walk over the lane index, which holds all keys but the project.
 pub static BACKLOG: Sql = Sql {
@@ -27,14 +30,29 @@ pub static BACKLOG: Sql = Sql {
             AND w.class = l.class ORDER BY w.due_at LIMIT 1) p",
     types: &[Type::INT2_ARRAY],
 };
+/// A row for each delivery, or one for a lane without any. An id that begins in the middle of one and ends in the
+/// next of the known ones does not come up: half of each is random. All of it is seen at one moment: a lane whose shard has an
+/// epoch was this node's (`$6`) then.
 pub static DUE: Sql = Sql {
     text: "SELECT e.id, e.project, e.type, e.source, e.idem, e.related_to, e.flags, e.detail, e.data, \
-           d.id, d.project, d.endpoint, d.event, d.detail, l.place \
-           FROM unnest($1, $2, $3, $5) WITH ORDINALITY l (shard, endpoint, class, most, place) \
-           CROSS JOIN LATERAL (SELECT * FROM waiting w WHERE w.shard = l.shard AND w.endpoint = l.endpoint \
-            AND w.class = l.class AND w.due_at <= $4 ORDER BY w.due_at, w.id LIMIT l.most) d \
-           JOIN events e ON e.id = d.event ORDER BY l.place, d.due_at, d.id",
-    types: &[Type::INT2_ARRAY, Type::UUID_ARRAY, Type::INT2_ARRAY, Type::INT8, Type::INT8_ARRAY],
+           d.id, d.project, d.endpoint, d.event, d.detail, l.place, s.epoch, n.due_at \
+           FROM unnest($1, $2, $3, $5, $7) WITH ORDINALITY l (shard, endpoint, class, most, known, place) \
+           LEFT JOIN shards s ON s.shard = l.shard AND s.owner = $6 \
+           LEFT JOIN LATERAL (SELECT w.due_at FROM waiting w WHERE w.shard = l.shard AND w.endpoint = l.endpoint \
+            AND w.class = l.class AND w.due_at > $4 ORDER BY w.due_at LIMIT 1) n ON true \
+           LEFT JOIN LATERAL (SELECT * FROM waiting w WHERE w.shard = l.shard AND w.endpoint = l.endpoint \
+            AND w.class = l.class AND w.due_at <= $4 AND position(uuid_send(w.id) IN l.known) = 0 \
+            ORDER BY w.due_at, w.id LIMIT l.most) d ON true \
+           LEFT JOIN events e ON e.id = d.event ORDER BY l.place, d.due_at, d.id",
+    types: &[
+        Type::INT2_ARRAY,
+        Type::UUID_ARRAY,
+        Type::INT2_ARRAY,
+        Type::INT8,
+        Type::INT8_ARRAY,
+        Type::UUID,
+        Type::BYTEA_ARRAY,
+    ],
 };
 pub static NEXT_DUE: Sql = Sql {
     text: "SELECT l.place, n.due_at FROM unnest($1, $2, $3) WITH ORDINALITY l (shard, endpoint, class, place) \
@@ -44,6 +62,8 @@ pub static NEXT_DUE: Sql = Sql {
 };
 /// Behind those of the event and the delivery.
 const PLACE_COLUMN: usize = codec::EVENT_COLUMN_COUNT + 5;
+const EPOCH_COLUMN: usize = PLACE_COLUMN + 1;
+const NEXT_COLUMN: usize = PLACE_COLUMN + 2;
 
 /// Lanes, a column an array.
 struct Lanes {
@@ -51,6 +71,8 @@ struct Lanes {
     endpoints: Vec<Uuid>,
     classes: Vec<i16>,
     most: Vec<i64>,
+    /// Ids, one behind the other.
+    known: Vec<Vec<u8>>,
 }
 
 impl Lanes {
@@ -60,13 +82,13 @@ impl Lanes {
             endpoints: lanes.iter().map(|lane| uuid(lane.endpoint_id)).collect(),
             classes: lanes.iter().map(|lane| lane.class.code().into()).collect(),
             most: lanes.iter().map(|lane| i64::try_from(lane.limit).unwrap_or(i64::MAX)).collect(),
+            known: lanes.iter().map(|lane| lane.known.iter().flat_map(|id| id.to_bytes()).collect()).collect(),
         }
     }
 }
 
 /// `place`: as SQL counts, from 1.
-fn at<'a>(found: &'a mut [Due], row: &Row, place: usize) -> Result<&'a mut Due> {
-    let place: i64 = column(row, place)?;
+fn at<T>(found: &mut [T], place: i64) -> Result<&mut T> {
     let at = usize::try_from(place - 1).ok();
     at.and_then(|at| found.get_mut(at)).ok_or_else(|| StoreError::Inconsistent {
         table: "waiting",
@@ -99,36 +121,43 @@ impl Queue for PostgresStore {
     }
 
     async fn due(&self, endpoint_id: Id, class: Class, until: Timestamp, limit: usize) -> Result<Vec<Waiting>> {
-        let found = self.due_in(&[Look { endpoint_id, class, limit }], until).await?;
+        let found = self.due_in(&[Look { endpoint_id, class, limit, known: Arc::default() }], until).await?;
         Ok(found.into_iter().next().unwrap_or_default().waiting)
     }
 
     /// In one round trip.
     async fn due_in(&self, lanes: &[Look], until: Timestamp) -> Result<Vec<Due>> {
         self.inner.check_open()?;
-        let shards = lanes.iter().map(|lane| Shard::of(lane.endpoint_id)).collect();
-        let fence = self.inner.lease.fence(shards).map_err(|shards| StoreError::Fenced { shards })?;
+        let mut asked_of: Vec<Shard> = lanes.iter().map(|lane| Shard::of(lane.endpoint_id)).collect();
+        let fence = self
+            .inner
+            .lease
+            .fence(asked_of.iter().copied().collect())
+            .map_err(|shards| StoreError::Fenced { shards })?;
         let (asked, until) = (Lanes::of(lanes), until.micros());
-        let Lanes { shards, endpoints, classes, most } = &asked;
-        let steps = vec![
-            Step::Known(&DUE, vec![shards, endpoints, classes, &until, most]),
-            Step::Known(&NEXT_DUE, vec![shards, endpoints, classes, &until]),
-            // Last of all: whoever owns them then with the same epochs owned them when the rows were read.
-            fence.look(),
-        ];
-        let answers = self.inner.reads.transaction(Purpose::Work).await?.commit(steps).await?;
-        let lost = fence.lost(&answers[2])?;
-        if !lost.is_empty() {
-            return Err(StoreError::Fenced { shards: lost });
-        }
+        let Lanes { shards, endpoints, classes, most, known } = &asked;
+        let node = uuid(self.inner.lease.node);
+        let look = Step::Known(&DUE, vec![shards, endpoints, classes, &until, most, &node, known]);
+        let rows = self.inner.reads.once(Purpose::Work, look).await?;
         let mut found: Vec<Due> = lanes.iter().map(|_| Due::default()).collect();
-        for row in &answers[0] {
-            let (delivery, _) = codec::delivery(row, codec::EVENT_COLUMN_COUNT, "waiting")?;
-            let event = Arc::new(codec::event(row)?);
-            at(&mut found, row, PLACE_COLUMN)?.waiting.push(Waiting { delivery, event });
+        let mut lost = BTreeSet::new();
+        for row in &rows {
+            let (place, epoch): (i64, Option<i64>) = (column(row, PLACE_COLUMN)?, column(row, EPOCH_COLUMN)?);
+            let due = at(&mut found, place)?;
+            let shard = at(&mut asked_of, place)?;
+            if !fence.is_held(*shard, epoch) {
+                lost.insert(*shard);
+                continue;
+            }
+            due.next = column::<Option<i64>>(row, NEXT_COLUMN)?.map(Timestamp::from_micros);
+            // None: the lane has nothing, or what it has lost its event.
+            if column::<Option<Uuid>>(row, 0)?.is_some() {
+                let (delivery, _) = codec::delivery(row, codec::EVENT_COLUMN_COUNT, "waiting")?;
+                due.waiting.push(Waiting { delivery, event: Arc::new(codec::event(row)?) });
+            }
         }
-        for row in &answers[1] {
-            at(&mut found, row, 0)?.next = Some(Timestamp::from_micros(column(row, 1)?));
+        if !lost.is_empty() {
+            return Err(StoreError::Fenced { shards: lost.into_iter().collect() });
         }
         for (due, lane) in found.iter_mut().zip(lanes) {
             due.next = due.next.filter(|_| due.waiting.len() < lane.limit);
@@ -140,8 +169,13 @@ impl Queue for PostgresStore {
         self.inner.arrivals.listen()
     }
 
+    fn rests_between_reads(&self) -> Duration {
+        READS_APART
+    }
+
     async fn next_due(&self, endpoint_id: Id, class: Class, after: Timestamp) -> Result<Option<Timestamp>> {
-        let Lanes { shards, endpoints, classes, .. } = Lanes::of(&[Look { endpoint_id, class, limit: 0 }]);
+        let Lanes { shards, endpoints, classes, .. } =
+            Lanes::of(&[Look { endpoint_id, class, limit: 0, known: Arc::default() }]);
         let after = after.micros();
         let look = Step::Known(&NEXT_DUE, vec![&shards, &endpoints, &classes, &after]);
         let rows = self.inner.reads.once(Purpose::Work, look).await?;

@@ -2,7 +2,7 @@
 
 use super::codec::{event_flags, uuid};
 use super::detail::{self, Facts, TargetPart};
-use super::session::{Sql, Step};
+use super::session::{Sql, Step, Value};
 use crate::Result;
 use crate::packed::Made;
 use dacapo_model::event::{Audience, FanOut};
@@ -27,7 +27,7 @@ pub struct EventRows<'a> {
 
 static INSERT_EVENTS: Sql = Sql {
     text: "INSERT INTO events (id, project, type, source, idem, related_to, flags, detail, data) \
-           SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+           SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), unnest($7), unnest($8), unnest($9)",
     types: &[
         Type::UUID_ARRAY,
         Type::UUID_ARRAY,
@@ -44,7 +44,7 @@ static INSERT_EVENTS: Sql = Sql {
 /// Where large fan-outs are among them.
 static INSERT_LARGE_EVENTS: Sql = Sql {
     text: "INSERT INTO events (id, project, type, source, idem, related_to, flags, detail, data, more) \
-           SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+           SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), unnest($7), unnest($8), unnest($9), unnest($10)",
     types: &[
         Type::UUID_ARRAY,
         Type::UUID_ARRAY,
@@ -93,11 +93,23 @@ impl<'a> EventRows<'a> {
     }
 
     pub fn insert(&mut self) -> Step<'_> {
-        let statement = if self.more.is_empty() { &INSERT_EVENTS } else { &INSERT_LARGE_EVENTS };
-        if !self.more.is_empty() {
-            self.more.resize(self.ids.len(), None);
+        if self.more.is_empty() {
+            return Step::Known(&INSERT_EVENTS, self.values());
         }
-        let mut values: Vec<super::session::Value<'_>> = vec![
+        self.more.resize(self.ids.len(), None);
+        let mut values = self.values();
+        values.push(&self.more);
+        Step::Known(&INSERT_LARGE_EVENTS, values)
+    }
+
+    /// None of them goes on in parts.
+    pub const fn are_whole(&self) -> bool {
+        self.more.is_empty()
+    }
+
+    /// But `more`.
+    fn values(&self) -> Vec<Value<'_>> {
+        vec![
             &self.ids,
             &self.projects,
             &self.types,
@@ -107,12 +119,48 @@ impl<'a> EventRows<'a> {
             &self.flags,
             &self.details,
             &self.data,
-        ];
-        if !self.more.is_empty() {
-            values.push(&self.more);
-        }
-        Step::Known(statement, values)
+        ]
     }
+}
+
+/// Events with what waits of them, unless the catalog is newer than what they were routed under (`$1`): what it is
+/// comes back. One statement and one snapshot, so all of it is written or nothing.
+static INSERT_BORN: Sql = Sql {
+    text: "WITH catalog AS MATERIALIZED (SELECT version FROM catalog_version), \
+           born AS (INSERT INTO events (id, project, type, source, idem, related_to, flags, detail, data) \
+            SELECT unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), unnest($7), unnest($8), unnest($9), unnest($10) WHERE (SELECT version FROM catalog) <= $1), \
+           owed AS (INSERT INTO waiting (id, shard, endpoint, class, due_at, project, event, attempts, detail) \
+            SELECT unnest($11), unnest($12), unnest($13), unnest($14), unnest($15), unnest($16), unnest($17), unnest($18), unnest($19) WHERE (SELECT version FROM catalog) <= $1) \
+           SELECT version FROM catalog",
+    types: &[
+        Type::INT8,
+        Type::UUID_ARRAY,
+        Type::UUID_ARRAY,
+        Type::BYTEA_ARRAY,
+        Type::UUID_ARRAY,
+        Type::BYTEA_ARRAY,
+        Type::UUID_ARRAY,
+        Type::INT2_ARRAY,
+        Type::BYTEA_ARRAY,
+        Type::BYTEA_ARRAY,
+        Type::UUID_ARRAY,
+        Type::INT2_ARRAY,
+        Type::UUID_ARRAY,
+        Type::INT2_ARRAY,
+        Type::INT8_ARRAY,
+        Type::UUID_ARRAY,
+        Type::UUID_ARRAY,
+        Type::INT4_ARRAY,
+        Type::BYTEA_ARRAY,
+    ],
+};
+
+/// See [`INSERT_BORN`].
+pub fn insert_born<'a>(routed_at: &'a i64, events: &'a EventRows<'_>, waiting: &'a WaitingRows) -> Step<'a> {
+    let mut values: Vec<Value<'a>> = vec![routed_at];
+    values.extend(events.values());
+    values.extend(waiting.values());
+    Step::Known(&INSERT_BORN, values)
 }
 
 #[derive(Default)]
@@ -130,7 +178,7 @@ pub struct WaitingRows {
 
 static INSERT_WAITING: Sql = Sql {
     text: "INSERT INTO waiting (id, shard, endpoint, class, due_at, project, event, attempts, detail) \
-           SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+           SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), unnest($7), unnest($8), unnest($9)",
     types: &[
         Type::UUID_ARRAY,
         Type::INT2_ARRAY,
@@ -167,7 +215,11 @@ impl WaitingRows {
     }
 
     pub fn insert(&self) -> Option<Step<'_>> {
-        let values: Vec<super::session::Value<'_>> = vec![
+        (!self.ids.is_empty()).then_some(Step::Known(&INSERT_WAITING, self.values()))
+    }
+
+    fn values(&self) -> Vec<Value<'_>> {
+        vec![
             &self.ids,
             &self.shards,
             &self.endpoints,
@@ -177,8 +229,7 @@ impl WaitingRows {
             &self.events,
             &self.attempts,
             &self.details,
-        ];
-        (!self.ids.is_empty()).then_some(Step::Known(&INSERT_WAITING, values))
+        ]
     }
 
     pub fn postpone(&self) -> Step<'_> {
@@ -200,7 +251,7 @@ pub struct SettledRows {
 
 static INSERT_SETTLED: Sql = Sql {
     text: "INSERT INTO settled (id, project, endpoint, event, trigger, status, inline, detail) \
-           SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)",
+           SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), unnest($7), unnest($8)",
     types: &[
         Type::UUID_ARRAY,
         Type::UUID_ARRAY,
@@ -227,8 +278,12 @@ impl SettledRows {
         Ok(())
     }
 
+    pub const fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
     pub fn insert(&self) -> Option<Step<'_>> {
-        let values: Vec<super::session::Value<'_>> = vec![
+        let values: Vec<Value<'_>> = vec![
             &self.ids,
             &self.projects,
             &self.endpoints,
@@ -242,6 +297,51 @@ impl SettledRows {
     }
 }
 
+/// From the queue to the history, in one statement: how many went. Those whose row knows of this attempt already
+/// stay (`before`), and all of them when one of the shards (`$9`, by the epochs `$10`) is not the node's (`$11`).
+pub static MOVE: Sql = Sql {
+    text: "WITH gone AS (DELETE FROM waiting w \
+            USING (SELECT unnest($1) AS id, unnest($2) AS before, unnest($3) AS project, unnest($4) AS endpoint, \
+             unnest($5) AS event, unnest($6) AS trigger, unnest($7) AS status, unnest($8) AS detail) i \
+            WHERE w.id = i.id AND w.attempts < i.before AND NOT EXISTS (SELECT FROM unnest($9, $10) h (shard, epoch) \
+             LEFT JOIN shards s ON s.shard = h.shard AND s.owner = $11 AND s.epoch = h.epoch WHERE s.shard IS NULL) \
+            RETURNING i.*), \
+           settled AS (INSERT INTO settled (id, project, endpoint, event, trigger, status, inline, detail) \
+            SELECT id, project, endpoint, event, trigger, status, true, detail FROM gone) \
+           SELECT count(*) FROM gone",
+    types: &[
+        Type::UUID_ARRAY,
+        Type::INT4_ARRAY,
+        Type::UUID_ARRAY,
+        Type::UUID_ARRAY,
+        Type::UUID_ARRAY,
+        Type::INT2_ARRAY,
+        Type::INT2_ARRAY,
+        Type::BYTEA_ARRAY,
+        Type::INT2_ARRAY,
+        Type::INT8_ARRAY,
+        Type::UUID,
+    ],
+};
+
+impl SettledRows {
+    /// See [`MOVE`]; `shards`: numbers, epochs and the node they belong to.
+    pub fn take_out_of_queue<'a>(&'a self, before: &'a Vec<i32>, shards: [Value<'a>; 3]) -> Step<'a> {
+        let mut values: Vec<Value<'a>> = vec![
+            &self.ids,
+            before,
+            &self.projects,
+            &self.endpoints,
+            &self.events,
+            &self.triggers,
+            &self.statuses,
+            &self.details,
+        ];
+        values.extend(shards);
+        Step::Known(&MOVE, values)
+    }
+}
+
 #[derive(Default)]
 pub struct AttemptRows {
     deliveries: Vec<Uuid>,
@@ -250,7 +350,7 @@ pub struct AttemptRows {
 }
 
 static INSERT_ATTEMPTS: Sql = Sql {
-    text: "INSERT INTO attempts (delivery, number, detail) SELECT * FROM unnest($1, $2, $3) ON CONFLICT DO NOTHING",
+    text: "INSERT INTO attempts (delivery, number, detail) SELECT unnest($1), unnest($2), unnest($3) ON CONFLICT DO NOTHING",
     types: &[Type::UUID_ARRAY, Type::INT4_ARRAY, Type::BYTEA_ARRAY],
 };
 
@@ -264,7 +364,7 @@ impl AttemptRows {
 
     /// Those that are known already are left as they are.
     pub fn insert(&self) -> Option<Step<'_>> {
-        let values: Vec<super::session::Value<'_>> = vec![&self.deliveries, &self.numbers, &self.details];
+        let values: Vec<Value<'_>> = vec![&self.deliveries, &self.numbers, &self.details];
         (!self.deliveries.is_empty()).then_some(Step::Known(&INSERT_ATTEMPTS, values))
     }
 }

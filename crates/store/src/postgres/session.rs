@@ -55,7 +55,7 @@ pub enum Purpose {
     List(Duration),
     /// A long read of the pipeline's own.
     Walk(Duration),
-    /// Word to other nodes: nothing that has to outlast a crash.
+    /// Word to other nodes: one statement that says by itself what it needs.
     Word,
     /// A change of the configuration: somebody looks at things between its lock and its write.
     Edit,
@@ -99,7 +99,7 @@ impl Purpose {
                 "BEGIN; {limits}; SET LOCAL synchronous_commit = {durability}; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; \
                  SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
             ),
-            Self::Word => format!("BEGIN; {limits}; SET LOCAL synchronous_commit = off"),
+            Self::Word => String::new(),
             Self::List(_) | Self::Walk(_) => format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {limits}"),
             Self::Edit => format!(
                 "BEGIN; {limits}; SET LOCAL synchronous_commit = {durability}; \
@@ -250,7 +250,8 @@ impl Transaction {
                 _ => None,
             });
         }
-        let begins = !self.begun;
+        let is_bare = self.purpose == Purpose::Word;
+        let begins = !self.begun && !is_bare;
         let settings = if begins && self.prepared && self.purpose == Purpose::Work {
             Some(connection.prepare_typed_cached(&WORK_SETTINGS, &[Type::TEXT]).await?)
         } else {
@@ -260,7 +261,7 @@ impl Transaction {
             Some(_) => "BEGIN".to_owned(),
             None => self.purpose.begin(self.durability),
         };
-        self.begun = true;
+        self.begun = !is_bare;
         let mut answers: Vec<Answer<'_>> = Vec::with_capacity(steps.len() + 3);
         let durability: Value<'_> = &self.durability;
         if begins {
@@ -280,7 +281,7 @@ impl Transaction {
                 (Step::Once(text, values), _) => Box::pin(connection.query_typed(text, values)),
             });
         }
-        if commit {
+        if commit && !is_bare {
             answers.push(Box::pin(async { connection.batch_execute("COMMIT").await.map(|()| Vec::new()) }));
         }
         // Polled in order, and each is sent when first polled. A COMMIT behind a failed statement

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use dacapo_model::event::Target;
 use dacapo_model::{Event, Id};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An event to be stored with the deliveries it is born with.
 #[derive(Clone, Debug)]
@@ -46,6 +47,12 @@ pub trait Commit: Send + Sync + 'static {
     /// besides them is shared by so many.
     fn batch_worth_sending(&self) -> usize {
         1
+    }
+
+    /// Under load, how long a batch smaller than that waits for more. None where this process knows of every
+    /// transaction that is under way.
+    fn batch_gathers_for(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Whether a commit would work now: writes and flushes a few bytes.

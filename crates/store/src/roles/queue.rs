@@ -4,6 +4,7 @@ use crate::Result;
 use async_trait::async_trait;
 use dacapo_model::{Class, Delivery, Event, Id, Timestamp};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// What waits for one endpoint in one class.
@@ -26,11 +27,13 @@ pub struct Waiting {
 }
 
 /// Where to look for work, and for how much.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
     pub endpoint_id: Id,
     pub class: Class,
     pub limit: usize,
+    /// Some of what the caller holds already: a store may leave these out, and need not.
+    pub known: Arc<[Id]>,
 }
 
 /// What was found in a lane.
@@ -48,6 +51,8 @@ pub struct Due {
 pub enum Arrival {
     /// Of shards this process held when the word came.
     Endpoints(Vec<Id>),
+    /// The same, and what came is of live events.
+    Live(Vec<Id>),
     /// A fan-out is to be continued ([`super::FanOuts`]), perhaps by this process.
     FanOuts,
     /// Look at the whole backlog: word may have been missed, or there is too much to name.
@@ -111,6 +116,12 @@ pub trait Queue: Send + Sync + 'static {
     /// What other processes put into this one's shards from now on; a call ends the channel of the
     /// call before. The embedded store has no others and never says anything.
     fn arrivals(&self) -> Arrivals;
+
+    /// Under load, how long after a read that found all there was the next one had better come. At once where nobody
+    /// else writes.
+    fn rests_between_reads(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// The earliest due time after `after` of an endpoint and class; `None` when nothing waits.
     async fn next_due(&self, endpoint: Id, class: Class, after: Timestamp) -> Result<Option<Timestamp>>;

@@ -24,4 +24,9 @@ pub trait Record: Send + Sync + 'static {
     /// recorded and never will be (their deliveries are the new owner's, which sends them again),
     /// all others of the batch are.
     async fn record(&self, batch: Arc<[Report]>) -> Result<()>;
+
+    /// Under load, how many reports are worth waiting for a while longer than usual.
+    fn batch_worth_sending(&self) -> usize {
+        1
+    }
 }

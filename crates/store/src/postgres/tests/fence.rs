@@ -2,10 +2,13 @@
 
 use super::server::Server;
 use crate::StoreError;
+use crate::conformance::subject::START;
 use crate::postgres::PostgresStore;
 use crate::postgres::lease::FENCES;
 use crate::roles::{Lease, Record};
-use dacapo_model::Shard;
+use bytes::Bytes;
+use dacapo_model::attempt::HeaderLines;
+use dacapo_model::{Attempt, Id, Shard};
 use std::time::Duration;
 use tokio_postgres::NoTls;
 
@@ -39,12 +42,40 @@ async fn a_take_over_waits_for_records_under_way() {
     tokio::time::timeout(Duration::from_secs(10), some).await.expect("then it takes").expect("lives");
 }
 
+fn first_attempt(delivery_id: Id) -> Attempt {
+    Attempt {
+        id: delivery_id,
+        delivery_id,
+        number: 1,
+        url: String::new(),
+        ip: None,
+        request_headers: HeaderLines::new(),
+        status: Some(200),
+        response_headers: HeaderLines::new(),
+        response_body: Bytes::new(),
+        error: None,
+        succeeded: true,
+        requested_at: START,
+        duration_us: 1,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_waits_for_a_take_over_under_way() {
+    for at_first_attempt in [true, false] {
+        a_record_waits(at_first_attempt).await;
+    }
+}
+
+async fn a_record_waits(at_first_attempt: bool) {
     let database = Server::shared().database().await;
     let store = PostgresStore::open(&database.options()).await.expect("opens");
     store.hold().await.expect("joins");
-    let report = super::durability::report_of_one_committed(&store).await;
+    let mut report = super::durability::report_of_one_committed(&store).await;
+    if at_first_attempt {
+        report.delivery.attempts = 1;
+        report.attempt = Some(first_attempt(report.delivery.id));
+    }
     // A taker, between its update and its commit.
     let (client, connection) = tokio_postgres::connect(&database.options().url, NoTls).await.expect("connects");
     tokio::spawn(connection);

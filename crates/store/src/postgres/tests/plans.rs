@@ -8,7 +8,7 @@ use crate::postgres::query::events;
 use crate::postgres::scan::streams;
 use crate::postgres::session::{Purpose, Sql, Step};
 use crate::postgres::sql::Conditions;
-use crate::postgres::{PostgresStore, codec::uuid, fan_out, queue};
+use crate::postgres::{PostgresStore, codec::uuid, fan_out, queue, rows};
 use crate::roles::{DeliveryFilter, EventFilter, Load, Retention, ScanRequest};
 use dacapo_model::clock::SystemClock;
 use dacapo_model::{Clock, Id, Shard};
@@ -89,8 +89,11 @@ const BUSY_PROJECT: Id = BUSY_ENDPOINT;
 async fn the_queue_is_read_by_lane() {
     let filled = Filled::new().await;
     let (shards, endpoints) = (vec![i16::from(Shard::of(ENDPOINT).number()); 2], vec![uuid(ENDPOINT); 2]);
-    let (classes, until, limits) = (vec![0i16, 1], 9i64, vec![9i64; 2]);
-    let due = filled.plan_of(&queue::DUE, vec![&shards, &endpoints, &classes, &until, &limits]).await;
+    let (classes, until, limits, node) = (vec![0i16, 1], 9i64, vec![9i64; 2], uuid(ENDPOINT));
+    let known = vec![Vec::<u8>::new(); 2];
+    let values: Vec<crate::postgres::session::Value<'_>> =
+        vec![&shards, &endpoints, &classes, &until, &limits, &node, &known];
+    let due = filled.plan_of(&queue::DUE, values).await;
     uses(&due, "waiting_by_lane", filled.today);
     assert!(!due.contains("Sort Key: waiting"), "the index gives the order:\n{due}");
     let next = filled.plan_of(&queue::NEXT_DUE, vec![&shards, &endpoints, &classes, &until]).await;
@@ -98,6 +101,18 @@ async fn the_queue_is_read_by_lane() {
     let few = vec![1i16, 2, 3];
     let backlog = filled.plan_of(&queue::BACKLOG, vec![&few]).await;
     uses(&backlog, "waiting_by_lane", filled.today);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_settles_is_found_by_its_id_and_its_shards_by_number() {
+    let filled = Filled::new().await;
+    let (ids, numbers, codes) = (vec![uuid(ENDPOINT); 2], vec![1i32; 2], vec![1i16; 2]);
+    let (details, epochs, node) = (vec![Vec::<u8>::new(); 2], vec![1i64; 2], uuid(ENDPOINT));
+    let values: Vec<crate::postgres::session::Value<'_>> =
+        vec![&ids, &numbers, &ids, &ids, &ids, &codes, &codes, &details, &codes, &epochs, &node];
+    let plan = filled.plan_of(&rows::MOVE, values).await;
+    uses(&plan, "waiting_pkey", filled.today);
+    uses(&plan, "shards_pkey", filled.today);
 }
 
 /// Finished ones stay as long as their events: they must cost who looks for the others nothing.
