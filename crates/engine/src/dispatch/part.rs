@@ -5,8 +5,12 @@ use super::lane::Part;
 use super::reached::Moment;
 use super::{Dispatcher, State, Work, size};
 use crate::settings::Settings;
-use dacapo_model::Timestamp;
 use dacapo_model::id::IdSet;
+use dacapo_model::{Id, Shard, Timestamp};
+use std::time::Duration;
+
+/// No page is older than that when its items are handed over.
+const PAGE_READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where a delivery goes that gets a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +44,17 @@ impl Dispatcher {
         let endpoints: IdSet = rows.iter().map(|work| work.delivery.endpoint_id).collect();
         let mut state = self.lock();
         let since = had.and_then(|had| state.successes.since(had.at));
+        let now = self.clock.now();
         let has_reached = |work: &Work| {
+            if !state.was_ours(work.delivery.endpoint_id, now) {
+                return None;
+            }
             let (endpoint, event) = (work.delivery.endpoint_id, work.event.id);
             let later = since.as_ref()?.get(&endpoint).is_some_and(|events| events.contains(&event));
             Some(later || had?.by.contains(&work.delivery.id))
         };
-        for (work, place) in rows.into_iter().zip(places) {
-            let has_reached = has_reached(&work);
+        let has_reached: Vec<Option<bool>> = rows.iter().map(has_reached).collect();
+        for ((work, place), has_reached) in rows.into_iter().zip(places).zip(has_reached) {
             state.offer_one(work, *place, is_written, has_reached);
         }
         self.refill_hungry(&mut state, endpoints.into_iter());
@@ -64,6 +72,11 @@ impl Dispatcher {
 }
 
 impl State {
+    /// While the page was read: who had the shard until then may have delivered what the page does not show.
+    fn was_ours(&self, endpoint: Id, now: Timestamp) -> bool {
+        self.gained.get(&Shard::of(endpoint)).is_none_or(|gained| now.since(*gained) > PAGE_READ_WITHIN)
+    }
+
     fn place_one(&mut self, work: &Work, now: Timestamp, settings: &Settings) -> Place {
         let Work { delivery, event } = work;
         if delivery.status.is_settled() {
