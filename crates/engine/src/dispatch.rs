@@ -248,7 +248,11 @@ impl Dispatcher {
                 self.timer_set.notify_one();
             }
             state.list(endpoint, now, &self.settings);
-            let Some(work) = taken else { continue };
+            let Some(work) = taken else {
+                // What was set aside may have been all that kept it from reading.
+                self.refill_hungry(&mut state, [endpoint].into_iter());
+                continue;
+            };
             let has_reached = state.lanes.get_mut(&endpoint).and_then(|lane| lane.has_reached(&work));
             state.window_bytes -= size(&work.event.data);
             state.in_exchange += 1;

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// A rate's second comes in so many parts, each of which may go at once: timers are exact to a few
 /// milliseconds, and a receiver is to see no burst.
 const PARTS_PER_SECOND: u32 = 20;
-/// With more endpoints than these, those that have used nothing lately are forgotten.
+/// With so many endpoints, and then with twice as many as are in use, those that have used nothing lately are forgotten.
 const ENDPOINTS_KEPT: usize = 1_024;
 
 #[derive(Default)]
@@ -18,6 +18,8 @@ pub struct Caps {
     rate: Option<Limit>,
     concurrency: Option<usize>,
     used: IdMap<Used>,
+    /// How many were in use when those that are not were forgotten last.
+    swept_to: usize,
     /// Lanes whose next item waits for one of these.
     waiting: IdSet,
 }
@@ -78,8 +80,9 @@ impl Caps {
 
     /// Counted also where no cap is: one may be set while it is under way.
     pub fn began(&mut self, endpoint: Id, now: Timestamp) {
-        if self.used.len() >= ENDPOINTS_KEPT {
+        if self.used.len() >= self.swept_to.max(ENDPOINTS_KEPT / 2) * 2 {
             self.used.retain(|_, used| used.in_exchange > 0 || used.limiter.whole_at().is_some_and(|at| at > now));
+            self.swept_to = self.used.len();
         }
         let used = self.used.entry(endpoint).or_default();
         used.in_exchange += 1;
@@ -179,6 +182,6 @@ mod tests {
             caps.began(endpoint, now);
             caps.ended(endpoint);
         }
-        assert!(caps.used.len() <= ENDPOINTS_KEPT + 1_000, "{}", caps.used.len());
+        assert!(caps.used.len() <= 2 * ENDPOINTS_KEPT, "{}", caps.used.len());
     }
 }

@@ -341,6 +341,9 @@ impl Lane {
     /// Takes out what is of these replays.
     pub fn give_up(&mut self, replays: &BTreeSet<Id>) -> Vec<Work> {
         let given_up = self.queue(Class::Replay).runs.take_out(replays);
+        given_up.iter().for_each(|work| {
+            self.reached.tell(work.delivery.event_id);
+        });
         self.given_up += given_up.len();
         given_up
     }

@@ -7,10 +7,6 @@ use super::{Dispatcher, State, Work, size};
 use crate::settings::Settings;
 use dacapo_model::id::IdSet;
 use dacapo_model::{Id, Shard, Timestamp};
-use std::time::Duration;
-
-/// No page is older than that when its items are handed over.
-const PAGE_READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where a delivery goes that gets a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +22,9 @@ pub enum Place {
 
 /// Items among rows whose endpoint has had the event.
 pub struct Had {
-    pub at: Moment,
+    /// Before that was read.
+    pub since: Moment,
+    pub read_at: Timestamp,
     /// By id of the item.
     pub by: IdSet,
 }
@@ -43,15 +41,14 @@ impl Dispatcher {
     pub fn offer_rows(&self, rows: Vec<Work>, places: &[Place], is_written: bool, had: Option<&Had>) {
         let endpoints: IdSet = rows.iter().map(|work| work.delivery.endpoint_id).collect();
         let mut state = self.lock();
-        let since = had.and_then(|had| state.successes.since(had.at));
-        let now = self.clock.now();
+        let since = had.and_then(|had| state.successes.since(had.since));
         let has_reached = |work: &Work| {
-            if !state.was_ours(work.delivery.endpoint_id, now) {
+            let (endpoint, event, had) = (work.delivery.endpoint_id, work.event.id, had?);
+            if !state.was_ours(endpoint, had.read_at) {
                 return None;
             }
-            let (endpoint, event) = (work.delivery.endpoint_id, work.event.id);
             let later = since.as_ref()?.get(&endpoint).is_some_and(|events| events.contains(&event));
-            Some(later || had?.by.contains(&work.delivery.id))
+            Some(later || had.by.contains(&work.delivery.id))
         };
         let has_reached: Vec<Option<bool>> = rows.iter().map(has_reached).collect();
         for ((work, place), has_reached) in rows.into_iter().zip(places).zip(has_reached) {
@@ -72,9 +69,9 @@ impl Dispatcher {
 }
 
 impl State {
-    /// While the page was read: who had the shard until then may have delivered what the page does not show.
-    fn was_ours(&self, endpoint: Id, now: Timestamp) -> bool {
-        self.gained.get(&Shard::of(endpoint)).is_none_or(|gained| now.since(*gained) > PAGE_READ_WITHIN)
+    /// Before that moment: who had the shard until then may have delivered what a page does not show.
+    fn was_ours(&self, endpoint: Id, read_at: Timestamp) -> bool {
+        self.gained.get(&Shard::of(endpoint)).is_none_or(|gained| *gained < read_at)
     }
 
     fn place_one(&mut self, work: &Work, now: Timestamp, settings: &Settings) -> Place {
@@ -103,6 +100,7 @@ impl State {
                 // The shard came to this node meanwhile, and what it read of it may be older.
                 if is_ours && is_written {
                     self.lane(work.event.project_id, endpoint).stored_until(class, due_at);
+                    self.set_timer(due_at, endpoint);
                 }
             }
             Place::Store => {
@@ -110,6 +108,7 @@ impl State {
                 lane.unpark(class);
                 if is_ours && is_written {
                     lane.stored_until(class, due_at);
+                    self.set_timer(due_at, endpoint);
                 }
             }
             Place::Memory => {

@@ -166,8 +166,13 @@ impl Refiller {
         let asked = self.dispatcher.to_look_up(request.endpoint_id, rows);
         let mut reached = IdMap::default();
         for part in asked.chunks(LOOKED_UP_MAX) {
-            let answers = self.replays.have_reached(part.to_vec()).await?;
-            reached.extend(part.iter().map(|(event, _)| event.id).zip(answers));
+            match self.replays.have_reached(part.to_vec()).await {
+                Ok(answers) => reached.extend(part.iter().map(|(event, _)| event.id).zip(answers)),
+                Err(cause) => {
+                    tracing::warn!(%cause, "what endpoints have had could not be looked up together; it is asked of each item");
+                    return Ok(None);
+                }
+            }
         }
         Ok(Some(Looked { since, reached }))
     }

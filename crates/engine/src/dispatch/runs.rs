@@ -143,6 +143,10 @@ impl Dispatcher {
         in_flight
     }
 
+    pub fn knows_replay(&self, replay: Id) -> bool {
+        self.lock().runs.known.contains_key(&replay)
+    }
+
     /// Replays among these of which nothing is known here.
     pub fn unknown_replays(&self, items: &[Work]) -> Vec<Id> {
         let ids: BTreeSet<Id> = items.iter().filter_map(|item| item.delivery.replay_id).collect();

@@ -38,6 +38,8 @@ const PAGE_DELIVERIES_MAX: usize = 2 * PAGE_ITEMS_MAX;
 const PAGE_ROWS_MAX: usize = 2_000;
 /// Items never tried that lie in the queue; the walk waits for room.
 const FRESH_ITEMS_MAX: u64 = 2_000;
+/// The same of a replay that goes slowly to each endpoint: its items wait in lanes' memory, which others need too.
+const CAPPED_ITEMS_MAX: u64 = 400;
 /// Items not settled in all, those that wait for a retry included: a dead endpoint holds its replay up
 /// here instead of filling the queue.
 const OPEN_ITEMS_MAX: u64 = 10_000;
@@ -195,6 +197,10 @@ impl Runner {
 
     async fn run(&self, replay: &Replay, pace: &mut Pace) -> Result<Step, StoreError> {
         let now = self.clock.now();
+        // Who set it going may not have heard that it did; from now on successes are noted.
+        if !self.dispatcher.knows_replay(replay.id) {
+            self.dispatcher.adopt_replays(std::slice::from_ref(replay));
+        }
         let open = self.store.open_items(replay.id).await?;
         let ordered = replay.definition.options.order == Order::PerEndpoint;
         if ordered || open.held > 0 {
@@ -214,9 +220,14 @@ impl Runner {
             return Ok(if is_nearly_done { Step::AtEveryWord } else { Step::AtWord });
         }
         let not_tried = open.fresh + if ordered { open.held } else { 0 };
-        let room = FRESH_ITEMS_MAX.saturating_sub(not_tried).min(OPEN_ITEMS_MAX.saturating_sub(open.all));
-        // Room for a page, not for each item that becomes free.
-        if room < PAGE_ITEMS_MAX as u64 {
+        let is_capped = replay.control.endpoint_rate.is_some() || replay.control.endpoint_concurrency.is_some();
+        let (fresh, least) = match is_capped {
+            true => (CAPPED_ITEMS_MAX, CAPPED_ITEMS_MAX / 4),
+            // Room for a page, not for each item that becomes free.
+            false => (FRESH_ITEMS_MAX, PAGE_ITEMS_MAX as u64),
+        };
+        let room = fresh.saturating_sub(not_tried).min(OPEN_ITEMS_MAX.saturating_sub(open.all));
+        if room < least {
             return Ok(Step::AtWord);
         }
         // A small one is done at once, whatever else goes on: only what follows the first page goes gently.
@@ -226,8 +237,9 @@ impl Runner {
         if leave == 0 {
             return Ok(Step::Paced(pace.wait(rate)));
         }
-        let to_send = PAGE_ITEMS_MAX.min(leave);
-        let room = Room { items: PAGE_ITEMS_MAX, to_send };
+        let items = PAGE_ITEMS_MAX.min(usize::try_from(room).unwrap_or(PAGE_ITEMS_MAX));
+        let to_send = items.min(leave);
+        let room = Room { items, to_send };
         let since = self.dispatcher.moment();
         let page = match self.read(replay, PAGE_EVENTS_MAX.min(to_send)).await {
             Ok(page) => page,
@@ -285,7 +297,7 @@ impl Runner {
         let once = definition.options.target.is_some();
         let taken = page::take(page, room, once, |item| items::of(view, replay.id, definition, item));
         let mut rows: Vec<Work> = Vec::with_capacity(taken.items.len());
-        let mut had = Had { at: since, by: IdSet::default() };
+        let mut had = Had { since, read_at: now, by: IdSet::default() };
         for (event, planned) in taken.items {
             let (id, at) = self.ids.mint(now);
             if planned.has_reached {

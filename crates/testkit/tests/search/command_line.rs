@@ -145,7 +145,7 @@ async fn a_replay_is_steered_from_another_terminal() -> Result<()> {
     let over = on(product, &format!("replay cancel {id}")).await?;
     ensure!(over.status.code() == Some(1) && said(&over).contains("completed"), "{}", said(&over));
     let nothing = on(product, &format!("replay rate {id}")).await?;
-    ensure!(said(&nothing).contains("--rate, --concurrency, or both"), "{}", said(&nothing));
+    ensure!(said(&nothing).contains("say what is to change: --rate, --concurrency"), "{}", said(&nothing));
     let unknown = on(product, "replay show 01H0JA5MEES38RRK3HTEJC647K").await?;
     ensure!(said(&unknown).contains("replay not found"), "{}", said(&unknown));
     Ok(())

@@ -183,6 +183,36 @@ async fn what_is_cancelled_behind_an_open_breaker_is_discarded_at_once() {
     assert_eq!(discarded, ITEMS as u64, "handed out to be discarded, nothing to be sent");
 }
 
+/// What is paused stays in memory until its turn, where it must not stand for something that can be sent.
+#[tokio::test]
+async fn a_live_event_behind_a_breaker_does_not_wait_for_a_run_that_is_paused() {
+    let mut world = World::with_window(11, false, 64).await;
+    world.never_fails = true;
+    let dead = target(0).endpoint_id;
+    world.dead.insert(dead);
+    let run = world.replays[0].id;
+    while world.dispatcher.lock().lanes.get(&dead).is_none_or(|lane| lane.guard.open_until().is_none()) {
+        // More than are sent before it opens: some stay in memory.
+        for _ in 0..30 {
+            let event = world.event_for(vec![target(0)]);
+            world.schedule_these(run, &event);
+        }
+        world.tick(1);
+        world.pump();
+    }
+    let live = world.event_for(vec![target(0)]);
+    world.commit_these(&[live]);
+    world.steer_one(0, State::Paused);
+    world.dead.clear();
+    let before = world.ended[&dead];
+    // Past the breaker's time, with nothing else to wake the lane.
+    for _ in 0..60 {
+        world.tick(1_000);
+        world.pump();
+    }
+    assert!(world.ended[&dead] > before, "it was never read again");
+}
+
 /// A single replay does not wait for a run that is slow, nor a run for many single ones.
 #[tokio::test]
 async fn single_replays_and_runs_take_turns() {

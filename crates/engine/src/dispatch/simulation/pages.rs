@@ -20,7 +20,11 @@ impl World {
         let since = self.dispatcher.moment();
         let rows = self.items(id, &event);
         let reached = |work: &&Work| self.reached.contains(&(work.delivery.endpoint_id, event.id));
-        let had = Had { at: since, by: rows.iter().filter(reached).map(|work| work.delivery.id).collect() };
+        let had = Had {
+            since,
+            read_at: self.clock.now(),
+            by: rows.iter().filter(reached).map(|work| work.delivery.id).collect(),
+        };
         // Others are recorded while the page is on its way.
         if self.dice.roll(2) == 0 {
             self.record();
