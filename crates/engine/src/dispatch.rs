@@ -253,10 +253,11 @@ impl Dispatcher {
                 self.refill_hungry(&mut state, [endpoint].into_iter());
                 continue;
             };
-            let has_reached = state.lanes.get_mut(&endpoint).and_then(|lane| lane.has_reached(&work));
             state.window_bytes -= size(&work.event.data);
             state.in_exchange += 1;
             let replay = work.delivery.steered_by();
+            let its_lane = replay.and_then(|_| state.lanes.get_mut(&endpoint));
+            let has_reached = its_lane.and_then(|lane| lane.has_reached(&work));
             state.runs.began(replay, endpoint, now);
             let terms = state.runs.terms(replay);
             self.refill_hungry(&mut state, [endpoint].into_iter());
@@ -516,9 +517,10 @@ impl State {
 
     /// While no replay is known there is nobody to tell.
     fn succeeded(&mut self, delivery: &Delivery) {
-        if self.runs.knows_any() {
-            self.successes.add(delivery.endpoint_id, delivery.event_id);
+        if !self.runs.knows_any() {
+            return;
         }
+        self.successes.add(delivery.endpoint_id, delivery.event_id);
         if let Some(lane) = self.lanes.get_mut(&delivery.endpoint_id) {
             lane.reached.succeeded(delivery.event_id);
         }

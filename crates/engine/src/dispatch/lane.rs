@@ -436,7 +436,6 @@ impl Lane {
 
     /// Whether the endpoint has had the event of what was just taken out; `None`: not known.
     pub fn has_reached(&mut self, taken: &Work) -> Option<bool> {
-        taken.delivery.steered_by()?;
         let reached = self.reached.tell(taken.delivery.event_id);
         if self.queues[Class::Replay as usize].runs.is_empty() {
             self.reached.forget();
