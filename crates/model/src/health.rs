@@ -164,7 +164,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::{ContentType, RecoverOnHeal};
+    use crate::endpoint::RecoverOnHeal;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(1_767_225_600_000 + seconds * 1_000)
@@ -172,30 +172,10 @@ mod tests {
 
     fn endpoint() -> Endpoint {
         Endpoint {
-            id: Id::from_u128(1),
-            project_id: Id::from_u128(2),
-            owner_id: String::new(),
-            url: "https://r.example/hook".to_owned(),
             name: "Acme".to_owned(),
-            secrets: Vec::new(),
             advanced_signatures: true,
-            description: String::new(),
-            slack_webhook_url: String::new(),
-            teams_webhook_url: String::new(),
-            support_email: String::new(),
-            status: Status::Active,
-            http_timeout: 0,
-            rate_limit: 0,
-            rate_limit_duration: 0,
-            content_type: ContentType::Json,
-            authentication: None,
-            activation: 0,
-            activated_at: None,
             recover_on_heal: Some(RecoverOnHeal { lookback: 3_600, since: at(0) }),
-            version: 1,
-            created_at: at(0),
-            updated_at: at(0),
-            deleted_at: None,
+            ..Endpoint::plain(Id::from_u128(1), Id::from_u128(2), "https://r.example/hook", at(0))
         }
     }
 

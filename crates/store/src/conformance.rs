@@ -132,6 +132,7 @@ macro_rules! suite {
             a_walk_upward_meets_no_gap_within_what_is_committed);
         $crate::conformance::role!($place, scan:
             a_large_fan_out_is_scanned_with_all_its_deliveries,
+            a_page_holds_so_many_bytes_of_payload,
             a_fan_out_under_way_is_no_gap_to_fill,
             a_walk_meets_every_event_that_is_meant_once,
             an_event_in_slices_means_what_it_means_whole,

@@ -38,6 +38,29 @@ struct Busy {
     gathers_for: std::time::Duration,
 }
 
+impl Busy {
+    /// So many batches, and any at once.
+    fn taking(batches: usize) -> Self {
+        Self {
+            changes: 0,
+            version: AtomicU64::new(1),
+            stored: Mutex::default(),
+            later: Mutex::default(),
+            sizes: Mutex::default(),
+            open: Semaphore::new(batches),
+            worth_sending: 1,
+            gathers_for: std::time::Duration::ZERO,
+        }
+    }
+}
+
+/// Enough for all that can go on now.
+async fn turns() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
 fn project() -> Change {
     Change::Project(Arc::new(Project {
         id: PROJECT,
@@ -146,17 +169,7 @@ struct Committing {
 }
 
 async fn committing(changes: u64) -> Committing {
-    with_store(Busy {
-        changes,
-        version: AtomicU64::new(1),
-        stored: Mutex::default(),
-        later: Mutex::default(),
-        sizes: Mutex::default(),
-        open: Semaphore::new(Semaphore::MAX_PERMITS),
-        worth_sending: 1,
-        gathers_for: std::time::Duration::ZERO,
-    })
-    .await
+    with_store(Busy { changes, ..Busy::taking(Semaphore::MAX_PERMITS) }).await
 }
 
 async fn with_store(store: Busy) -> Committing {
@@ -215,25 +228,10 @@ async fn a_configuration_that_never_rests_is_a_refusal() {
 /// The store says that a transaction beside another is worth it from three events on.
 #[tokio::test]
 async fn what_is_not_worth_a_transaction_waits_for_the_one_under_way_and_no_longer() {
-    let Committing { store, intake, _refills, .. } = with_store(Busy {
-        open: Semaphore::new(0),
-        worth_sending: 3,
-        gathers_for: std::time::Duration::ZERO,
-        changes: 0,
-        version: AtomicU64::new(1),
-        stored: Mutex::default(),
-        later: Mutex::default(),
-        sizes: Mutex::default(),
-    })
-    .await;
+    let Committing { store, intake, _refills, .. } = with_store(Busy { worth_sending: 3, ..Busy::taking(0) }).await;
     let send = || {
         let intake = intake.clone();
         tokio::spawn(async move { intake.commit(event(), 1).await.map(drop) })
-    };
-    let turns = async || {
-        for _ in 0..50 {
-            tokio::task::yield_now().await;
-        }
     };
     let sizes = || store.sizes.lock().expect("whole").clone();
     let mut callers = vec![send()];
@@ -260,14 +258,9 @@ async fn what_is_not_worth_a_transaction_waits_for_the_one_under_way_and_no_long
 #[tokio::test]
 async fn after_a_large_batch_a_small_one_waits_for_others_though_nothing_is_under_way() {
     let Committing { store, intake, _refills, .. } = with_store(Busy {
-        open: Semaphore::new(Semaphore::MAX_PERMITS),
         worth_sending: BATCH_EVENTS_BUSY,
         gathers_for: std::time::Duration::from_secs(3_600),
-        changes: 0,
-        version: AtomicU64::new(1),
-        stored: Mutex::default(),
-        later: Mutex::default(),
-        sizes: Mutex::default(),
+        ..Busy::taking(Semaphore::MAX_PERMITS)
     })
     .await;
     let send = |count: usize| {
@@ -276,11 +269,6 @@ async fn after_a_large_batch_a_small_one_waits_for_others_though_nothing_is_unde
             tokio::spawn(async move { intake.commit(event(), 1).await.map(drop) })
         };
         (0..count).map(|_| one()).collect::<Vec<_>>()
-    };
-    let turns = async || {
-        for _ in 0..50 {
-            tokio::task::yield_now().await;
-        }
     };
     let sizes = || store.sizes.lock().expect("whole").clone();
     let mut callers = send(1);

@@ -7,6 +7,7 @@ use super::{Dispatcher, State, Work, size};
 use crate::settings::Settings;
 use dacapo_model::id::IdSet;
 use dacapo_model::{Id, Shard, Timestamp};
+use std::collections::BTreeSet;
 
 /// Where a delivery goes that gets a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,10 @@ impl Dispatcher {
     /// After they were written, or were not. `had`: where it is known of items.
     pub fn offer_rows(&self, rows: Vec<Work>, places: &[Place], is_written: bool, had: Option<&Had>) {
         let endpoints: IdSet = rows.iter().map(|work| work.delivery.endpoint_id).collect();
+        // They are due, unless the clock was set back since they were made.
+        let now = self.clock.now();
+        let dues = rows.iter().map(|work| (work.delivery.due_at, work.delivery.endpoint_id));
+        let later: BTreeSet<(Timestamp, Id)> = dues.filter(|(due_at, _)| *due_at > now).collect();
         let mut state = self.lock();
         let since = had.and_then(|had| state.successes.since(had.since));
         let has_reached = |work: &Work| {
@@ -55,6 +60,10 @@ impl Dispatcher {
             state.offer_one(work, *place, is_written, has_reached);
         }
         self.refill_hungry(&mut state, endpoints.into_iter());
+        if !later.is_empty() {
+            later.into_iter().for_each(|(due_at, endpoint)| state.set_timer(due_at, endpoint));
+            self.timer_set.notify_one();
+        }
         let room = state.has_room(&self.settings);
         drop(state);
         if room {
@@ -100,7 +109,6 @@ impl State {
                 // The shard came to this node meanwhile, and what it read of it may be older.
                 if is_ours && is_written {
                     self.lane(work.event.project_id, endpoint).stored_until(class, due_at);
-                    self.set_timer(due_at, endpoint);
                 }
             }
             Place::Store => {
@@ -108,7 +116,6 @@ impl State {
                 lane.unpark(class);
                 if is_ours && is_written {
                     lane.stored_until(class, due_at);
-                    self.set_timer(due_at, endpoint);
                 }
             }
             Place::Memory => {

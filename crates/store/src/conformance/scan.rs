@@ -4,7 +4,7 @@ use super::Subject;
 use super::subject::{
     ALL, ENDPOINT, ENDPOINT_2, ENDPOINT_3, OTHER_PROJECT, PROJECT, UP, born, target, target_discarded,
 };
-use crate::roles::{DeliveryFilter, EventFilter, Load, NewReplay, Place, ScanItem, ScanRequest, Slice};
+use crate::roles::{DeliveryFilter, EventFilter, Load, NewReplay, PAGE_BYTES_MAX, Place, ScanItem, ScanRequest, Slice};
 use bytes::Bytes;
 use dacapo_model::delivery::Reason;
 use dacapo_model::event::Audience;
@@ -426,4 +426,23 @@ pub async fn a_fan_out_under_way_is_no_gap_to_fill(subject: Subject) {
         assert!(subject.store().unfold(&part).await.expect("writes"));
     }
     assert_eq!(met().await, [event.id], "now routing decides");
+}
+
+/// However many events a page may have: payloads that are read are in memory together.
+pub async fn a_page_holds_so_many_bytes_of_payload(subject: Subject) {
+    const EVENTS: usize = 3;
+    let large = Bytes::from([&b"\""[..], &vec![b'x'; PAGE_BYTES_MAX * 2 / 3], b"\""].concat());
+    let mut newest = Id::MIN;
+    for _ in 0..EVENTS {
+        let event = Event { data: large.clone(), ..subject.event(&[ENDPOINT]) };
+        newest = subject.stored_as(event).await.id;
+    }
+    let selector = frozen(newest, &json!({}));
+    let pages = async |load| {
+        let page = subject.store().scan(ScanRequest { load, ..request(&selector) }).await.expect("reads");
+        (page.items.len(), page.next.is_some())
+    };
+    assert_eq!(pages(Load::default()).await, (EVENTS, false), "payloads that are not read count nothing");
+    assert_eq!(pages(Load::ALL).await, (2, true));
+    assert_eq!(walk(&subject, ScanRequest { load: Load::ALL, ..request(&selector) }).await.len(), EVENTS);
 }

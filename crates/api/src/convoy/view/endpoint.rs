@@ -184,7 +184,6 @@ mod tests {
     use super::*;
     use dacapo_model::Id;
     use dacapo_model::breaker::State;
-    use dacapo_model::endpoint::{ContentType, Status};
 
     fn endpoint() -> Endpoint {
         let at = Timestamp::from_millis(1_767_225_600_000);
@@ -197,30 +196,11 @@ mod tests {
             deleted_at: None,
         };
         Endpoint {
-            id: Id::from_u128(1),
-            project_id: Id::from_u128(2),
-            owner_id: String::new(),
-            url: "https://r.example/hook".to_owned(),
             name: "Acme".to_owned(),
             secrets: vec![secret],
             advanced_signatures: true,
-            description: String::new(),
-            slack_webhook_url: String::new(),
-            teams_webhook_url: String::new(),
-            support_email: String::new(),
-            status: Status::Active,
             http_timeout: 90,
-            rate_limit: 0,
-            rate_limit_duration: 0,
-            content_type: ContentType::Json,
-            authentication: None,
-            activation: 0,
-            activated_at: None,
-            recover_on_heal: None,
-            version: 1,
-            created_at: at,
-            updated_at: at,
-            deleted_at: None,
+            ..Endpoint::plain(Id::from_u128(1), Id::from_u128(2), "https://r.example/hook", at)
         }
     }
 

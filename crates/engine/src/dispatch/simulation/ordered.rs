@@ -28,6 +28,15 @@ impl World {
         !self.is_ordered(replay) || !self.waiting.values().any(|other| older(&other))
     }
 
+    /// So many items for the first endpoint, read into its lane.
+    fn read_in(&mut self, replay: Id, count: usize) {
+        let event = self.event_for(vec![target(0); count]);
+        self.schedule_these(replay, &event);
+        self.tick(1);
+        self.begin_read();
+        self.end_read();
+    }
+
     /// Whoever drives the runs looks at one of them.
     pub fn drive(&mut self) {
         let index = self.dice.roll(self.replays.len() as u64) as usize;
@@ -219,27 +228,20 @@ async fn single_replays_and_runs_take_turns() {
     let mut world = World::with_window(3, false, 64).await;
     world.never_fails = true;
     let run = world.replays[0].id;
-    let schedule = |world: &mut World, replay: Id, count: usize| {
-        let event = world.event_for(vec![target(0); count]);
-        world.schedule_these(replay, &event);
-        world.tick(1);
-        world.begin_read();
-        world.end_read();
-    };
-    schedule(&mut world, run, 20);
+    world.read_in(run, 20);
     for _ in 0..3 {
         world.take();
     }
     assert_eq!(world.in_exchange.len(), 2, "as many as the run may have at a time");
     let single = |world: &World| world.ids.mint(world.clock.now()).0;
     let first = single(&world);
-    schedule(&mut world, first, 1);
+    world.read_in(first, 1);
     world.take();
     let newest = world.in_exchange.last().map(|work| work.delivery.replay_id);
     assert_eq!(newest, Some(Some(first)), "behind a run that has no place");
     for _ in 0..6 {
         let next = single(&world);
-        schedule(&mut world, next, 1);
+        world.read_in(next, 1);
     }
     let mut turns = Vec::new();
     while turns.len() < 10 {
@@ -259,19 +261,12 @@ async fn a_run_that_has_to_wait_holds_up_no_other() {
     let mut world = World::with_window(3, false, 64).await;
     world.never_fails = true;
     let ids: Vec<Id> = world.replays.iter().map(|replay| replay.id).collect();
-    let schedule = |world: &mut World, replay: Id, count: usize| {
-        let event = world.event_for(vec![target(0); count]);
-        world.schedule_these(replay, &event);
-        world.tick(1);
-        world.begin_read();
-        world.end_read();
-    };
     let under_way = |world: &World, replay: Id| {
         world.in_exchange.iter().filter(|work| work.delivery.replay_id == Some(replay)).count()
     };
     // Two at a time; one at a time to an endpoint; one each 50 ms to an endpoint.
     for id in &ids[..3] {
-        schedule(&mut world, *id, 8);
+        world.read_in(*id, 8);
     }
     for _ in 0..20 {
         world.take();
