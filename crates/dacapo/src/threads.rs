@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 /// Threads of each part, in quarters of the cores; one at least.
 const INTAKE_QUARTERS: usize = 2;
 const HELPING_QUARTERS: usize = 2;
+/// What wants a core under full load: taking in, the first delivery thread, the store's writer.
+const BUSY_THREADS: usize = 3;
 
 /// Everything but deliveries; what commands other than `serve` use alone.
 pub fn intake() -> Result<Runtime> {
@@ -27,25 +29,30 @@ pub struct Delivery {
 }
 
 pub fn delivery() -> Result<Delivery> {
-    let (first, first_runs) = driven(runtime("dacapo-deliver", 1)?)?;
-    let (helping, helping_runs) = driven(runtime("dacapo-help", threads(HELPING_QUARTERS))?)?;
-    Ok(Delivery { handles: DeliveryThreads { first, helping }, _running: [first_runs, helping_runs] })
+    let (first, first_runs) = driven("dacapo-deliver", 1)?;
+    let (helping, helping_runs) = driven("dacapo-help", threads(HELPING_QUARTERS))?;
+    let handles = DeliveryThreads { first, helping, helpers_have_cores: cores() > BUSY_THREADS };
+    Ok(Delivery { handles, _running: [first_runs, helping_runs] })
 }
 
-/// Runs it on a thread of its own until the sender is dropped.
-fn driven(runtime: Runtime) -> Result<(Handle, oneshot::Sender<()>)> {
+/// A runtime on a thread of its own, until the sender is dropped.
+fn driven(name: &str, threads: usize) -> Result<(Handle, oneshot::Sender<()>)> {
+    let runtime = runtime(name, threads)?;
     let (handle, (running, stopped)) = (runtime.handle().clone(), oneshot::channel());
     let drive = move || {
         let _ = runtime.block_on(stopped);
         runtime.shutdown_background();
     };
-    std::thread::Builder::new().name("dacapo-deliver".to_owned()).spawn(drive).context("cannot start threads")?;
+    std::thread::Builder::new().name(name.to_owned()).spawn(drive).context("cannot start threads")?;
     Ok((handle, running))
 }
 
 fn threads(quarters: usize) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    (cores * quarters / 4).max(1)
+    (cores() * quarters / 4).max(1)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 fn runtime(name: &str, threads: usize) -> Result<Runtime> {

@@ -11,6 +11,7 @@ mod headers;
 mod item;
 mod request;
 mod sample;
+mod staff;
 mod template;
 
 use crate::dispatch::{Dispatcher, Exchanged, Taken};
@@ -26,16 +27,12 @@ use dacapo_store::roles::{Replays, Report};
 use http::HeaderMap;
 use request::Prepared;
 pub use sample::{Rendered, Sampler};
+pub use staff::Helpers;
 use std::sync::Arc;
 use std::time::Duration;
 use template::Template;
 pub use template::Templates;
-use tokio::sync::{Semaphore, mpsc};
-use tokio_util::sync::CancellationToken;
-
-/// Couriers of the first thread at once. An ordinary load stays on it, which costs least; a fan-out, a
-/// backlog or many slow endpoints go beyond, and other threads help.
-const FIRST_THREAD_COURIERS_MAX: usize = 64;
+use tokio::sync::mpsc;
 
 /// Carries deliveries; one task per concurrent exchange.
 pub struct Courier {
@@ -51,63 +48,24 @@ pub struct Courier {
     pub settings: Settings,
     pub metrics: Arc<Metrics>,
     pub templates: Templates,
+    pub helpers: Helpers,
 }
 
 impl Courier {
-    /// Starts couriers whenever there is work and room for one, until `stop`; asks for help when there is
-    /// more than one thread should carry.
-    pub async fn staff(self: Arc<Self>, stop: CancellationToken) {
-        let couriers = Arc::new(Semaphore::new(FIRST_THREAD_COURIERS_MAX));
-        loop {
-            while let Ok(place) = Arc::clone(&couriers).try_acquire_owned()
-                && let Some(taken) = self.dispatcher.take()
-            {
-                let courier = Arc::clone(&self);
-                tokio::spawn(async move {
-                    courier.carry_on(taken).await;
-                    drop(place);
-                });
-            }
-            if couriers.available_permits() == 0 {
-                self.dispatcher.call_for_help();
-            }
-            tokio::select! {
-                () = self.dispatcher.work() => {}
-                () = stop.cancelled() => return,
-            }
-        }
-    }
-
-    /// Starts couriers on other threads for what the first one leaves, until `stop`.
-    pub async fn help(self: Arc<Self>, stop: CancellationToken) {
-        loop {
-            while let Some(taken) = self.dispatcher.take() {
-                tokio::spawn(Arc::clone(&self).carry_on(taken));
-            }
-            tokio::select! {
-                () = self.dispatcher.help_called() => {}
-                () = stop.cancelled() => return,
-            }
-        }
-    }
-
-    /// One delivery after the other, for as long as there is work.
-    async fn carry_on(self: Arc<Self>, first: Taken) {
-        let mut next = Some(first);
-        while let Some(taken) = next {
-            let endpoint = taken.work.delivery.endpoint_id;
-            let replay = taken.work.delivery.steered_by().filter(|_| !taken.is_given_up);
-            let (report, exchanged) = match &taken.terms {
-                None => self.carry(&taken).await,
-                // Boxed: its state is large, and most deliveries are none.
-                Some(terms) => Box::pin(self.carry_item(&taken, terms)).await,
-            };
-            self.count(&report);
-            // Only fails when the recorder has ended, after the drain's time was up.
-            let _ = self.reports.send(report).await;
-            self.dispatcher.finished(endpoint, replay, exchanged);
-            next = self.dispatcher.take();
-        }
+    /// One delivery to its end; gives the next one to carry, as long as there is work.
+    async fn carry_on(&self, taken: Taken) -> Option<Taken> {
+        let endpoint = taken.work.delivery.endpoint_id;
+        let replay = taken.work.delivery.steered_by().filter(|_| !taken.is_given_up);
+        let (report, exchanged) = match &taken.terms {
+            None => self.carry(&taken).await,
+            // Boxed: its state is large, and most deliveries are none.
+            Some(terms) => Box::pin(self.carry_item(&taken, terms)).await,
+        };
+        self.count(&report);
+        // Only fails when the recorder has ended, after the drain's time was up.
+        let _ = self.reports.send(report).await;
+        self.dispatcher.finished(endpoint, replay, exchanged);
+        self.dispatcher.take()
     }
 
     async fn carry(&self, taken: &Taken) -> (Report, Exchanged) {

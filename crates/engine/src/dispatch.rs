@@ -382,9 +382,10 @@ impl Dispatcher {
         self.work.notified().await;
     }
 
-    /// Unless there is nothing to help with.
-    pub fn call_for_help(&self) {
-        if self.lock().has_room(&self.settings) {
+    /// Unless there is nothing to help with, or what is in memory is less than `much_bytes`.
+    pub fn call_for_help(&self, much_bytes: usize) {
+        let state = self.lock();
+        if state.window_bytes >= much_bytes && state.has_room(&self.settings) {
             self.help.notify_one();
         }
     }

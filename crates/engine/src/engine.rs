@@ -3,7 +3,7 @@
 use crate::accept::{Accepted, Acceptor, Refusal, Submission};
 use crate::breakers::Breakers;
 use crate::commit::Committer;
-use crate::deliver::{Courier, Sampler};
+use crate::deliver::{Courier, Helpers, Sampler};
 use crate::dispatch::{Dispatcher, Follower, Refiller};
 use crate::fan_out::Unfolder;
 use crate::healing::Healing;
@@ -55,6 +55,8 @@ pub struct DeliveryThreads {
     pub first: Handle,
     /// Carry what is more than one thread should.
     pub helping: Handle,
+    /// The helping ones need not share those that taking in, the first and the store need.
+    pub helpers_have_cores: bool,
 }
 
 /// The running pipeline. Cheap to clone.
@@ -137,6 +139,7 @@ impl Engine {
             settings: settings.clone(),
             metrics: Arc::clone(&metrics),
             templates: Default::default(),
+            helpers: Helpers::new(delivery.helpers_have_cores),
         };
         let courier = Arc::new(courier);
         delivery.helping.spawn(Arc::clone(&courier).help(stop_dispatching.clone()));
