@@ -405,7 +405,9 @@ impl Dispatcher {
             if lane.guard.is_new() {
                 // Before it reads a dead endpoint's backlog.
                 lane.guard.adopt(&self.catalog.snapshot(), lane.project_id, endpoint, now);
-                if let Some(until) = lane.guard.open_until() {
+                // One that has passed would be due at once, and again after each look: a replay's own address is in
+                // no configuration, and its guard stays new.
+                if let Some(until) = lane.guard.open_until().filter(|until| *until > now) {
                     state.set_timer(until, endpoint);
                     self.timer_set.notify_one();
                 }

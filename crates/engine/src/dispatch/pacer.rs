@@ -15,6 +15,8 @@ impl Dispatcher {
     pub async fn pace(self: Arc<Self>, stop: CancellationToken) {
         let mut changes = self.catalog.changes();
         while !stop.is_cancelled() {
+            // Those that share its thread go on, however soon the next timer is.
+            tokio::task::yield_now().await;
             let wait = self.fire_due();
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}

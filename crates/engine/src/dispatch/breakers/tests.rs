@@ -34,7 +34,7 @@ impl Catalog for Nothing {
 async fn the_breaker_of_a_replays_own_address_counts_while_something_is_to_be_sent_there() {
     let (catalog, _) = LiveCatalog::load(Arc::new(Nothing)).await.expect("an empty catalog");
     let clock = Arc::new(ManualClock::at(AT));
-    let (dispatcher, _refills) = Dispatcher::new(Arc::new(catalog), clock, Settings::default());
+    let (dispatcher, _refills) = Dispatcher::new(Arc::new(catalog), Arc::clone(&clock) as _, Settings::default());
     let open = || dispatcher.breakers().1;
     {
         let mut state = dispatcher.lock();
@@ -53,4 +53,29 @@ async fn the_breaker_of_a_replays_own_address_counts_while_something_is_to_be_se
     let found = Found { is_all: true, ..Found::default() };
     dispatcher.lock().lane(PROJECT, REPLAY).refilled(Class::Replay, found, AT, |_| Part::Run);
     assert_eq!(open(), 0, "nobody would ever close it");
+}
+
+#[tokio::test]
+async fn the_timer_of_a_replays_own_address_that_is_dead_is_not_due_for_ever() {
+    let (catalog, _) = LiveCatalog::load(Arc::new(Nothing)).await.expect("an empty catalog");
+    let clock = Arc::new(ManualClock::at(AT));
+    let (dispatcher, _refills) = Dispatcher::new(Arc::new(catalog), Arc::clone(&clock) as _, Settings::default());
+    let until = {
+        let mut state = dispatcher.lock();
+        let lane = state.lane(PROJECT, REPLAY);
+        for _ in 0..100 {
+            lane.guard.sent();
+            lane.guard.finished(Exchanged::Failed, AT);
+        }
+        lane.stored_until(Class::Replay, AT);
+        let until = lane.guard.open_until().expect("it is open");
+        state.set_timer(AT, REPLAY);
+        until
+    };
+    let next = || dispatcher.lock().timers.first().copied();
+    dispatcher.fire_due();
+    assert_eq!(next(), Some((until, REPLAY)), "when a probe may go");
+    clock.advance(until.since(AT));
+    dispatcher.fire_due();
+    assert_eq!(next(), None, "the probe is being read");
 }
