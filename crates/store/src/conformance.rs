@@ -136,6 +136,7 @@ macro_rules! suite {
             a_fan_out_under_way_is_no_gap_to_fill,
             a_walk_meets_every_event_that_is_meant_once,
             an_event_in_slices_means_what_it_means_whole,
+            a_walk_in_segments_is_the_walk,
             an_item_has_all_that_was_asked_for,
             a_page_looks_at_so_many_rows,
             what_failed_is_found_without_looking_at_the_rest,

@@ -266,6 +266,7 @@ impl Runner {
             selector: Arc::new(replay.definition.frozen.clone()),
             ascending: true,
             after: page::place(&replay.progress),
+            upto: None,
             rows_max: PAGE_ROWS_MAX,
             items_max: events,
             deliveries_max: PAGE_DELIVERIES_MAX,

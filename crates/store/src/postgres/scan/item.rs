@@ -14,12 +14,14 @@ use tokio_postgres::types::Type;
 /// An event's columns, how long its payload is, its later targets, and whether some of those still wait
 /// to become deliveries.
 pub fn columns(request: &ScanRequest) -> String {
-    let columns = if request.reads_data() {
-        codec::EVENT_COLUMNS.to_owned()
-    } else {
+    let mut columns = codec::EVENT_COLUMNS.to_owned();
+    if !request.reads_data() {
         // A payload that nobody looks at is not fetched.
-        codec::EVENT_COLUMNS.replace("e.data", "''::bytea")
-    };
+        columns = columns.replace("e.data", "''::bytea");
+    }
+    if !request.reads_content() {
+        columns = columns.replace("e.idem", "NULL::bytea");
+    }
     format!(
         "{columns}, octet_length(e.data), coalesce(octet_length(e.more), 0), \
          e.more IS NOT NULL AND EXISTS (SELECT FROM fan_outs f WHERE f.event = e.id AND f.shard IS NOT NULL)"

@@ -172,6 +172,7 @@ async fn what_failed_is_found_by_an_index_of_its_own() {
         selector,
         ascending: true,
         after: None,
+        upto: None,
         rows_max: 1_000,
         items_max: 1_000,
         deliveries_max: 1_000,

@@ -27,31 +27,62 @@ pub fn walk(
     if everything.len() == PLAIN {
         return walk_all(connection, page, items, &everything);
     }
-    let end = end_of_stretch(connection, request, bounds)?;
-    let stretch = match (end, request.ascending) {
-        (Some(end), true) => *bounds.start()..=end,
-        (Some(end), false) => end..=*bounds.end(),
-        (None, _) => bounds.clone(),
-    };
-    let conditions = conditions(request, &stretch);
+    let mut left = bounds.clone();
+    loop {
+        let end = end_of_stretch(connection, request, &left, page.rows_ahead())?;
+        let stretch = part(&left, end, request.ascending);
+        if walk_stretch(connection, page, items, &stretch)? {
+            return Ok(());
+        }
+        let Some(end) = end else {
+            page.looked_upto = None;
+            return Ok(());
+        };
+        page.looked_upto = Some(end);
+        if page.rows_left() == 0 {
+            return Ok(());
+        }
+        left = match request.ascending {
+            true => end.saturating_add(1)..=*left.end(),
+            false => *left.start()..=end.saturating_sub(1),
+        };
+    }
+}
+
+/// `true`: there is room for no more.
+fn walk_stretch(
+    connection: &Connection,
+    page: &mut Page<'_>,
+    items: &mut Items<'_>,
+    stretch: &RangeInclusive<u64>,
+) -> Result<bool> {
+    let request = page.request;
+    let conditions = conditions(request, stretch);
     let mut statement = connection.prepare_cached(&select(request, &conditions))?;
     let mut rows = statement.query(params_from_iter(conditions.values()))?;
-    page.looked_upto = end;
+    let mut is_full = false;
+    let mut looked = stretch.clone();
     while let Some(row) = rows.next()? {
-        let order: i64 = row.get(0)?;
+        let order = row.get::<_, i64>(0)?.cast_unsigned();
         let found = items.of_row(row)?;
         if page.push(found) {
-            page.looked_upto = Some(order.cast_unsigned());
+            page.looked_upto = Some(order);
+            looked = part(stretch, Some(order), request.ascending);
+            is_full = true;
             break;
         }
     }
-    let looked = match (page.looked_upto, request.ascending) {
-        (Some(end), true) => *bounds.start()..=end,
-        (Some(end), false) => end..=*bounds.end(),
-        (None, _) => bounds.clone(),
-    };
     page.rows += count(connection, request, &looked)?;
-    Ok(())
+    Ok(is_full)
+}
+
+/// What lies up to there, in reading direction.
+fn part(of: &RangeInclusive<u64>, end: Option<u64>, ascending: bool) -> RangeInclusive<u64> {
+    match (end, ascending) {
+        (Some(end), true) => *of.start()..=end,
+        (Some(end), false) => end..=*of.end(),
+        (None, _) => of.clone(),
+    }
 }
 
 /// SQL leaves nothing out, so each row it looks at is seen here.
@@ -84,14 +115,19 @@ fn select(request: &ScanRequest, conditions: &Conditions) -> String {
     )
 }
 
-/// The last event of as many as may be looked at; `None`: there are not more. The index alone is read.
-fn end_of_stretch(connection: &Connection, request: &ScanRequest, bounds: &RangeInclusive<u64>) -> Result<Option<u64>> {
+/// The last of so many events; `None`: there are not that many. The index alone is read.
+pub fn end_of_stretch(
+    connection: &Connection,
+    request: &ScanRequest,
+    bounds: &RangeInclusive<u64>,
+    rows: u64,
+) -> Result<Option<u64>> {
     let sql = format!(
         "SELECT ord FROM events INDEXED BY events_by_project WHERE project = ?1 AND ord BETWEEN ?2 AND ?3 \
          ORDER BY ord {} LIMIT 1 OFFSET ?4",
         direction(request)
     );
-    let offset = i64::try_from(request.rows_max.max(1) - 1).unwrap_or(i64::MAX);
+    let offset = i64::try_from(rows.max(1) - 1).unwrap_or(i64::MAX);
     let (low, high) = signed(bounds);
     let values = params![request.project.to_bytes(), low, high, offset];
     let end: Option<i64> = connection.prepare_cached(&sql)?.query_row(values, |row| row.get(0)).optional()?;
