@@ -137,6 +137,7 @@ macro_rules! suite {
             a_walk_meets_every_event_that_is_meant_once,
             an_event_in_slices_means_what_it_means_whole,
             a_walk_in_segments_is_the_walk,
+            a_project_is_walked_whole_among_anothers_events,
             an_item_has_all_that_was_asked_for,
             a_page_looks_at_so_many_rows,
             what_failed_is_found_without_looking_at_the_rest,

@@ -100,7 +100,8 @@ impl Planner {
         let (mut after, mut is_all_begun) = (None, false);
         loop {
             while !is_all_begun && self.has_place(under_way.len(), &mut beside) {
-                let upto = self.store.cut(counting.request(after.map(Place::Behind), None), self.segment_events).await?;
+                let upto =
+                    self.store.cut(counting.request(after.map(Place::Behind), None), self.segment_events).await?;
                 let samples_max = samples_max.saturating_sub(sum.samples());
                 let segment = Segment { after: after.map(Place::Behind), upto, samples_max };
                 let counted = Arc::clone(&counting).count(segment);

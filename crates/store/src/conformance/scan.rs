@@ -449,6 +449,30 @@ pub async fn another_projects_events_are_not_met(subject: Subject) {
     }
 }
 
+/// However many of another project's lie before, between and behind its own.
+pub async fn a_project_is_walked_whole_among_anothers_events(subject: Subject) {
+    let mut own = Vec::new();
+    for (mine, foreign) in [(0, 300), (3, 700), (300, 10), (1, 300), (2, 0)] {
+        let mut events = Vec::new();
+        for _ in 0..mine {
+            let event = subject.event(&[]);
+            own.push(event.id);
+            events.push(event);
+        }
+        events.extend((0..foreign).map(|_| Event { project_id: OTHER_PROJECT, ..subject.event(&[]) }));
+        subject.commit(events).await;
+    }
+    let down: Vec<Id> = own.iter().rev().copied().collect();
+    for selector in [json!({}), json!({"event_types": ["invoice.*"]})] {
+        let frozen = frozen(subject.mint(), &selector);
+        for (rows_max, items_max) in [(ALL, ALL), (100, ALL), (ALL, 7)] {
+            let request = ScanRequest { rows_max, items_max, ..request(&frozen) };
+            assert_eq!(ids(&walk(&subject, request.clone()).await), own, "{selector} by {rows_max} and {items_max}");
+            assert_eq!(ids(&walk(&subject, ScanRequest { ascending: false, ..request }).await), down, "downward");
+        }
+    }
+}
+
 pub async fn a_large_fan_out_is_scanned_with_all_its_deliveries(subject: Subject) {
     let item = super::fan_out::large_with(&subject, vec![target(ENDPOINT_2); 3]);
     let event = Arc::clone(&item.event);

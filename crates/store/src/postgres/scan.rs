@@ -43,7 +43,8 @@ impl Scan for PostgresStore {
             return Ok(None);
         }
         let rows = rows as u64;
-        let (end, _) = in_time(async { project::stretch(&mut self.one().await?, &request, &bounds, rows).await }).await?;
+        let (end, _) =
+            in_time(async { project::stretch(&mut self.one().await?, &request, &bounds, rows).await }).await?;
         Ok(end)
     }
 }

@@ -41,8 +41,7 @@ impl Scan for SqliteStore {
 /// Along the project: its index alone is read, a small part of what a walk reads.
 fn cut(connection: &Connection, request: &ScanRequest, rows: usize) -> Result<Option<Id>> {
     let bounds = bounds(request);
-    let is_along_project =
-        request.selector.parts().event_ids.is_empty() && streams::of(connection, request)?.is_none();
+    let is_along_project = request.selector.parts().event_ids.is_empty() && streams::of(connection, request)?.is_none();
     if bounds.is_empty() || !is_along_project {
         return Ok(None);
     }

@@ -138,7 +138,7 @@ macro_rules! deliveries {
 }
 
 const RANGES: &[Type] = &[Type::UUID_ARRAY, Type::UUID_ARRAY, Type::UUID_ARRAY];
-const EVENTS: &[Type] = &[Type::UUID_ARRAY, Type::INT8];
+const EVENTS: &[Type] = &[Type::UUID_ARRAY, Type::INT8, Type::UUID, Type::UUID];
 
 /// The deliveries an event was born with lie in a short range behind it; another's may lie between.
 pub static SETTLED: Sql = Sql {
@@ -155,10 +155,21 @@ pub static WAITING: Sql = Sql {
     ),
     types: RANGES,
 };
-pub static SETTLED_REPLAYS: Sql =
-    Sql { text: deliveries!("settled d WHERE d.trigger = 1 AND d.event = ANY ($1) LIMIT $2"), types: EVENTS };
-pub static WAITING_REPLAYS: Sql =
-    Sql { text: deliveries!("waiting d WHERE d.class = 2 AND d.event = ANY ($1) LIMIT $2"), types: EVENTS };
+/// Most stretches of events have none: one look says so, where each event would be looked for in each partition.
+pub static SETTLED_REPLAYS: Sql = Sql {
+    text: deliveries!(
+        "settled d WHERE d.trigger = 1 AND d.event = ANY ($1) \
+         AND EXISTS (SELECT FROM settled r WHERE r.trigger = 1 AND r.event BETWEEN $3 AND $4) LIMIT $2"
+    ),
+    types: EVENTS,
+};
+pub static WAITING_REPLAYS: Sql = Sql {
+    text: deliveries!(
+        "waiting d WHERE d.class = 2 AND d.event = ANY ($1) \
+         AND EXISTS (SELECT FROM waiting r WHERE r.class = 2 AND r.event BETWEEN $3 AND $4) LIMIT $2"
+    ),
+    types: EVENTS,
+};
 
 /// By event, each by id. `None` when they are more than `most`.
 async fn all_deliveries(
@@ -173,6 +184,9 @@ async fn all_deliveries(
         return Ok(None);
     }
     let ids = uuids(events.iter().map(|admitted| admitted.event.id));
+    let bounds = events.iter().map(|admitted| admitted.event.id);
+    let (first, last) = (bounds.clone().min().unwrap_or(Id::MAX), bounds.max().unwrap_or(Id::MIN));
+    let (first, last) = (uuid(first), uuid(last));
     let born: Vec<&&Admitted> = events.iter().filter(|admitted| !admitted.event.targets.is_empty()).collect();
     let parents = uuids(born.iter().map(|admitted| admitted.event.id));
     let order = |admitted: &Admitted, beyond: u64| Id::from_parts(admitted.event.id.order().saturating_add(beyond), 0);
@@ -182,8 +196,8 @@ async fn all_deliveries(
     let steps = vec![
         Step::Known(&SETTLED, vec![&parents, &low, &high]),
         Step::Known(&WAITING, vec![&parents, &low, &high]),
-        Step::Known(&SETTLED_REPLAYS, vec![&ids, &limit]),
-        Step::Known(&WAITING_REPLAYS, vec![&ids, &limit]),
+        Step::Known(&SETTLED_REPLAYS, vec![&ids, &limit, &first, &last]),
+        Step::Known(&WAITING_REPLAYS, vec![&ids, &limit, &first, &last]),
     ];
     let answers = transaction.run(steps).await?;
     if answers.iter().map(Vec::len).sum::<usize>() > most {
