@@ -61,6 +61,7 @@ macro_rules! suite {
             next_due_looks_past_a_moment,
             several_lanes_are_read_at_once_as_each_alone,
             what_the_caller_holds_hides_nothing_else,
+            a_read_takes_so_many_bytes_of_payload,
             the_backlog_counts_each_lane);
         $crate::conformance::role!($place, record:
             a_success_settles,
