@@ -116,6 +116,7 @@ macro_rules! suite {
             an_ordered_run_goes_oldest_first_whatever_fails_is_paused_or_crashes);
         $crate::conformance::role!($place, query:
             an_id_is_found_by_all_of_its_bits,
+            some_events_are_read_together,
             nothing_is_shown_to_another_project,
             a_key_finds_its_first_event,
             attempts_are_the_newest_oldest_first,
