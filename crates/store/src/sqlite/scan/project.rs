@@ -90,7 +90,7 @@ fn part(of: &RangeInclusive<u64>, end: Option<u64>, ascending: bool) -> RangeInc
 }
 
 /// SQL leaves nothing out, so each row it looks at is seen here. Where most events are the project's, the table is
-/// walked, which costs a third less than the index and a look-up each; otherwise the index is.
+/// walked, which saves a look-up each; otherwise the index is.
 fn walk_all(
     connection: &Connection,
     page: &mut Page<'_>,
