@@ -16,6 +16,7 @@ mod breakers;
 mod caps;
 mod fair;
 mod guard;
+mod held;
 mod lane;
 mod ownership;
 mod pacer;
@@ -30,7 +31,7 @@ mod words;
 
 pub use breakers::Turned;
 pub use ownership::Follower;
-pub use part::Had;
+pub use part::{Had, Place};
 pub use reached::Moment;
 pub use refill::Refiller;
 pub use runs::Terms;
@@ -438,7 +439,11 @@ const LANES_IDLE_MAX: usize = 10_000;
 
 /// What a payload counts as in memory: never zero, so that empty ones are bounded too.
 const fn size(data: &Bytes) -> usize {
-    data.len() + WORK_OVERHEAD_BYTES
+    size_of(data.len())
+}
+
+const fn size_of(payload_bytes: usize) -> usize {
+    payload_bytes + WORK_OVERHEAD_BYTES
 }
 
 /// A delivery without its payload, roughly.
@@ -463,7 +468,8 @@ impl State {
             }
             let full = self.window_bytes >= settings.window_bytes_max;
             let lane = self.lane(event.project_id, target.endpoint_id);
-            if lane.place(Class::Live, event.id.child(index), event.created_at, full, settings) {
+            let delivery = (event.id.child(index), event.data.len());
+            if lane.place(Class::Live, delivery, event.created_at, full, settings) {
                 self.window_bytes += size(&event.data);
             } else {
                 placing.parked.push(index);

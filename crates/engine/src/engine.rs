@@ -13,6 +13,7 @@ use crate::record::{REPORTS_QUEUED_MAX, Recorder};
 use crate::replay::beside::Beside;
 use crate::replay::desk::Desk;
 use crate::replay::follow::Follower as ReplayFollower;
+use crate::replay::plan::Planner;
 use crate::replay::run::Runner;
 use crate::replay::{ReplayRefusal, ReplayRequest, Replayed, Replayer};
 use crate::search::Searcher;
@@ -213,13 +214,14 @@ impl Engine {
             metrics: Arc::clone(&metrics),
         };
         let searcher = Searcher { store: Arc::clone(&store), catalog: Arc::clone(&catalog), clock: Arc::clone(&clock) };
+        let sampler = Sampler { replays: Arc::clone(&store) as _, clock: Arc::clone(&clock), settings };
         let desk = Desk {
             store: Arc::clone(&store),
             catalog: Arc::clone(&catalog),
             ids: Arc::clone(&ids),
             clock: Arc::clone(&clock),
             dispatcher: Arc::clone(&dispatcher),
-            sampler: Arc::new(Sampler { replays: Arc::clone(&store) as _, clock: Arc::clone(&clock), settings }),
+            planner: Arc::new(Planner::new(Arc::clone(&store), Arc::clone(&clock), Arc::new(sampler))),
             transport,
             aside: delivery.helping.clone(),
             is_shared: store.is_shared(),

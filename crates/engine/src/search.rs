@@ -147,6 +147,7 @@ impl Searcher {
                     selector: Arc::clone(&selector),
                     ascending: true,
                     after,
+                    upto: None,
                     rows_max: SLICE_ROWS,
                     items_max: COUNT_SLICE_ITEMS,
                     deliveries_max: SLICE_DELIVERIES,
@@ -230,7 +231,7 @@ impl Searcher {
                 items_max: COUNT_SLICE_ITEMS,
                 // Routing today asks what the payload looks like.
                 // What succeeded already is known from the deliveries alone.
-                load: Load { data: selector.needs_routing(), deliveries: true },
+                load: Load { content: selector.needs_routing(), deliveries: true },
             };
             let (rows, next) = self
                 .read(slice, |found| {
@@ -268,6 +269,7 @@ impl Searcher {
                 selector: Arc::clone(selector),
                 ascending: true,
                 after,
+                upto: None,
                 rows_max: SLICE_ROWS,
                 items_max: COUNT_SLICE_ITEMS,
                 deliveries_max: SLICE_DELIVERIES,
@@ -297,6 +299,7 @@ impl Searcher {
                 selector: Arc::clone(read.selector),
                 ascending: read.ascending,
                 after: read.after,
+                upto: None,
                 rows_max: SLICE_ROWS,
                 items_max: read.items_max,
                 deliveries_max: SLICE_DELIVERIES,

@@ -13,6 +13,8 @@ pub struct Settings {
     pub lane_concurrency_max: usize,
     /// Deliveries a lane keeps in memory per class; the rest waits in the store.
     pub lane_window_max: usize,
+    /// Bytes of payload that reads of the store bring into a lane's memory per class, and at most one payload more.
+    pub lane_bytes_max: usize,
     /// Concurrent exchanges in all.
     pub exchanges_max: usize,
     /// Bytes of payload kept in memory for dispatch, over all lanes.
@@ -31,6 +33,7 @@ impl Default for Settings {
             response_body_bytes_max: 50 * 1024,
             lane_concurrency_max: 64,
             lane_window_max: 8_192,
+            lane_bytes_max: 8 * 1024 * 1024,
             exchanges_max: 2_048,
             window_bytes_max: 32 * 1024 * 1024,
             fan_out_at_once_max: 1_000,

@@ -181,6 +181,11 @@ impl ProjectView {
         self.by_endpoint.get(&endpoint).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether routing looks at more of an event than its type, its source and whom it is for.
+    pub fn routes_by_content(&self) -> bool {
+        !self.matchers.is_empty()
+    }
+
     /// `None`: the subscription has no conditions.
     pub fn matcher_of(&self, subscription: Id) -> Option<&Matcher> {
         self.matchers.get(&subscription).map(Arc::as_ref)

@@ -61,6 +61,7 @@ macro_rules! suite {
             next_due_looks_past_a_moment,
             several_lanes_are_read_at_once_as_each_alone,
             what_the_caller_holds_hides_nothing_else,
+            a_read_takes_so_many_bytes_of_payload,
             the_backlog_counts_each_lane);
         $crate::conformance::role!($place, record:
             a_success_settles,
@@ -115,6 +116,7 @@ macro_rules! suite {
             an_ordered_run_goes_oldest_first_whatever_fails_is_paused_or_crashes);
         $crate::conformance::role!($place, query:
             an_id_is_found_by_all_of_its_bits,
+            some_events_are_read_together,
             nothing_is_shown_to_another_project,
             a_key_finds_its_first_event,
             attempts_are_the_newest_oldest_first,
@@ -136,6 +138,8 @@ macro_rules! suite {
             a_fan_out_under_way_is_no_gap_to_fill,
             a_walk_meets_every_event_that_is_meant_once,
             an_event_in_slices_means_what_it_means_whole,
+            a_walk_in_segments_is_the_walk,
+            a_project_is_walked_whole_among_anothers_events,
             an_item_has_all_that_was_asked_for,
             a_page_looks_at_so_many_rows,
             what_failed_is_found_without_looking_at_the_rest,

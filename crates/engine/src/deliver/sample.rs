@@ -19,7 +19,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const HIDDEN: &str = "[REDACTED]";
 
 /// A request as it would go out, without what is secret in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
     pub event_id: Id,
     pub endpoint_id: Id,

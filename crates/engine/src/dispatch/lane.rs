@@ -2,6 +2,7 @@
 //! knows of the rest that waits in the store.
 
 use super::guard::{Guard, is_sent_to};
+use super::held::Held;
 use super::ownership::Spent;
 use super::reached::Reached;
 use super::run_queues::RunQueues;
@@ -25,6 +26,8 @@ const FAILURES_PER_HALVING: u32 = 16;
 
 /// Deliveries that a read is told to leave out.
 const KNOWN_MAX: usize = 256;
+/// From so many on, rows are not known to be large.
+const ROWS_THAT_FIT_MAX: usize = 16_384;
 
 pub struct Lane {
     pub project_id: Id,
@@ -33,7 +36,7 @@ pub struct Lane {
     credit: [i32; 3],
     in_exchange: usize,
     /// All deliveries in memory: placed, ready, in exchange, or not yet recorded.
-    held: IdSet,
+    held: Held,
     limiter: Gcra,
     /// What is to be known of the limit before it is next asked.
     pub spent: Spent,
@@ -65,6 +68,11 @@ struct ClassQueue {
     /// of runs.
     singles: VecDeque<Work>,
     runs: RunQueues,
+    /// Of payload, in these three.
+    bytes: usize,
+    /// How many rows a read found room for in bytes, when that was less than it was asked for; doubled by each
+    /// that was not.
+    rows_that_fit: Option<usize>,
     /// Placed, not committed yet.
     reserved: usize,
     /// Parked, not committed yet.
@@ -78,6 +86,10 @@ impl ClassQueue {
     fn in_memory(&self) -> usize {
         self.ready.len() + self.singles.len() + self.runs.len()
     }
+
+    fn left(&mut self, work: Option<&Work>) {
+        self.bytes -= work.map_or(0, |work| work.event.data.len());
+    }
 }
 
 /// What a delivery of the replays' class is part of.
@@ -89,12 +101,22 @@ pub enum Part {
     GivenUp,
 }
 
+/// How much a read of the store may bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    pub rows: usize,
+    /// Of payload.
+    pub bytes: usize,
+}
+
 /// What a read of the store found.
 #[derive(Default)]
 pub struct Found {
     pub rows: Vec<Work>,
     /// They are all that is due.
     pub is_all: bool,
+    /// There were more, and room for them but in bytes.
+    pub is_cut_by_bytes: bool,
     /// When what comes after is due.
     pub next_due: Option<Timestamp>,
     /// By id of the event, whether the endpoint has had it, where that was looked up.
@@ -136,7 +158,7 @@ impl Lane {
             queues: Default::default(),
             credit: [0; 3],
             in_exchange: 0,
-            held: IdSet::default(),
+            held: Held::default(),
             limiter: Gcra::default(),
             resume_at: None,
             awaits_answers: false,
@@ -163,7 +185,7 @@ impl Lane {
     pub fn place(
         &mut self,
         class: Class,
-        delivery: Id,
+        (delivery, bytes): (Id, usize),
         now: Timestamp,
         memory_full: bool,
         settings: &Settings,
@@ -176,7 +198,7 @@ impl Lane {
         let behind = queue.stored_due.is_some_and(is_due) || queue.parking > 0 || queue.refill.is_some();
         if room && !behind && !is_tripped && !memory_full {
             queue.reserved += 1;
-            self.held.insert(delivery);
+            self.held.insert(delivery, bytes);
             return true;
         }
         queue.parking += 1;
@@ -184,7 +206,7 @@ impl Lane {
     }
 
     pub fn unplace(&mut self, class: Class, delivery: Id) {
-        self.held.remove(&delivery);
+        self.held.remove(delivery);
         self.queue(class).reserved -= 1;
     }
 
@@ -197,6 +219,7 @@ impl Lane {
     pub fn offer(&mut self, class: Class, work: Work) {
         let queue = self.queue(class);
         queue.reserved -= 1;
+        queue.bytes += work.event.data.len();
         match work.delivery.steered_by() {
             Some(run) if class == Class::Replay => queue.runs.push(run, work),
             _ => queue.ready.push_back(work),
@@ -212,9 +235,9 @@ impl Lane {
         }
     }
 
-    /// How many new rows to read for this class, when it is time to; a read is then under way. `sweeps`: some
+    /// How much to read for this class, when it is time to; a read is then under way. `sweeps`: some
     /// may be there to be discarded, which no breaker holds up.
-    pub fn hunger(&mut self, class: Class, now: Timestamp, settings: &Settings, sweeps: bool) -> Option<usize> {
+    pub fn hunger(&mut self, class: Class, now: Timestamp, settings: &Settings, sweeps: bool) -> Option<Room> {
         let given_up = self.given_up;
         let probes_only = self.guard.open_until().filter(|_| !sweeps || class != Class::Replay);
         if probes_only.is_some_and(|until| now < until || self.has_ready()) {
@@ -223,23 +246,26 @@ impl Lane {
         let queue = self.queue(class);
         let due = queue.stored_due.is_some_and(|due| due <= now);
         let in_memory = queue.in_memory() + if class == Class::Replay { given_up } else { 0 };
-        if !due || queue.refill.is_some() || in_memory * 2 > settings.lane_window_max {
+        let is_full = in_memory * 2 > settings.lane_window_max || queue.bytes * 2 > settings.lane_bytes_max;
+        if !due || queue.refill.is_some() || is_full {
             return None;
         }
         queue.refill = Some(Refill::default());
-        Some(match probes_only {
+        let rows = match probes_only {
             Some(_) => PROBES_MAX as usize,
             None => settings.lane_window_max - in_memory,
-        })
+        };
+        let rows = queue.rows_that_fit.map_or(rows, |fit| rows.min(fit * 2));
+        Some(Room { rows, bytes: settings.lane_bytes_max - queue.bytes })
     }
 
-    /// Deliveries of it that are in memory: a read of the store finds them too.
-    pub fn held(&self) -> usize {
-        self.held.len()
+    /// Of deliveries of it that are in memory: a read of the store finds them too.
+    pub fn held(&self) -> Room {
+        Room { rows: self.held.len(), bytes: self.held.bytes() }
     }
 
     pub fn holds(&self, delivery: Id) -> bool {
-        self.held.contains(&delivery)
+        self.held.contains(delivery)
     }
 
     /// They, for a read that had better leave them out. Only of live ones, and while they are few: whatever is let go
@@ -248,7 +274,7 @@ impl Lane {
         if class != Class::Live || self.held.len() > KNOWN_MAX {
             return Arc::default();
         }
-        self.held.iter().copied().collect()
+        self.held.ids().collect()
     }
 
     fn has_ready(&self) -> bool {
@@ -264,13 +290,20 @@ impl Lane {
     pub fn refilled(&mut self, class: Class, found: Found, now: Timestamp, part: impl Fn(&Work) -> Part) -> Refilled {
         let refill = self.queue(class).refill.take().unwrap_or_default();
         let mut refilled = Refilled::default();
+        let mut new = 0;
         for work in found.rows {
             let id = work.delivery.id;
-            if refill.void || refill.let_go.contains(&id) || !self.held.insert(id) {
+            let bytes = work.event.data.len();
+            if refill.void || refill.let_go.contains(&id) || !self.held.insert(id, bytes) {
                 continue;
             }
+            new += 1;
+            let part = part(&work);
+            if class != Class::Replay || part != Part::GivenUp {
+                self.queue(class).bytes += bytes;
+            }
             refilled.bytes += super::size(&work.event.data);
-            match part(&work) {
+            match part {
                 _ if class != Class::Replay => self.queue(class).ready.push_back(work),
                 Part::Run => {
                     if let Some(reached) = found.reached.get(&work.event.id) {
@@ -291,7 +324,13 @@ impl Lane {
             false if found.is_all => found.next_due,
             false => Some(now),
         };
-        self.queue(class).stored_due = rest.into_iter().chain(refill.stored_since).min();
+        let queue = self.queue(class);
+        queue.stored_due = rest.into_iter().chain(refill.stored_since).min();
+        queue.rows_that_fit = match queue.rows_that_fit {
+            _ if found.is_cut_by_bytes => Some(new.max(1)),
+            Some(fit) => Some(fit * 2).filter(|fit| *fit < ROWS_THAT_FIT_MAX),
+            None => None,
+        };
         refilled
     }
 
@@ -302,7 +341,7 @@ impl Lane {
             self.in_exchange += 1;
             self.unasked += 1;
         } else {
-            self.held.remove(&delivery);
+            self.held.remove(delivery);
         }
     }
 
@@ -340,7 +379,9 @@ impl Lane {
 
     /// Takes out what is of these replays.
     pub fn give_up(&mut self, replays: &BTreeSet<Id>) -> Vec<Work> {
-        let given_up = self.queue(Class::Replay).runs.take_out(replays);
+        let queue = self.queue(Class::Replay);
+        let given_up = queue.runs.take_out(replays);
+        given_up.iter().for_each(|work| queue.left(Some(work)));
         given_up.iter().for_each(|work| {
             self.reached.tell(work.delivery.event_id);
         });
@@ -350,8 +391,10 @@ impl Lane {
 
     /// Lets it go; it stays in the store.
     pub fn set_front_replay_aside(&mut self) -> Option<Work> {
-        let work = self.queue(Class::Replay).runs.pop()?;
-        self.held.remove(&work.delivery.id);
+        let queue = self.queue(Class::Replay);
+        let work = queue.runs.pop()?;
+        queue.left(Some(&work));
+        self.held.remove(work.delivery.id);
         self.reached.tell(work.delivery.event_id);
         Some(work)
     }
@@ -419,7 +462,10 @@ impl Lane {
         if class == Class::Replay as usize {
             return self.pick_replay();
         }
-        self.queues[class].ready.pop_front()
+        let queue = &mut self.queues[class];
+        let work = queue.ready.pop_front();
+        queue.left(work.as_ref());
+        work
     }
 
     /// Runs, one after the other, and single calls in turn: neither waits for more than one of the other.
@@ -431,7 +477,9 @@ impl Lane {
         let is_run = run_waits && !(single_waits && self.was_run);
         self.was_run = is_run;
         let queue = self.queue(Class::Replay);
-        if is_run { queue.runs.take_turn() } else { queue.singles.pop_front() }
+        let work = if is_run { queue.runs.take_turn() } else { queue.singles.pop_front() };
+        queue.left(work.as_ref());
+        work
     }
 
     /// Whether the endpoint has had the event of what was just taken out; `None`: not known.
@@ -471,7 +519,7 @@ impl Lane {
 
     /// A held delivery is in the store as it is now; it waits there when it is to be tried again.
     pub fn recorded(&mut self, delivery: Id, retry: Option<(Class, Timestamp)>) {
-        self.held.remove(&delivery);
+        self.held.remove(delivery);
         for queue in &mut self.queues {
             if let Some(refill) = &mut queue.refill {
                 refill.let_go.insert(delivery);
@@ -491,8 +539,9 @@ impl Lane {
         for queue in &mut self.queues {
             for work in queue.ready.drain(..).chain(queue.singles.drain(..)).chain(queue.runs.drain()) {
                 bytes += super::size(&work.event.data);
-                self.held.remove(&work.delivery.id);
+                self.held.remove(work.delivery.id);
             }
+            queue.bytes = 0;
             queue.stored_due = None;
             if let Some(refill) = &mut queue.refill {
                 (refill.void, refill.stored_since) = (true, None);

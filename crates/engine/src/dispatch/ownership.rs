@@ -99,7 +99,7 @@ impl Follower {
 
 impl Dispatcher {
     /// `true` when something was gained or is to stay after all: what waits in it is to be read.
-    pub(super) fn adopt(&self, held: Arc<Holding>) -> bool {
+    pub(crate) fn adopt(&self, held: Arc<Holding>) -> bool {
         let now = self.clock.now();
         let mut state = self.lock();
         let before = std::mem::replace(&mut state.holding, Arc::clone(&held));

@@ -3,10 +3,11 @@
 
 use super::lane::Part;
 use super::reached::Moment;
-use super::{Dispatcher, State, Work, size};
+use super::{Dispatcher, State, Work, size_of};
 use crate::settings::Settings;
 use dacapo_model::id::IdSet;
 use dacapo_model::{Id, Shard, Timestamp};
+use dacapo_store::roles::PAGE_BYTES_MAX;
 use std::collections::BTreeSet;
 
 /// Where a delivery goes that gets a row.
@@ -16,7 +17,10 @@ pub enum Place {
     Settled,
     /// Another node dispatches it.
     Elsewhere,
-    Memory,
+    /// Taken with so many bytes of payload.
+    Memory(usize),
+    /// Memory was to take it, but its payload could not be read.
+    Unread(usize),
     /// Memory has no room, or it is not due: it is read from the store later.
     Store,
 }
@@ -33,9 +37,27 @@ pub struct Had {
 impl Dispatcher {
     /// Before rows are written. Followed by [`Self::offer_rows`], whatever comes of it.
     pub fn place_rows(&self, rows: &[Work]) -> Vec<Place> {
+        self.place_sized(rows.iter().map(|work| (work, work.event.data.len())))
+    }
+
+    /// The same of rows whose payload is still to be read, where memory takes them: that many bytes each, and no
+    /// more than a page of a walk has in all.
+    pub fn place_sized<'w>(&self, rows: impl Iterator<Item = (&'w Work, usize)>) -> Vec<Place> {
         let now = self.clock.now();
         let mut state = self.lock();
-        rows.iter().map(|work| state.place_one(work, now, &self.settings)).collect()
+        let mut taken = 0;
+        let mut place = |(work, bytes)| {
+            let place = state.place_one(work, bytes, taken >= PAGE_BYTES_MAX, now, &self.settings);
+            taken += if place == Place::Memory(bytes) { bytes } else { 0 };
+            place
+        };
+        rows.map(&mut place).collect()
+    }
+
+    /// Whether deliveries to all endpoints are this node's.
+    pub fn dispatches_all(&self) -> bool {
+        let state = self.lock();
+        Shard::all().all(|shard| state.holding.dispatches(shard))
     }
 
     /// After they were written, or were not. `had`: where it is known of items.
@@ -83,7 +105,7 @@ impl State {
         self.gained.get(&Shard::of(endpoint)).is_none_or(|gained| *gained < read_at)
     }
 
-    fn place_one(&mut self, work: &Work, now: Timestamp, settings: &Settings) -> Place {
+    fn place_one(&mut self, work: &Work, bytes: usize, is_full: bool, now: Timestamp, settings: &Settings) -> Place {
         let Work { delivery, event } = work;
         if delivery.status.is_settled() {
             return Place::Settled;
@@ -91,11 +113,12 @@ impl State {
         if !self.dispatches(delivery.endpoint_id) {
             return Place::Elsewhere;
         }
-        let is_full = self.window_bytes >= settings.window_bytes_max;
+        let is_full = is_full || self.window_bytes >= settings.window_bytes_max;
         let lane = self.lane(event.project_id, delivery.endpoint_id);
-        if lane.place(delivery.class(), delivery.id, now, is_full || delivery.due_at > now, settings) {
-            self.window_bytes += size(&event.data);
-            return Place::Memory;
+        let row = (delivery.id, bytes);
+        if lane.place(delivery.class(), row, now, is_full || delivery.due_at > now, settings) {
+            self.window_bytes += size_of(bytes);
+            return Place::Memory(bytes);
         }
         Place::Store
     }
@@ -118,11 +141,11 @@ impl State {
                     lane.stored_until(class, due_at);
                 }
             }
-            Place::Memory => {
+            Place::Memory(bytes) | Place::Unread(bytes) => {
                 let replay = work.delivery.steered_by();
                 let is_over = replay.is_some() && self.runs.part(replay) != Part::Run;
                 let Some(lane) = self.lanes.get_mut(&endpoint) else { return };
-                if is_ours && is_written && !is_over {
+                if is_ours && is_written && !is_over && place == Place::Memory(bytes) {
                     if let (Some(_), Some(has_reached)) = (replay, has_reached) {
                         lane.reached.learn(work.event.id, has_reached);
                     }
@@ -131,9 +154,9 @@ impl State {
                     return;
                 }
                 lane.unplace(class, work.delivery.id);
-                self.window_bytes -= size(&work.event.data);
+                self.window_bytes -= size_of(bytes);
                 if is_ours && is_written {
-                    // Given up meanwhile: it is read to be discarded.
+                    // Given up meanwhile: it is read to be discarded. Or it is to be read anyway.
                     lane.stored_until(class, due_at);
                 }
             }

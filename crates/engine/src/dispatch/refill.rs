@@ -1,6 +1,6 @@
 //! Reading waiting deliveries from the store into a lane's window.
 
-use super::lane::Found;
+use super::lane::{Found, Room};
 use super::{Dispatcher, Moment, State, Work};
 use dacapo_model::id::IdMap;
 use dacapo_model::{Class, Clock, Event, Id, Timestamp};
@@ -22,6 +22,8 @@ const LANES_PER_READ_MAX: usize = 32;
 /// New rows a lane gets from a read for several. One that holds as many reads alone: it would read them all
 /// again for so few.
 const SHARED_ROWS_MAX: usize = 64;
+/// Bytes of payload that a lane may hold and share a read: they are read again.
+const SHARED_HELD_BYTES_MAX: usize = 256 * 1024;
 
 /// Events one look asks the store for, whether their endpoints have had them.
 const LOOKED_UP_MAX: usize = 1_000;
@@ -62,21 +64,31 @@ pub struct Request {
     pub project_id: Id,
     pub endpoint_id: Id,
     pub class: Class,
-    /// Rows the lane has room for.
-    pub room: usize,
-    /// Rows that it holds already, which are read too and left out.
-    pub held: usize,
+    /// What the lane has room for.
+    pub room: Room,
+    /// What it holds already, which is read too and left out.
+    pub held: Room,
     /// They, where they are few, so that the store need not read them.
     pub known: Arc<[Id]>,
 }
 
 impl Request {
     pub fn limit(&self) -> usize {
-        self.room + self.held
+        self.room.rows + self.held.rows
+    }
+
+    pub fn bytes_max(&self) -> usize {
+        self.room.bytes + self.held.bytes
     }
 
     fn look(&self) -> Look {
-        Look { endpoint_id: self.endpoint_id, class: self.class, limit: self.limit(), known: Arc::clone(&self.known) }
+        Look {
+            endpoint_id: self.endpoint_id,
+            class: self.class,
+            limit: self.limit(),
+            bytes_max: self.bytes_max(),
+            known: Arc::clone(&self.known),
+        }
     }
 }
 
@@ -120,7 +132,7 @@ impl Refiller {
             Ok(found) => {
                 let sum = Total {
                     rows: found.iter().map(|due| due.waiting.len()).sum(),
-                    is_all: found.iter().zip(requests).all(|(due, request)| due.waiting.len() < request.limit()),
+                    is_all: found.iter().all(|due| due.is_all),
                 };
                 for (request, due) in requests.iter().zip(found) {
                     self.found(request, due, now).await;
@@ -139,7 +151,7 @@ impl Refiller {
 
     async fn found(&self, request: &Request, due: Due, now: Timestamp) {
         match self.get_to_know(request, &due.waiting).await {
-            Ok(looked) => self.dispatcher.refilled(request, due.waiting, due.next, now, looked),
+            Ok(looked) => self.dispatcher.refilled(request, due, now, looked),
             Err(cause) => {
                 tracing::warn!(%cause, "replays could not be looked up; trying again");
                 self.dispatcher.refill_failed(request, now);
@@ -180,9 +192,14 @@ impl Refiller {
 
 /// Which of them are read together, and for how much: alone, a lane may fill its whole window.
 fn reads(asked: impl Iterator<Item = Request>) -> Vec<Vec<Request>> {
-    let (alone, mut together): (Vec<Request>, Vec<Request>) = asked.partition(|lane| lane.held >= SHARED_ROWS_MAX);
-    if together.len() > 1 {
-        together.iter_mut().for_each(|lane| lane.room = lane.room.min(SHARED_ROWS_MAX));
+    let holds_much = |held: Room| held.rows >= SHARED_ROWS_MAX || held.bytes > SHARED_HELD_BYTES_MAX;
+    let (alone, mut together): (Vec<Request>, Vec<Request>) = asked.partition(|lane| holds_much(lane.held));
+    let lanes = together.len();
+    if lanes > 1 {
+        for Request { room, .. } in &mut together {
+            // In bytes, all of them together as much as one alone.
+            *room = Room { rows: room.rows.min(SHARED_ROWS_MAX), bytes: room.bytes / lanes };
+        }
     }
     let shared = (!together.is_empty()).then_some(together);
     shared.into_iter().chain(alone.into_iter().map(|lane| vec![lane])).collect()
@@ -200,21 +217,15 @@ impl Dispatcher {
         rows.iter().filter(matters).map(|work| (Arc::clone(&work.event), endpoint)).collect()
     }
 
-    pub(super) fn refilled(
-        &self,
-        request: &Request,
-        rows: Vec<Work>,
-        next_due: Option<Timestamp>,
-        now: Timestamp,
-        looked: Option<Looked>,
-    ) {
+    pub(super) fn refilled(&self, request: &Request, due: Due, now: Timestamp, looked: Option<Looked>) {
         let mut state = self.lock();
         let reached = looked.and_then(|looked| state.until_now(request.endpoint_id, looked)).unwrap_or_default();
         state.lane(request.project_id, request.endpoint_id);
         let State { lanes, runs, .. } = &mut *state;
         let Some(lane) = lanes.get_mut(&request.endpoint_id) else { return };
-        let is_all = rows.len() < request.limit();
-        let found = Found { rows, is_all, next_due, reached };
+        let Due { waiting: rows, is_all, next: next_due } = due;
+        let is_cut_by_bytes = !is_all && rows.len() < request.limit();
+        let found = Found { rows, is_all, is_cut_by_bytes, next_due, reached };
         let part = |work: &Work| runs.part(work.delivery.steered_by());
         let refilled = lane.refilled(request.class, found, now, part);
         let due_next = lane.next_stored_due();
@@ -261,26 +272,38 @@ impl State {
 }
 
 #[cfg(test)]
+mod large;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     /// Else every few new rows would cost a read of all that is held.
     #[test]
     fn lanes_that_hold_little_share_a_read_and_others_fill_their_window_alone() {
-        let lane = |held| Request {
+        let lane = |(rows, bytes)| Request {
             project_id: Id::from_u128(1),
             endpoint_id: Id::from_u128(2),
             class: Class::Live,
-            room: 8_192 - held,
-            held,
+            room: Room { rows: 8_192 - rows, bytes: 1_000_000 },
+            held: Room { rows, bytes },
             known: Arc::default(),
         };
+        let asked = |held: &[(usize, usize)]| reads(held.iter().map(|held| lane(*held)));
         let limits = |held: &[usize]| {
             let read = |lanes: Vec<Request>| lanes.iter().map(Request::limit).collect::<Vec<_>>();
-            reads(held.iter().map(|held| lane(*held))).into_iter().map(read).collect::<Vec<_>>()
+            let held: Vec<(usize, usize)> = held.iter().map(|rows| (*rows, 0)).collect();
+            asked(&held).into_iter().map(read).collect::<Vec<_>>()
         };
         assert_eq!(limits(&[0]), [[8_192]], "nobody to share with");
         assert_eq!(limits(&[0, 10]), [[SHARED_ROWS_MAX, SHARED_ROWS_MAX + 10]]);
         assert_eq!(limits(&[0, 4_000, 3, 64]), [vec![64, 67], vec![8_192], vec![8_192]]);
+        let bytes = |held: &[(usize, usize)]| {
+            let read = |lanes: Vec<Request>| lanes.iter().map(Request::bytes_max).collect::<Vec<_>>();
+            asked(held).into_iter().map(read).collect::<Vec<_>>()
+        };
+        assert_eq!(bytes(&[(2, 70)]), [[1_000_070]]);
+        assert_eq!(bytes(&[(2, 70), (0, 0)]), [[500_070, 500_000]], "they share the bytes of one");
+        assert_eq!(bytes(&[(2, 2_000_000), (0, 0)]), [[1_000_000], [3_000_000]], "one that holds much reads alone");
     }
 }

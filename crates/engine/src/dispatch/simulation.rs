@@ -26,7 +26,7 @@ use dacapo_model::{
 };
 use dacapo_store::LiveCatalog;
 use dacapo_store::roles::lease::Deadline;
-use dacapo_store::roles::{Backlog, Catalog, Contents, HELD_UNTIL, Holding, Report};
+use dacapo_store::roles::{Backlog, Catalog, Contents, Due, HELD_UNTIL, Holding, Report};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +69,7 @@ struct World {
     /// What the store's queue holds, by order.
     waiting: BTreeMap<u64, Work>,
     /// Reads under way, with the rows their snapshot showed, and replays as they were then.
-    reads: Vec<(Request, Timestamp, Vec<Work>, Vec<Replay>)>,
+    reads: Vec<(Request, Timestamp, Due, Vec<Replay>)>,
     in_exchange: Vec<Work>,
     unrecorded: Vec<Report>,
     /// The store takes everything, and all of a batch is recorded at once.
@@ -100,6 +100,10 @@ struct World {
     known: [u64; 2],
     /// When an item of a replay with a rate for each endpoint was handed out last, by endpoint.
     last_sent: HashMap<(Id, Id), Timestamp>,
+    /// Some payloads are.
+    has_large: bool,
+    /// Reads that had room for more, but in bytes.
+    cut_by_bytes: usize,
 }
 
 impl World {
@@ -138,6 +142,8 @@ impl World {
             reached: HashSet::new(),
             known: [0; 2],
             last_sent: HashMap::new(),
+            has_large: false,
+            cut_by_bytes: 0,
         }
     }
 
@@ -146,8 +152,13 @@ impl World {
         lane_window_max: usize,
     ) -> (Arc<Dispatcher>, mpsc::Receiver<Request>) {
         let (catalog, _) = LiveCatalog::load(Arc::new(FixedCatalog)).await.expect("a catalog");
-        let settings =
-            Settings { lane_window_max, exchanges_max: EXCHANGES_MAX, window_bytes_max: 12_000, ..Settings::default() };
+        let settings = Settings {
+            lane_window_max,
+            lane_bytes_max: LANE_BYTES_MAX,
+            exchanges_max: EXCHANGES_MAX,
+            window_bytes_max: 12_000,
+            ..Settings::default()
+        };
         Dispatcher::new(Arc::new(catalog), Arc::clone(clock) as Arc<dyn Clock>, settings)
     }
 
@@ -162,7 +173,7 @@ impl World {
             id,
             project_id: PROJECT,
             event_type: "t".to_owned(),
-            data: bytes::Bytes::from_static(b"{}"),
+            data: bytes::Bytes::from_static(if self.has_large && id.order().is_multiple_of(4) { LARGE } else { b"{}" }),
             headers: HeaderLines::new(),
             source_id: None,
             url_query: String::new(),
@@ -410,8 +421,19 @@ impl World {
             .cloned()
             .collect();
         rows.sort_by_key(|work| (work.delivery.due_at, work.delivery.id));
-        rows.truncate(request.limit());
-        self.reads.push((request, now, rows, self.replays.clone()));
+        let found = rows.len();
+        let mut bytes = 0;
+        let mut is_room = |work: &Work| {
+            let has_room = bytes < request.bytes_max();
+            bytes += work.event.data.len();
+            has_room
+        };
+        let fit = rows.iter().take_while(|work| is_room(work)).count();
+        rows.truncate(fit.min(request.limit()));
+        self.cut_by_bytes += usize::from(rows.len() < found.min(request.limit()));
+        let is_all = rows.len() == found && found < request.limit();
+        let found = Due { waiting: rows, is_all, next: None };
+        self.reads.push((request, now, found, self.replays.clone()));
     }
 
     fn end_read(&mut self) {
@@ -419,7 +441,8 @@ impl World {
             return;
         }
         let index = self.dice.roll(self.reads.len() as u64) as usize;
-        let (request, at, rows, replays) = self.reads.swap_remove(index);
+        let (request, at, found, replays) = self.reads.swap_remove(index);
+        let Due { waiting: rows, is_all, .. } = found;
         if !self.never_fails && self.dice.roll(10) == 0 {
             self.dispatcher.refill_failed(&request, at);
             return;
@@ -430,9 +453,9 @@ impl World {
         self.dispatcher.adopt_replays(&seen);
         self.dispatcher
             .adopt_single_replays(unknown.into_iter().filter(|id| seen.iter().all(|replay| replay.id != *id)));
-        let next_due = (rows.len() < request.limit()).then(|| self.next_due(&request, at)).flatten();
+        let next = is_all.then(|| self.next_due(&request, at)).flatten();
         let looked = self.look_up(&request, &rows);
-        self.dispatcher.refilled(&request, rows, next_due, at, looked);
+        self.dispatcher.refilled(&request, Due { waiting: rows, is_all, next }, at, looked);
     }
 
     fn next_due(&self, request: &Request, after: Timestamp) -> Option<Timestamp> {
@@ -518,6 +541,9 @@ const PROJECT: Id = Id::from_u128(1);
 const ENDPOINTS: u64 = 3;
 const EXCHANGES_MAX: usize = 10;
 const WINDOW_MAX: usize = 6;
+/// Any window of small payloads, or a single one of the large.
+const LANE_BYTES_MAX: usize = 200;
+const LARGE: &[u8] = &[b' '; 250];
 const PUMP_ROUNDS: usize = 8;
 
 fn project() -> Change {
@@ -646,6 +672,7 @@ async fn a_dead_endpoint_gets_probes_and_its_neighbour_everything() {
 /// Gives of how many items it was known that their endpoint had not had the event, and that it had.
 async fn walk(seed: u64, is_shared: bool) -> [u64; 2] {
     let mut world = World::new(seed, is_shared).await;
+    world.has_large = true;
     for _ in 0..STEPS {
         world.step();
     }
@@ -671,5 +698,6 @@ async fn walk(seed: u64, is_shared: bool) -> [u64; 2] {
     }
     assert!(world.owed.is_empty(), "seed {seed}: {} deliveries were forgotten", world.owed.len());
     assert_eq!(world.dispatcher.lock().window_bytes, 0, "seed {seed}: the window's bytes add up");
+    assert!(world.cut_by_bytes > 0, "seed {seed}: no read was cut by its bytes");
     world.known
 }

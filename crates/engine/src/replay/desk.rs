@@ -8,8 +8,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::plan::{self, Plan, SAMPLES_MAX};
-use crate::deliver::Sampler;
+use super::plan::{Plan, Planner, SAMPLES_MAX, Walk};
 use crate::dispatch::Dispatcher;
 use crate::transport::Transport;
 use dacapo_model::replay::{Asker, CallKind, Control, Counts, Definition, Elsewhere, Options, Progress, State};
@@ -134,7 +133,7 @@ pub struct Desk {
     pub ids: Arc<IdSource>,
     pub clock: Arc<dyn Clock>,
     pub dispatcher: Arc<Dispatcher>,
-    pub sampler: Arc<Sampler>,
+    pub planner: Arc<Planner>,
     pub transport: Arc<dyn Transport>,
     /// Where sets are counted: not where events are taken in, whose latency it would add to.
     pub aside: Handle,
@@ -348,10 +347,9 @@ impl Desk {
     ) -> Result<Plan, Refused> {
         let snapshot = self.catalog.snapshot();
         let view = snapshot.project(wish.project_id).ok_or(Refused::UnknownProject)?;
-        let walk =
-            plan::Walk { view: Arc::clone(view), replay: id, definition: definition.clone(), within, samples_max };
-        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let work = plan::plan(store, clock, walk, Arc::clone(&self.sampler));
+        let walk = Walk { view: Arc::clone(view), replay: id, definition: definition.clone(), within, samples_max };
+        let planner = Arc::clone(&self.planner);
+        let work = async move { planner.plan(walk).await };
         // Whoever asked may go away: then nobody counts on.
         let counted = AbortOnDropHandle::new(self.aside.spawn(work)).await;
         Ok(counted.map_err(|cause| StoreError::Unavailable(cause.to_string()))??)

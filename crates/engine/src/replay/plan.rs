@@ -1,31 +1,41 @@
 //! What a replay would do, before it does it: counted over the very walk a run takes.
+//!
+//! - In: a frozen definition. Out: counts, and the first few requests as they would go out.
+//! - Promise: what one walk from end to end counts, whether it was cut in segments or not. A long walk is cut
+//!   ([`dacapo_store::roles::Scan::cut`]) and two segments are counted side by side; each has two pages in memory.
+//! - Failure: the store's; when time is up, what was counted by then.
 
-use super::items::{self, Planned};
-use super::page::past_the_one_taken;
+mod groups;
+mod part;
+mod segment;
+#[cfg(test)]
+mod tests;
+
 use crate::deliver::{Rendered, Sampler};
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::replay::Definition;
-use dacapo_model::{Clock, Frozen, Id, Timestamp};
-use dacapo_store::roles::{Load, Place, ScanItem, ScanPage, ScanRequest};
+use dacapo_model::{Clock, Id, Timestamp};
+use dacapo_store::roles::Place;
 use dacapo_store::{Store, StoreError};
-use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use part::Part;
+use segment::{Counting, Segment};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::task::AbortOnDropHandle;
 
-/// Events, and rows, of one page of the walk.
-const PAGE_EVENTS_MAX: usize = 1_000;
-const PAGE_ROWS_MAX: usize = 10_000;
-/// Deliveries of one page, and at most twice as many.
-const PAGE_DELIVERIES_MAX: usize = 10_000;
-/// Events between two of which others that share the thread get their turn.
-const EVENTS_AT_ONCE: usize = 64;
+/// Events a segment of a walk looks at. Finding where it ends costs a few hundredths of walking it.
+const SEGMENT_EVENTS: usize = 16_384;
+/// Plans that count a second segment beside their first: it takes another reader of the store's, and requests
+/// want some too.
+const PLANS_SIDE_BY_SIDE_MAX: usize = 1;
 /// Endpoints, and event types, that are listed each by itself; the others are counted in the sum only.
 pub const GROUPS_MAX: usize = 1_000;
 /// Requests shown.
 pub const SAMPLES_MAX: usize = 3;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// Items a run makes, those to be skipped included.
     pub matched: u64,
@@ -51,38 +61,6 @@ impl Plan {
     pub fn to_send(&self) -> u64 {
         self.matched.saturating_sub(self.skipped.values().sum())
     }
-
-    /// `is_more`: of an event that was counted.
-    fn count(&mut self, item: &ScanItem, planned: &[Planned], is_more: bool) {
-        let event = &item.event;
-        for Planned { target, already_succeeded, .. } in planned {
-            self.matched += 1;
-            self.already_succeeded += u64::from(*already_succeeded);
-            match target.discarded {
-                Some(reason) => *self.skipped.entry(reason.as_str()).or_default() += 1,
-                None => self.bytes += item.data_bytes as u64,
-            }
-            add(&mut self.per_endpoint, &target.endpoint_id);
-            add(&mut self.per_event_type, event.event_type.as_str());
-        }
-        if !planned.is_empty() {
-            self.events += u64::from(!is_more);
-            self.oldest = Some(self.oldest.map_or(event.created_at, |oldest| oldest.min(event.created_at)));
-            self.newest = self.newest.max(Some(event.created_at));
-        }
-    }
-}
-
-fn add<K, Q>(counts: &mut BTreeMap<K, u64>, key: &Q)
-where
-    K: Ord + Borrow<Q>,
-    Q: Ord + ToOwned<Owned = K> + ?Sized,
-{
-    if let Some(count) = counts.get_mut(key) {
-        *count += 1;
-    } else if counts.len() < GROUPS_MAX {
-        counts.insert(key.to_owned(), 1);
-    }
 }
 
 /// Which set is walked, and how far.
@@ -95,92 +73,56 @@ pub struct Walk {
     pub samples_max: usize,
 }
 
-/// Of the first few items the request is rendered.
-pub async fn plan(
+/// Counts plans.
+pub struct Planner {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    walk: Walk,
     sampler: Arc<Sampler>,
-) -> Result<Plan, StoreError> {
-    let until = clock.now().plus(walk.within);
-    let once = walk.definition.options.target.is_some();
-    let selector = Arc::new(walk.definition.frozen.clone());
-    let mut counting = Counting { walk, selector, sampler, plan: Plan::default(), last: None };
-    let mut page = store.scan(counting.request(None)).await?;
-    loop {
-        // The next page is read while this one is counted, where it does not hang on that.
-        let ahead = page.next.filter(|_| !once && !counting.wants_samples());
-        let request = ahead.map(|after| counting.request(Some(after)));
-        let read_ahead = async {
-            match request {
-                Some(request) => store.scan(request).await.map(Some),
-                None => Ok(None),
-            }
-        };
-        let (read, counted) = tokio::join!(read_ahead, counting.take(&page));
-        counted?;
-        let after = if once { past_the_one_taken(page.next, counting.last) } else { page.next };
-        let Some(after) = after else {
-            counting.plan.is_complete = true;
-            return Ok(counting.plan);
-        };
-        if clock.now() >= until {
-            return Ok(counting.plan);
-        }
-        page = match read? {
-            Some(page) => page,
-            None => store.scan(counting.request(Some(after))).await?,
-        };
-    }
+    side_by_side: Semaphore,
+    segment_events: usize,
 }
 
-struct Counting {
-    walk: Walk,
-    selector: Arc<Frozen>,
-    sampler: Arc<Sampler>,
-    plan: Plan,
-    /// The last event of which something was counted.
-    last: Option<Id>,
-}
-
-impl Counting {
-    fn wants_samples(&self) -> bool {
-        self.plan.samples.len() < self.walk.samples_max
+impl Planner {
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, sampler: Arc<Sampler>) -> Self {
+        let side_by_side = Semaphore::new(PLANS_SIDE_BY_SIDE_MAX);
+        Self { store, clock, sampler, side_by_side, segment_events: SEGMENT_EVENTS }
     }
 
-    fn request(&self, after: Option<Place>) -> ScanRequest {
-        let wants_samples = self.wants_samples();
-        ScanRequest {
-            project: self.walk.view.project.id,
-            selector: Arc::clone(&self.selector),
-            ascending: true,
-            after,
-            rows_max: PAGE_ROWS_MAX,
-            items_max: if wants_samples { SAMPLES_MAX } else { PAGE_EVENTS_MAX },
-            deliveries_max: PAGE_DELIVERIES_MAX,
-            load: Load { data: wants_samples || self.selector.needs_routing(), deliveries: true },
+    /// Of the first few items the request is rendered.
+    pub async fn plan(&self, walk: Walk) -> Result<Plan, StoreError> {
+        let samples_max = walk.samples_max;
+        let counting = Counting::new(Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.sampler), walk);
+        let counting = Arc::new(counting);
+        let mut sum = Part::first();
+        // In the order of the walk.
+        let mut under_way: VecDeque<AbortOnDropHandle<Result<Part, StoreError>>> = VecDeque::new();
+        let mut beside = None;
+        let (mut after, mut is_all_begun) = (None, false);
+        loop {
+            while !is_all_begun && self.has_place(under_way.len(), &mut beside) {
+                let upto =
+                    self.store.cut(counting.request(after.map(Place::Behind), None), self.segment_events).await?;
+                let samples_max = samples_max.saturating_sub(sum.samples());
+                let segment = Segment { after: after.map(Place::Behind), upto, samples_max };
+                let counted = Arc::clone(&counting).count(segment);
+                under_way.push_back(AbortOnDropHandle::new(tokio::spawn(counted)));
+                (after, is_all_begun) = (upto, upto.is_none());
+            }
+            let Some(next) = under_way.pop_front() else { return Ok(sum.finish()) };
+            let part = next.await.map_err(|cause| StoreError::Unavailable(cause.to_string()))??;
+            let is_complete = part.is_complete();
+            sum.add(part, samples_max);
+            if !is_complete {
+                return Ok(sum.finish());
+            }
         }
     }
 
-    async fn take(&mut self, page: &ScanPage) -> Result<(), StoreError> {
-        let Walk { view, replay, definition, .. } = &self.walk;
-        self.plan.scanned += page.rows;
-        for (n, item) in page.items.iter().enumerate() {
-            if n % EVENTS_AT_ONCE == EVENTS_AT_ONCE - 1 {
-                tokio::task::yield_now().await;
-            }
-            let planned = items::of(view, *replay, definition, item);
-            self.plan.count(item, &planned, self.last == Some(item.event.id));
-            if !planned.is_empty() {
-                self.last = Some(item.event.id);
-            }
-            for one in planned.iter().filter(|one| one.target.discarded.is_none()) {
-                if self.wants_samples() {
-                    let sample = self.sampler.render(view, *replay, definition, &item.event, &one.target).await?;
-                    self.plan.samples.extend(sample);
-                }
-            }
+    /// For another segment beside so many.
+    fn has_place<'p>(&'p self, under_way: usize, beside: &mut Option<SemaphorePermit<'p>>) -> bool {
+        if under_way == 1 && beside.is_none() {
+            *beside = self.side_by_side.try_acquire().ok();
         }
-        Ok(())
+        under_way == 0 || under_way == 1 && beside.is_some()
     }
 }

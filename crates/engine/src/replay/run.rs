@@ -17,14 +17,15 @@ use super::beside::Beside;
 use super::items;
 use super::pace::Pace;
 use super::page::{self, PAGE_ITEMS_MAX, Room};
-use crate::dispatch::{Dispatcher, Had, Moment, Work};
-use dacapo_model::id::IdSet;
+use crate::dispatch::{Dispatcher, Had, Moment, Place, Work};
+use dacapo_model::catalog::ProjectView;
+use dacapo_model::id::{IdMap, IdSet};
 use dacapo_model::replay::{Asker, AskerKind, Order, State};
-use dacapo_model::{Class, Clock, Delivery, Id, IdSource, Replay, Shard, Timestamp, Trigger};
+use dacapo_model::{Class, Clock, Delivery, Event, Id, IdSource, Replay, Shard, Timestamp, Trigger};
 use dacapo_store::roles::{HELD_UNTIL, ItemPage, Load, Release, ScanPage, ScanRequest, Scheduled};
 use dacapo_store::{LiveCatalog, Store, StoreError};
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -241,7 +242,14 @@ impl Runner {
         let to_send = items.min(leave);
         let room = Room { items, to_send };
         let since = self.dispatcher.moment();
-        let page = match self.read(replay, PAGE_EVENTS_MAX.min(to_send)).await {
+        let snapshot = self.catalog.snapshot();
+        let Some(view) = snapshot.project(replay.project_id) else {
+            self.turn(replay, State::Failed, Some("its project is gone".to_owned()), true).await?;
+            return Ok(Step::Again);
+        };
+        let reads_all = self.reads_all(replay);
+        let content = reads_all || replay.definition.frozen.needs_routing() && view.routes_by_content();
+        let page = match self.read(replay, PAGE_EVENTS_MAX.min(to_send), content).await {
             Ok(page) => page,
             // Readers that are all taken, or slow, are so for now.
             Err(cause @ (StoreError::Unavailable(_) | StoreError::TooSlow)) => return Err(cause),
@@ -250,7 +258,10 @@ impl Runner {
                 return Ok(Step::Again);
             }
         };
-        let Some(written) = self.write(replay, page, room, since, now).await? else { return Ok(Step::Again) };
+        let Some(written) = self.write(replay, view, page, room, Seen { since, at: now, is_whole: reads_all }).await?
+        else {
+            return Ok(Step::Again);
+        };
         pace.took(written.to_send);
         if written.is_last {
             return Ok(Step::Again);
@@ -260,17 +271,23 @@ impl Runner {
         Ok(if is_behind { Step::Again } else { Step::Paced(pace.wait(rate)) })
     }
 
-    async fn read(&self, replay: &Replay, events: usize) -> Result<ScanPage, StoreError> {
+    /// Whether nearly all items of it that find room in memory are this node's to send: then their payloads are
+    /// read with the walk, so that none is read twice. Otherwise they are read of those that found room.
+    fn reads_all(&self, replay: &Replay) -> bool {
+        replay.definition.options.order == Order::Unordered && self.dispatcher.dispatches_all()
+    }
+
+    async fn read(&self, replay: &Replay, events: usize, content: bool) -> Result<ScanPage, StoreError> {
         let request = ScanRequest {
             project: replay.project_id,
             selector: Arc::new(replay.definition.frozen.clone()),
             ascending: true,
             after: page::place(&replay.progress),
+            upto: None,
             rows_max: PAGE_ROWS_MAX,
             items_max: events,
             deliveries_max: PAGE_DELIVERIES_MAX,
-            // What is to be sent at once is not read again.
-            load: Load::ALL,
+            load: Load { content, deliveries: true },
         };
         self.store.scan(request).await
     }
@@ -279,22 +296,19 @@ impl Runner {
     async fn write(
         &self,
         replay: &Replay,
+        view: &ProjectView,
         page: ScanPage,
         room: Room,
-        since: Moment,
-        now: Timestamp,
+        seen: Seen,
     ) -> Result<Option<Written>, StoreError> {
-        let snapshot = self.catalog.snapshot();
-        let Some(view) = snapshot.project(replay.project_id) else {
-            self.turn(replay, State::Failed, Some("its project is gone".to_owned()), true).await?;
-            return Ok(None);
-        };
+        let Seen { since, at: now, is_whole } = seen;
         let definition = &replay.definition;
         let due_at = match definition.options.order {
             Order::Unordered => now,
             Order::PerEndpoint => HELD_UNTIL,
         };
         let once = definition.options.target.is_some();
+        let bytes: IdMap<usize> = page.items.iter().map(|item| (item.event.id, item.data_bytes)).collect();
         let taken = page::take(page, room, once, |item| items::of(view, replay.id, definition, item));
         let mut rows: Vec<Work> = Vec::with_capacity(taken.items.len());
         let mut had = Had { since, read_at: now, by: IdSet::default() };
@@ -317,19 +331,46 @@ impl Runner {
         let deliveries: Vec<Delivery> = rows.iter().map(|work| work.delivery.clone()).collect();
         let items = ItemPage { replay: replay.id, after: replay.page, progress, items: deliveries };
         // What waits for its predecessor is released later.
-        let rows = if due_at == HELD_UNTIL { Vec::new() } else { rows };
-        let places = self.dispatcher.place_rows(&rows);
+        let mut rows = if due_at == HELD_UNTIL { Vec::new() } else { rows };
+        let bytes_of = |work: &Work| bytes.get(&work.event.id).copied().unwrap_or(0);
+        let mut places = self.dispatcher.place_sized(rows.iter().map(|work| (work, bytes_of(work))));
+        if !is_whole {
+            self.read_payloads(replay, &mut rows, &mut places).await;
+        }
         let scheduled = self.store.schedule(items).await;
         // The walk reads what the endpoints of its events had, not what another one had.
         let had = (!once).then_some(&had);
         // Some may be gone, or there after all: then the lanes look for themselves.
-        let is_whole = matches!(scheduled, Ok(Scheduled::Written { gone: 0, .. }));
-        let unsure = (!is_whole).then(|| rows.iter().map(|work| work.delivery.clone()).collect::<Vec<_>>());
-        self.dispatcher.offer_rows(rows, &places, is_whole, had);
+        let is_all = matches!(scheduled, Ok(Scheduled::Written { gone: 0, .. }));
+        let unsure = (!is_all).then(|| rows.iter().map(|work| work.delivery.clone()).collect::<Vec<_>>());
+        self.dispatcher.offer_rows(rows, &places, is_all, had);
         self.dispatcher.stored(&unsure.unwrap_or_default());
         match scheduled? {
             Scheduled::Void => Ok(None),
             Scheduled::Written { .. } => Ok(Some(written)),
+        }
+    }
+
+    /// Of the rows that memory takes. Those whose payload cannot be read now are read from the queue later.
+    async fn read_payloads(&self, replay: &Replay, rows: &mut [Work], places: &mut [Place]) {
+        let in_memory = |place: &Place| matches!(place, Place::Memory(_));
+        let wanted: BTreeSet<Id> =
+            rows.iter().zip(&*places).filter(|(_, place)| in_memory(place)).map(|(work, _)| work.event.id).collect();
+        if wanted.is_empty() {
+            return;
+        }
+        let found = self.store.events_among(replay.project_id, wanted.into_iter().collect()).await;
+        let found = found.unwrap_or_else(|cause| {
+            tracing::warn!(%cause, replay = %replay.id, "payloads could not be read with a page; they are read from the queue");
+            Vec::new()
+        });
+        let found: IdMap<Arc<Event>> = found.into_iter().map(|event| (event.id, event)).collect();
+        for (work, place) in rows.iter_mut().zip(places) {
+            let Place::Memory(bytes) = *place else { continue };
+            match found.get(&work.event.id) {
+                Some(event) => work.event = Arc::clone(event),
+                None => *place = Place::Unread(bytes),
+            }
         }
     }
 
@@ -361,6 +402,15 @@ impl Runner {
         }
         Ok(())
     }
+}
+
+/// How a page was read.
+struct Seen {
+    /// Before it was.
+    since: Moment,
+    at: Timestamp,
+    /// Its events have their payloads.
+    is_whole: bool,
 }
 
 /// A page of items.

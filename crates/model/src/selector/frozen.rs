@@ -158,6 +158,11 @@ impl Frozen {
         !self.parts.filter.body.is_empty()
     }
 
+    /// Whether anything else is that came with the event: headers, query, path, idempotency key.
+    pub fn reads_content(&self) -> bool {
+        !self.parts.filter.is_empty() || self.parts.idempotency_key.is_some()
+    }
+
     pub(super) fn asks_of_deliveries(&self) -> bool {
         let parts = &self.parts;
         !parts.delivery_status.is_empty()

@@ -7,6 +7,7 @@ pub use filters::*;
 use super::Subject;
 use super::subject::{ALL, ENDPOINT, OTHER_PROJECT, PROJECT, UP, born};
 use crate::roles::{DeliveryFilter, EventFilter};
+use bytes::Bytes;
 use dacapo_model::{Delivery, Event, Id, Status};
 
 /// A delivery in each kind of place: settled, waiting, fresh.
@@ -87,4 +88,19 @@ pub async fn attempts_are_the_newest_oldest_first(subject: Subject) {
     let inline = subject.settled(Status::Success).await;
     assert_eq!(subject.store().attempts(PROJECT, inline.id, 0).await.expect("reads"), []);
     assert_eq!(subject.store().attempts(PROJECT, inline.id, 1).await.expect("reads").len(), 1);
+}
+
+pub async fn some_events_are_read_together(subject: Subject) {
+    let mut own = Vec::new();
+    for n in 0..3 {
+        let data = Bytes::from(format!(r#"{{"n":{n}}}"#));
+        own.push(subject.stored_as(Event { data, ..subject.event(&[ENDPOINT]) }).await);
+    }
+    let foreign = Event { project_id: OTHER_PROJECT, ..subject.event(&[ENDPOINT]) };
+    subject.commit([foreign.clone()]).await;
+    let asked = vec![own[2].id, foreign.id, subject.mint(), own[0].id];
+    let mut found = subject.store().events_among(PROJECT, asked).await.expect("reads");
+    found.sort_by_key(|event| event.id);
+    assert_eq!(found.iter().map(|event| &**event).collect::<Vec<_>>(), [&own[0], &own[2]]);
+    assert_eq!(subject.store().events_among(PROJECT, Vec::new()).await.expect("reads"), []);
 }

@@ -3,9 +3,12 @@
 use super::Subject;
 use super::subject::{ALL, ENDPOINT, ENDPOINT_2, FOREVER, OTHER_PROJECT, PROJECT, ROUTED_AT, START, born, ids};
 use crate::roles::{Backlog, Look, NewEvent, Waiting};
+use bytes::Bytes;
 use dacapo_model::{Class, Delivery, Event, Id, Status};
 use std::sync::Arc;
 use std::time::Duration;
+
+const NOBODY: Id = Id::from_u128(0xB9);
 
 pub async fn fresh_deliveries_come_back_after_a_crash_once_and_in_order(mut subject: Subject) {
     let mut expected = Vec::new();
@@ -124,7 +127,7 @@ pub async fn several_lanes_are_read_at_once_as_each_alone(mut subject: Subject) 
     let mut looks = Vec::new();
     for endpoint_id in [ENDPOINT_2, ENDPOINT] {
         for (class, limit) in [(Class::Live, 2), (Class::Retry, ALL), (Class::Retry, 1), (Class::Live, ALL)] {
-            looks.push(Look { endpoint_id, class, limit, known: Arc::default() });
+            looks.push(Look { endpoint_id, class, limit, bytes_max: usize::MAX, known: Arc::default() });
         }
     }
     let found = store.due_in(&looks, until).await.expect("reads");
@@ -136,7 +139,8 @@ pub async fn several_lanes_are_read_at_once_as_each_alone(mut subject: Subject) 
         assert_eq!(ids(&due.waiting), ids(&alone));
         rows += alone.len();
         let next = store.next_due(look.endpoint_id, look.class, until).await.expect("reads");
-        assert_eq!(due.next, next.filter(|_| alone.len() < look.limit), "{look:?}");
+        assert_eq!(due.is_all, alone.len() < look.limit, "{look:?}");
+        assert_eq!(due.next, next.filter(|_| due.is_all), "{look:?}");
     }
     assert!(rows > 10 && found.iter().any(|due| due.next.is_some()), "the comparison is of something");
 }
@@ -166,10 +170,55 @@ pub async fn what_the_caller_holds_hides_nothing_else(mut subject: Subject) {
     let ids = |waiting: &[Waiting]| waiting.iter().map(|one| one.delivery.id).collect::<Vec<_>>();
     let all = ids(&store.due(ENDPOINT, Class::Live, FOREVER, ALL).await.expect("reads"));
     let known: Arc<[Id]> = all[1..3].iter().copied().collect();
-    let look = |endpoint_id, limit| Look { endpoint_id, class: Class::Live, limit, known: Arc::clone(&known) };
+    let look = |endpoint_id, limit| {
+        let known = Arc::clone(&known);
+        Look { endpoint_id, class: Class::Live, limit, bytes_max: usize::MAX, known }
+    };
     let found = store.due_in(&[look(ENDPOINT, 4), look(ENDPOINT_2, ALL)], FOREVER).await.expect("reads");
     let mut new = ids(&found[0].waiting);
     new.retain(|id| !known.contains(id));
     assert_eq!(new, [all[0], all[3]]);
     assert_eq!(found[1].waiting.len(), 4, "they are of another lane");
+}
+
+/// Each lane for itself, and never none of what is due.
+pub async fn a_read_takes_so_many_bytes_of_payload(mut subject: Subject) {
+    const BYTES: usize = 1_000;
+    let sized =
+        |bytes: usize, endpoints: &[Id]| Event { data: Bytes::from(vec![b' '; bytes]), ..subject.event(endpoints) };
+    for bytes in [BYTES, BYTES, 10, 10, 5 * BYTES, BYTES] {
+        subject.stored_as(sized(bytes, &[ENDPOINT])).await;
+    }
+    subject.stored_as(sized(BYTES, &[ENDPOINT_2])).await;
+    subject.crash().await;
+    let store = subject.store();
+    let look = |endpoint_id, limit, bytes_max| Look {
+        endpoint_id,
+        class: Class::Live,
+        limit,
+        bytes_max,
+        known: Arc::default(),
+    };
+    let looks = [
+        look(ENDPOINT, ALL, 1),
+        look(ENDPOINT, ALL, BYTES + 1),
+        look(ENDPOINT_2, ALL, 2 * BYTES),
+        look(ENDPOINT, ALL, 2 * BYTES + 15),
+        look(ENDPOINT, 3, 2 * BYTES + 15),
+        look(ENDPOINT, ALL, 2 * BYTES + 21),
+        look(ENDPOINT, ALL, 100 * BYTES),
+        look(NOBODY, 1, 1),
+    ];
+    let found = store.due_in(&looks, FOREVER).await.expect("reads");
+    let counts: Vec<(usize, bool)> = found.iter().map(|due| (due.waiting.len(), due.is_all)).collect();
+    assert_eq!(
+        counts,
+        [(1, false), (2, false), (1, true), (4, false), (3, false), (5, false), (6, true), (0, true)],
+        "at most one payload more"
+    );
+    let all = store.due(ENDPOINT, Class::Live, FOREVER, ALL).await.expect("reads");
+    for due in found.iter().filter(|due| due.waiting.len() != 1) {
+        let same = due.waiting.iter().zip(&all).all(|(one, other)| one.delivery.id == other.delivery.id);
+        assert!(same, "the earliest");
+    }
 }

@@ -30,6 +30,7 @@ fn request(selector: &Arc<Frozen>) -> ScanRequest {
         selector: Arc::clone(selector),
         ascending: true,
         after: None,
+        upto: None,
         rows_max: ALL,
         items_max: ALL,
         deliveries_max: ALL,
@@ -250,7 +251,7 @@ pub async fn an_event_in_slices_means_what_it_means_whole(subject: Subject) {
     let high_water = subject.mint();
     for selector in selectors(&all, replay_id) {
         let frozen = frozen(high_water, &selector);
-        let whole_request = ScanRequest { load: Load { deliveries: true, data: false }, ..request(&frozen) };
+        let whole_request = ScanRequest { load: Load { deliveries: true, content: false }, ..request(&frozen) };
         let whole = walk(&subject, whole_request.clone()).await;
         assert!(whole.iter().all(|item| item.slice == Slice::default()));
         for (deliveries_max, ascending) in [(1, true), (3, true), (2, false)] {
@@ -269,6 +270,59 @@ pub async fn an_event_in_slices_means_what_it_means_whole(subject: Subject) {
             }
             let is_cut = sliced.iter().any(|item| item.slice != Slice::default());
             assert!(is_cut || selector != json!({}), "{said}: nothing was cut");
+        }
+    }
+}
+
+/// Wherever a walk is cut: its parts together are the walk, in either direction.
+pub async fn a_walk_in_segments_is_the_walk(subject: Subject) {
+    let (mut all, replay_id) = history(&subject).await;
+    let event = super::fan_out::stored(&subject, super::fan_out::large(&subject)).await;
+    super::fan_out::finish(&subject).await;
+    subject.advance_ms(1);
+    all.push(Arc::unwrap_or_clone(event));
+    let high_water = subject.mint();
+    for selector in selectors(&all, replay_id) {
+        let frozen = frozen(high_water, &selector);
+        for (rows, ascending) in [(1, true), (3, true), (7, false), (16, true)] {
+            // Small enough for slices.
+            let load = Load { deliveries: true, content: false };
+            let one = ScanRequest { ascending, deliveries_max: 2, load, ..request(&frozen) };
+            let (whole, rows_of_whole) = walk_counted(&subject, one.clone()).await;
+            let (mut parts, mut rows_of_parts, mut segments, mut after) = (Vec::new(), 0, 0, None);
+            loop {
+                let part = ScanRequest { after, ..one.clone() };
+                let upto = subject.store().cut(part.clone(), rows).await.expect("reads");
+                let (items, looked) = walk_counted(&subject, ScanRequest { upto, ..part }).await;
+                // One in slices is looked at again for each.
+                assert!(upto.is_none() || looked >= rows as u64, "{selector}: {looked} rows");
+                (segments, rows_of_parts) = (segments + 1, rows_of_parts + looked);
+                parts.extend(items);
+                after = upto.map(Place::Behind);
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(parts, whole, "{selector} by {rows}");
+            let is_along_project = frozen.needs_routing() && frozen.parts().event_ids.is_empty();
+            let is_empty = frozen.parts().first > frozen.parts().last;
+            if is_along_project && !is_empty {
+                assert_eq!(rows_of_parts, rows_of_whole, "{selector} by {rows}");
+                assert!(segments > 1, "{selector} by {rows}: it was not cut");
+            }
+        }
+    }
+}
+
+async fn walk_counted(subject: &Subject, mut request: ScanRequest) -> (Vec<ScanItem>, u64) {
+    let (mut found, mut rows) = (Vec::new(), 0);
+    loop {
+        let page = subject.store().scan(request.clone()).await.expect("reads");
+        found.extend(page.items);
+        rows += page.rows;
+        request.after = page.next;
+        if request.after.is_none() {
+            return (found, rows);
         }
     }
 }
@@ -392,6 +446,30 @@ pub async fn another_projects_events_are_not_met(subject: Subject) {
         assert_eq!(walk(&subject, request(&frozen)).await, [], "{selector}");
         let own = ScanRequest { project: OTHER_PROJECT, ..request(&frozen) };
         assert_eq!(ids(&walk(&subject, own).await), [foreign.id], "{selector}");
+    }
+}
+
+/// However many of another project's lie before, between and behind its own.
+pub async fn a_project_is_walked_whole_among_anothers_events(subject: Subject) {
+    let mut own = Vec::new();
+    for (mine, foreign) in [(0, 300), (3, 700), (300, 10), (1, 300), (2, 0)] {
+        let mut events = Vec::new();
+        for _ in 0..mine {
+            let event = subject.event(&[]);
+            own.push(event.id);
+            events.push(event);
+        }
+        events.extend((0..foreign).map(|_| Event { project_id: OTHER_PROJECT, ..subject.event(&[]) }));
+        subject.commit(events).await;
+    }
+    let down: Vec<Id> = own.iter().rev().copied().collect();
+    for selector in [json!({}), json!({"event_types": ["invoice.*"]})] {
+        let frozen = frozen(subject.mint(), &selector);
+        for (rows_max, items_max) in [(ALL, ALL), (100, ALL), (ALL, 7)] {
+            let request = ScanRequest { rows_max, items_max, ..request(&frozen) };
+            assert_eq!(ids(&walk(&subject, request.clone()).await), own, "{selector} by {rows_max} and {items_max}");
+            assert_eq!(ids(&walk(&subject, ScanRequest { ascending: false, ..request }).await), down, "downward");
+        }
     }
 }
 

@@ -34,6 +34,10 @@ impl Query for PostgresStore {
         events::one(&mut self.one().await?, project, id).await
     }
 
+    async fn events_among(&self, project: Id, ids: Vec<Id>) -> Result<Vec<Arc<Event>>> {
+        in_time(async { events::among(&mut self.one().await?, project, &ids).await }).await
+    }
+
     async fn later_targets(&self, project: Id, event: Id) -> Result<Vec<Target>> {
         events::later_targets(&mut self.one().await?, project, event).await
     }

@@ -34,16 +34,24 @@ pub static BACKLOG: Sql = Sql {
 /// next of the known ones does not come up: half of each is random. All of it is seen at one moment: a lane whose shard has an
 /// epoch was this node's (`$6`) then.
 pub static DUE: Sql = Sql {
-    text: "SELECT e.id, e.project, e.type, e.source, e.idem, e.related_to, e.flags, e.detail, e.data, \
-           d.id, d.project, d.endpoint, d.event, d.detail, l.place, s.epoch, n.due_at \
-           FROM unnest($1, $2, $3, $5, $7) WITH ORDINALITY l (shard, endpoint, class, most, known, place) \
-           LEFT JOIN shards s ON s.shard = l.shard AND s.owner = $6 \
-           LEFT JOIN LATERAL (SELECT w.due_at FROM waiting w WHERE w.shard = l.shard AND w.endpoint = l.endpoint \
-            AND w.class = l.class AND w.due_at > $4 ORDER BY w.due_at LIMIT 1) n ON true \
-           LEFT JOIN LATERAL (SELECT * FROM waiting w WHERE w.shard = l.shard AND w.endpoint = l.endpoint \
-            AND w.class = l.class AND w.due_at <= $4 AND position(uuid_send(w.id) IN l.known) = 0 \
-            ORDER BY w.due_at, w.id LIMIT l.most) d ON true \
-           LEFT JOIN events e ON e.id = d.event ORDER BY l.place, d.due_at, d.id",
+    text: "SELECT e_id, e_project, e_type, e_source, e_idem, e_related_to, e_flags, e_detail, e_data, \
+           d_id, d_project, d_endpoint, d_event, d_detail, place, epoch, next_due, \
+           found < most AND found = count(d_id) OVER (PARTITION BY place) FROM \
+           (SELECT e.id AS e_id, e.project AS e_project, e.type AS e_type, e.source AS e_source, e.idem AS e_idem, \
+            e.related_to AS e_related_to, e.flags AS e_flags, e.detail AS e_detail, e.data AS e_data, \
+            d.id AS d_id, d.project AS d_project, d.endpoint AS d_endpoint, d.event AS d_event, d.detail AS d_detail, \
+            d.due_at, l.place, l.most, l.bytes, s.epoch, n.due_at AS next_due, count(d.id) OVER (PARTITION BY l.place) AS found, \
+            sum(octet_length(e.data)) OVER (PARTITION BY l.place ORDER BY d.due_at, d.id \
+             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before \
+            FROM unnest($1, $2, $3, $5, $7, $8) WITH ORDINALITY l (shard, endpoint, class, most, known, bytes, place) \
+            LEFT JOIN shards s ON s.shard = l.shard AND s.owner = $6 \
+            LEFT JOIN LATERAL (SELECT w.due_at FROM waiting w WHERE w.shard = l.shard AND w.endpoint = l.endpoint \
+             AND w.class = l.class AND w.due_at > $4 ORDER BY w.due_at LIMIT 1) n ON true \
+            LEFT JOIN LATERAL (SELECT * FROM waiting w WHERE w.shard = l.shard AND w.endpoint = l.endpoint \
+             AND w.class = l.class AND w.due_at <= $4 AND position(uuid_send(w.id) IN l.known) = 0 \
+             ORDER BY w.due_at, w.id LIMIT l.most) d ON true \
+            LEFT JOIN events e ON e.id = d.event) one \
+           WHERE before IS NULL OR before < bytes ORDER BY place, due_at, d_id",
     types: &[
         Type::INT2_ARRAY,
         Type::UUID_ARRAY,
@@ -52,6 +60,7 @@ pub static DUE: Sql = Sql {
         Type::INT8_ARRAY,
         Type::UUID,
         Type::BYTEA_ARRAY,
+        Type::INT8_ARRAY,
     ],
 };
 pub static NEXT_DUE: Sql = Sql {
@@ -64,6 +73,7 @@ pub static NEXT_DUE: Sql = Sql {
 const PLACE_COLUMN: usize = codec::EVENT_COLUMN_COUNT + 5;
 const EPOCH_COLUMN: usize = PLACE_COLUMN + 1;
 const NEXT_COLUMN: usize = PLACE_COLUMN + 2;
+const IS_ALL_COLUMN: usize = PLACE_COLUMN + 3;
 
 /// Lanes, a column an array.
 struct Lanes {
@@ -71,6 +81,7 @@ struct Lanes {
     endpoints: Vec<Uuid>,
     classes: Vec<i16>,
     most: Vec<i64>,
+    bytes: Vec<i64>,
     /// Ids, one behind the other.
     known: Vec<Vec<u8>>,
 }
@@ -82,6 +93,7 @@ impl Lanes {
             endpoints: lanes.iter().map(|lane| uuid(lane.endpoint_id)).collect(),
             classes: lanes.iter().map(|lane| lane.class.code().into()).collect(),
             most: lanes.iter().map(|lane| i64::try_from(lane.limit).unwrap_or(i64::MAX)).collect(),
+            bytes: lanes.iter().map(|lane| i64::try_from(lane.bytes_max).unwrap_or(i64::MAX)).collect(),
             known: lanes.iter().map(|lane| lane.known.iter().flat_map(|id| id.to_bytes()).collect()).collect(),
         }
     }
@@ -120,11 +132,6 @@ impl Queue for PostgresStore {
             .collect()
     }
 
-    async fn due(&self, endpoint_id: Id, class: Class, until: Timestamp, limit: usize) -> Result<Vec<Waiting>> {
-        let found = self.due_in(&[Look { endpoint_id, class, limit, known: Arc::default() }], until).await?;
-        Ok(found.into_iter().next().unwrap_or_default().waiting)
-    }
-
     /// In one round trip.
     async fn due_in(&self, lanes: &[Look], until: Timestamp) -> Result<Vec<Due>> {
         self.inner.check_open()?;
@@ -135,9 +142,9 @@ impl Queue for PostgresStore {
             .fence(asked_of.iter().copied().collect())
             .map_err(|shards| StoreError::Fenced { shards })?;
         let (asked, until) = (Lanes::of(lanes), until.micros());
-        let Lanes { shards, endpoints, classes, most, known } = &asked;
+        let Lanes { shards, endpoints, classes, most, bytes, known } = &asked;
         let node = uuid(self.inner.lease.node);
-        let look = Step::Known(&DUE, vec![shards, endpoints, classes, &until, most, &node, known]);
+        let look = Step::Known(&DUE, vec![shards, endpoints, classes, &until, most, &node, known, bytes]);
         let rows = self.inner.reads.once(Purpose::Work, look).await?;
         let mut found: Vec<Due> = lanes.iter().map(|_| Due::default()).collect();
         let mut lost = BTreeSet::new();
@@ -149,7 +156,8 @@ impl Queue for PostgresStore {
                 lost.insert(*shard);
                 continue;
             }
-            due.next = column::<Option<i64>>(row, NEXT_COLUMN)?.map(Timestamp::from_micros);
+            due.is_all = column(row, IS_ALL_COLUMN)?;
+            due.next = column::<Option<i64>>(row, NEXT_COLUMN)?.filter(|_| due.is_all).map(Timestamp::from_micros);
             // None: the lane has nothing, or what it has lost its event.
             if column::<Option<Uuid>>(row, 0)?.is_some() {
                 let (delivery, _) = codec::delivery(row, codec::EVENT_COLUMN_COUNT, "waiting")?;
@@ -158,9 +166,6 @@ impl Queue for PostgresStore {
         }
         if !lost.is_empty() {
             return Err(StoreError::Fenced { shards: lost.into_iter().collect() });
-        }
-        for (due, lane) in found.iter_mut().zip(lanes) {
-            due.next = due.next.filter(|_| due.waiting.len() < lane.limit);
         }
         Ok(found)
     }
@@ -175,7 +180,7 @@ impl Queue for PostgresStore {
 
     async fn next_due(&self, endpoint_id: Id, class: Class, after: Timestamp) -> Result<Option<Timestamp>> {
         let Lanes { shards, endpoints, classes, .. } =
-            Lanes::of(&[Look { endpoint_id, class, limit: 0, known: Arc::default() }]);
+            Lanes::of(&[Look { endpoint_id, class, limit: 0, bytes_max: 0, known: Arc::default() }]);
         let after = after.micros();
         let look = Step::Known(&NEXT_DUE, vec![&shards, &endpoints, &classes, &after]);
         let rows = self.inner.reads.once(Purpose::Work, look).await?;

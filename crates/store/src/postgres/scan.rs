@@ -23,13 +23,29 @@ use std::ops::RangeInclusive;
 
 /// With more endpoints than this, walking the project is no longer than walking each.
 const ENDPOINTS_WALKED_MAX: usize = 64;
-/// Events read at once: their payloads are in memory together.
+/// Events read at once, where payloads are: they are in memory together.
 const CHUNK_EVENTS: usize = 256;
+/// The same where none are.
+const LEAN_CHUNK_EVENTS: usize = 1_000;
+/// Rows read at once to find the next events, at least.
+const ROWS_AHEAD_MIN: u64 = 256;
 
 #[async_trait]
 impl Scan for PostgresStore {
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {
         in_time(async { page(&mut self.one().await?, &request).await }).await
+    }
+
+    async fn cut(&self, request: ScanRequest, rows: usize) -> Result<Option<Id>> {
+        let bounds = bounds(&request);
+        let is_along_project = request.selector.parts().event_ids.is_empty() && streams::of(&request).is_none();
+        if bounds.is_empty() || !is_along_project {
+            return Ok(None);
+        }
+        let rows = rows as u64;
+        let (end, _) =
+            in_time(async { project::stretch(&mut self.one().await?, &request, &bounds, rows).await }).await?;
+        Ok(end)
     }
 }
 
@@ -60,6 +76,11 @@ fn bounds(request: &ScanRequest) -> RangeInclusive<u128> {
         (Some(Place::Behind(Id::MAX)), true) | (Some(Place::Behind(Id::MIN)), false) => return EMPTY,
         (Some(Place::Behind(event)), true) => low = low.max(event.as_u128() + 1),
         (Some(Place::Behind(event)), false) => high = high.min(event.as_u128() - 1),
+        (None, _) => {}
+    }
+    match (request.upto, request.ascending) {
+        (Some(upto), true) => high = high.min(upto.as_u128()),
+        (Some(upto), false) => low = low.max(upto.as_u128()),
         (None, _) => {}
     }
     if low > high { EMPTY } else { low..=high }
@@ -102,10 +123,20 @@ impl Page<'_> {
         (self.request.rows_max.max(1) as u64).saturating_sub(self.rows)
     }
 
+    /// Rows worth reading ahead of the items they may become.
+    fn rows_ahead(&self) -> u64 {
+        let items = self.request.items_max.saturating_sub(self.items.len()) as u64;
+        items.max(ROWS_AHEAD_MIN).min(self.rows_left())
+    }
+
+    fn chunk(&self) -> usize {
+        if self.request.reads_data() { CHUNK_EVENTS } else { LEAN_CHUNK_EVENTS }
+    }
+
     /// Reads these events, which are in the order asked for. `true` when there is room for no more:
     /// then `next` is set.
     async fn take(&mut self, transaction: &mut Transaction, ids: &[Id]) -> Result<bool> {
-        for chunk in ids.chunks(CHUNK_EVENTS) {
+        for chunk in ids.chunks(self.chunk()) {
             let admitted = item::read(transaction, self.request, chunk).await?;
             if self.look(transaction, chunk, admitted).await? {
                 return Ok(true);

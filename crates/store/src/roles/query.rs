@@ -68,6 +68,10 @@ pub trait Query: Send + Sync + 'static {
     /// `None` also when the event is another project's.
     async fn event(&self, project: Id, id: Id) -> Result<Option<Arc<Event>>>;
 
+    /// Those of these events that the project has, in any order. Their payloads are in memory together: the caller
+    /// knows how large they are.
+    async fn events_among(&self, project: Id, ids: Vec<Id>) -> Result<Vec<Arc<Event>>>;
+
     /// Targets of an event that lie outside of it ([`super::FanOuts`]), in order; empty when it has none, or is
     /// another project's.
     async fn later_targets(&self, project: Id, event: Id) -> Result<Vec<Target>>;

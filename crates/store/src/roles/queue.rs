@@ -32,6 +32,8 @@ pub struct Look {
     pub endpoint_id: Id,
     pub class: Class,
     pub limit: usize,
+    /// Bytes of payload read, and at most one payload more.
+    pub bytes_max: usize,
     /// Some of what the caller holds already: a store may leave these out, and need not.
     pub known: Arc<[Id]>,
 }
@@ -41,7 +43,10 @@ pub struct Look {
 pub struct Due {
     /// Earliest first.
     pub waiting: Vec<Waiting>,
-    /// Where that is less than the limit: when the next one is due.
+    /// That is all there is up to that moment, but for what the caller was known to hold. `false` where rows or bytes
+    /// were as many as were asked for.
+    pub is_all: bool,
+    /// Where it is all: when the next one is due.
     pub next: Option<Timestamp>,
 }
 
@@ -94,23 +99,17 @@ pub trait Queue: Send + Sync + 'static {
     /// the metrics, also with millions waiting.
     async fn backlog(&self) -> Result<Vec<Backlog>>;
 
-    /// Waiting deliveries of an endpoint and class due up to `until`, earliest first (ties: oldest
-    /// first), at most `limit`. Reading claims nothing: a delivery stays here until it is recorded
-    /// as settled, so the caller leaves out what it already holds. `Fenced` when the endpoint's shard
+    /// For each of these lanes, in order: what waits in it and is due up to `until`, earliest first (ties: oldest
+    /// first), as much as was asked for. Reading claims nothing: a delivery stays here until it is recorded
+    /// as settled, so the caller leaves out what it already holds. `Fenced` when the shard of one of the endpoints
     /// is not this process's.
-    async fn due(&self, endpoint: Id, class: Class, until: Timestamp, limit: usize) -> Result<Vec<Waiting>>;
+    async fn due_in(&self, lanes: &[Look], until: Timestamp) -> Result<Vec<Due>>;
 
-    /// As [`Self::due`], for several lanes at once, one answer each, in order. `Fenced` when one of them is not
-    /// this process's.
-    async fn due_in(&self, lanes: &[Look], until: Timestamp) -> Result<Vec<Due>> {
-        let mut found = Vec::with_capacity(lanes.len());
-        for lane in lanes {
-            let waiting = self.due(lane.endpoint_id, lane.class, until, lane.limit).await?;
-            let is_all = waiting.len() < lane.limit;
-            let next = if is_all { self.next_due(lane.endpoint_id, lane.class, until).await? } else { None };
-            found.push(Due { waiting, next });
-        }
-        Ok(found)
+    /// The same of a single lane, whatever its bytes.
+    async fn due(&self, endpoint_id: Id, class: Class, until: Timestamp, limit: usize) -> Result<Vec<Waiting>> {
+        let look = Look { endpoint_id, class, limit, bytes_max: usize::MAX, known: Arc::default() };
+        let found = self.due_in(&[look], until).await?;
+        Ok(found.into_iter().next().unwrap_or_default().waiting)
     }
 
     /// What other processes put into this one's shards from now on; a call ends the channel of the

@@ -21,6 +21,9 @@ pub struct ScanRequest {
     pub ascending: bool,
     /// [`ScanPage::next`] of the page before. `None` starts at the selector's end.
     pub after: Option<Place>,
+    /// The last event looked at, in reading direction, as [`Scan::cut`] gave it. `None` goes on to the selector's
+    /// other end.
+    pub upto: Option<Id>,
     /// Rows the page may look at, about; of its several ways to events each takes its share.
     pub rows_max: usize,
     /// Items the page may have; at least one.
@@ -69,21 +72,26 @@ impl Slice {
 impl ScanRequest {
     /// Whether items come with their payload.
     pub fn reads_data(&self) -> bool {
-        self.load.data || self.selector.reads_data()
+        self.load.content || self.selector.reads_data()
+    }
+
+    /// Whether they come with what else [`Load::content`] means.
+    pub fn reads_content(&self) -> bool {
+        self.load.content || self.selector.reads_content()
     }
 }
 
 /// What is read of each event beyond what the selector needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
-    /// Otherwise `data` may be empty.
-    pub data: bool,
+    /// Otherwise `data`, `headers`, `url_query`, `url_path`, `idempotency_key` and `connect.related` may be empty.
+    pub content: bool,
     /// Otherwise `deliveries` may be empty.
     pub deliveries: bool,
 }
 
 impl Load {
-    pub const ALL: Self = Self { data: true, deliveries: true };
+    pub const ALL: Self = Self { content: true, deliveries: true };
 }
 
 /// An event that [`Frozen::admits`] and [`Frozen::reaches`]; unless [`Frozen::needs_routing`], one of
@@ -125,4 +133,9 @@ pub trait Scan: Send + Sync + 'static {
     /// All of a page is read in one snapshot. A walk from page to page meets every event that was
     /// there when it began and is still there, once, in one item or in slices that follow each other.
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage>;
+
+    /// Where a walk can be cut in two that are walked side by side: the last event of the first, which looks at so
+    /// many `rows`. `None`: there are no more than that, or looking for the place would cost what the walk does, as
+    /// it says then of every place of the walk. What it costs is bounded by `rows`.
+    async fn cut(&self, request: ScanRequest, rows: usize) -> Result<Option<Id>>;
 }

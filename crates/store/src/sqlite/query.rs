@@ -23,6 +23,13 @@ impl Query for SqliteStore {
         self.history.read(move |connection| events::one(connection, project, id)).await
     }
 
+    async fn events_among(&self, project: Id, ids: Vec<Id>) -> Result<Vec<Arc<Event>>> {
+        let each = move |connection: &Connection| {
+            ids.iter().filter_map(|id| events::one(connection, project, *id).transpose()).collect()
+        };
+        self.history.read(each).await
+    }
+
     async fn later_targets(&self, project: Id, event: Id) -> Result<Vec<Target>> {
         self.history.read(move |connection| fan_out::later(connection, project, event)).await
     }

@@ -3,7 +3,7 @@
 use super::SqliteStore;
 use super::codec::{self, id_column};
 use crate::Result;
-use crate::roles::{Arrivals, Backlog, Queue, Waiting};
+use crate::roles::{Arrivals, Backlog, Due, Look, Queue, Waiting};
 use async_trait::async_trait;
 use dacapo_model::{Class, Id, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -15,8 +15,14 @@ impl Queue for SqliteStore {
         self.work.read(backlog).await
     }
 
-    async fn due(&self, endpoint: Id, class: Class, until: Timestamp, limit: usize) -> Result<Vec<Waiting>> {
-        self.work.read(move |connection| due(connection, endpoint, class, until, limit)).await
+    /// Lane by lane: none waits for another one's rows.
+    async fn due_in(&self, lanes: &[Look], until: Timestamp) -> Result<Vec<Due>> {
+        let mut found = Vec::with_capacity(lanes.len());
+        for lane in lanes {
+            let lane = lane.clone();
+            found.push(self.work.read(move |connection| due(connection, &lane, until)).await?);
+        }
+        Ok(found)
     }
 
     fn arrivals(&self) -> Arrivals {
@@ -51,7 +57,7 @@ fn backlog(connection: &Connection) -> Result<Vec<Backlog>> {
     Ok(backlog)
 }
 
-fn due(connection: &Connection, endpoint: Id, class: Class, until: Timestamp, limit: usize) -> Result<Vec<Waiting>> {
+fn due(connection: &Connection, lane: &Look, until: Timestamp) -> Result<Due> {
     let sql = format!(
         "SELECT {}, {} FROM waiting d INDEXED BY waiting_by_lane CROSS JOIN events e ON e.ord = d.event_ord \
          WHERE d.endpoint = ?1 AND d.class = ?2 AND d.due_at <= ?3 ORDER BY d.due_at, d.ord LIMIT ?4",
@@ -59,16 +65,19 @@ fn due(connection: &Connection, endpoint: Id, class: Class, until: Timestamp, li
         codec::WAITING_COLUMNS
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![endpoint.to_bytes(), class.code(), until.micros(), limit])?;
-    let mut waiting = Vec::new();
-    while let Some(row) = rows.next()? {
-        waiting.push(Waiting {
-            event: Arc::new(codec::event(row)?),
-            delivery: codec::waiting(row, codec::EVENT_COLUMN_COUNT)?,
-        });
+    let limit = i64::try_from(lane.limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![lane.endpoint_id.to_bytes(), lane.class.code(), until.micros(), limit])?;
+    let (mut waiting, mut bytes) = (Vec::new(), 0);
+    while bytes < lane.bytes_max
+        && let Some(row) = rows.next()?
+    {
+        let event = codec::event(row)?;
+        bytes += event.data.len();
+        waiting.push(Waiting { event: Arc::new(event), delivery: codec::waiting(row, codec::EVENT_COLUMN_COUNT)? });
     }
-    Ok(waiting)
+    let is_all = waiting.len() < lane.limit && bytes < lane.bytes_max;
+    let next = if is_all { next_due(connection, lane.endpoint_id, lane.class, until)? } else { None };
+    Ok(Due { waiting, is_all, next })
 }
 
 fn next_due(connection: &Connection, endpoint: Id, class: Class, after: Timestamp) -> Result<Option<Timestamp>> {

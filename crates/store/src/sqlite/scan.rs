@@ -22,6 +22,8 @@ use std::ops::RangeInclusive;
 
 /// With more endpoints than this, walking the project is no longer than walking each.
 const ENDPOINTS_WALKED_MAX: usize = 64;
+/// Rows read at once to find the next events, at least.
+const ROWS_AHEAD_MIN: u64 = 256;
 /// Orders are rowids, which are signed.
 const ORDER_MAX: u64 = i64::MAX.cast_unsigned();
 
@@ -30,6 +32,26 @@ impl Scan for SqliteStore {
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {
         self.history.read(move |connection| page(connection, &request)).await
     }
+
+    async fn cut(&self, request: ScanRequest, rows: usize) -> Result<Option<Id>> {
+        self.history.read(move |connection| cut(connection, &request, rows)).await
+    }
+}
+
+/// Along the project: its index alone is read, a small part of what a walk reads.
+fn cut(connection: &Connection, request: &ScanRequest, rows: usize) -> Result<Option<Id>> {
+    let bounds = bounds(request);
+    let is_along_project = request.selector.parts().event_ids.is_empty() && streams::of(connection, request)?.is_none();
+    if bounds.is_empty() || !is_along_project {
+        return Ok(None);
+    }
+    let end = project::end_of_stretch(connection, request, &bounds, rows as u64)?;
+    Ok(end.map(|order| edge(order, request.ascending)))
+}
+
+/// Compared by its order alone, so the last id in reading direction.
+const fn edge(order: u64, ascending: bool) -> Id {
+    Id::from_parts(order, if ascending { u64::MAX } else { 0 })
 }
 
 fn page(connection: &Connection, request: &ScanRequest) -> Result<ScanPage> {
@@ -63,6 +85,11 @@ fn bounds(request: &ScanRequest) -> RangeInclusive<u64> {
             Some(before) => high = high.min(before),
             None => return EMPTY,
         },
+        (None, _) => {}
+    }
+    match (request.upto, request.ascending) {
+        (Some(upto), true) => high = high.min(upto.order()),
+        (Some(upto), false) => low = low.max(upto.order()),
         (None, _) => {}
     }
     if low > high || parts.first > parts.last { EMPTY } else { low..=high }
@@ -105,9 +132,14 @@ impl Page<'_> {
         (self.request.rows_max.max(1) as u64).saturating_sub(self.rows)
     }
 
+    /// Rows worth reading ahead of the items they may become.
+    fn rows_ahead(&self) -> u64 {
+        let items = self.request.items_max.saturating_sub(self.items.len()) as u64;
+        items.max(ROWS_AHEAD_MIN).min(self.rows_left())
+    }
+
     fn finish(self) -> ScanPage {
-        // Compared by its order alone.
-        let behind = |order| Place::Behind(Id::from_parts(order, if self.request.ascending { u64::MAX } else { 0 }));
+        let behind = |order| Place::Behind(edge(order, self.request.ascending));
         let next = self.rest.or(self.looked_upto.map(behind));
         ScanPage { items: self.items, next, rows: self.rows }
     }

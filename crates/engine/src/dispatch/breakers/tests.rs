@@ -39,7 +39,7 @@ async fn the_breaker_of_a_replays_own_address_counts_while_something_is_to_be_se
     {
         let mut state = dispatcher.lock();
         let lane = state.lane(PROJECT, REPLAY);
-        assert!(lane.place(Class::Live, ITEM, AT, false, &Settings::default()));
+        assert!(lane.place(Class::Live, (ITEM, 0), AT, false, &Settings::default()));
         for _ in 0..100 {
             lane.guard.sent();
             lane.guard.finished(Exchanged::Failed, AT);

@@ -14,7 +14,8 @@ use dacapo_model::id::SystemEntropy;
 use dacapo_model::replay::{Control, Definition, Options};
 use dacapo_model::retry::{Kind, Policy};
 use dacapo_model::{Endpoint, Event, Project, SetMode};
-use dacapo_store::roles::{NewEvent, NewReplayRun, ReplayCreated, Report};
+use dacapo_store::roles::lease::Deadline;
+use dacapo_store::roles::{Holding, NewEvent, NewReplayRun, ReplayCreated, Report};
 use dacapo_store::sqlite::SqliteStore;
 
 const PROJECT: Id = Id::from_u128(1);
@@ -272,4 +273,42 @@ async fn an_item_in_memory_hears_of_what_its_endpoint_has_had_since() {
     place.steps(third, &mut Pace::starting(AT)).await;
     let taken = dispatcher.take().expect("the third one's");
     assert_eq!((taken.work.delivery.replay_id, taken.has_reached), (Some(third), Some(true)), "of the walk");
+}
+
+/// What this node holds from now on: all shards, or all but the endpoint's, or that one.
+fn hold(place: &Place, which: impl Fn(Shard) -> bool) {
+    let shards = Shard::all().filter(|shard| which(*shard)).map(|shard| (shard, 1)).collect();
+    place.runner.dispatcher.adopt(Arc::new(Holding::new(shards, BTreeSet::new(), Deadline::never())));
+}
+
+/// Of items that are read from the queue later, by this node or another one, the walk reads no payload.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn payloads_are_read_of_what_memory_takes_alone() {
+    let place = Place::new().await;
+    let event = place.failed(1).await;
+    let endpoint = Endpoint::plain(ENDPOINT, PROJECT, "https://a.test/", AT);
+    let edit = place.runner.catalog.edit().await.expect("nobody else");
+    edit.write(vec![Change::Endpoint(Arc::new(endpoint))]).await.expect("writes");
+    let read = async |id| {
+        let replay = place.shown(id).await;
+        let content = place.runner.reads_all(&replay);
+        let page = place.runner.read(&replay, 10, content).await.expect("reads");
+        page.items.iter().map(|item| (item.event.data.len(), item.data_bytes)).collect::<Vec<_>>()
+    };
+    let bytes = event.data.len();
+    let unordered = place.replay(Options::default()).await;
+    let ordered = place.replay(Options { order: Order::PerEndpoint, ..Options::default() }).await;
+    let here = place.replay(Options { include_succeeded: true, ..Options::default() }).await;
+    assert_eq!((read(unordered).await, read(ordered).await), (vec![(bytes, bytes)], vec![(0, bytes)]));
+    // Another node sends to the endpoint.
+    hold(&place, |shard| shard != Shard::of(ENDPOINT));
+    assert_eq!(read(unordered).await, [(0, bytes)]);
+    place.steps(unordered, &mut Pace::starting(AT)).await;
+    assert!(place.runner.dispatcher.take().is_none());
+    // This one does, and has it whole; to others another node does.
+    hold(&place, |shard| shard == Shard::of(ENDPOINT));
+    assert_eq!(read(here).await, [(0, bytes)]);
+    place.steps(here, &mut Pace::starting(AT)).await;
+    let taken = place.runner.dispatcher.take().expect("in memory");
+    assert_eq!((taken.work.delivery.replay_id, &*taken.work.event), (Some(here), &*event));
 }

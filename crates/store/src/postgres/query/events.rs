@@ -26,6 +26,15 @@ pub async fn one(transaction: &mut Transaction, project: Id, id: Id) -> Result<O
     rows[0].first().map(|row| codec::event(row).map(Arc::new)).transpose()
 }
 
+/// Those that are there.
+pub async fn among(transaction: &mut Transaction, project: Id, ids: &[Id]) -> Result<Vec<Arc<Event>>> {
+    let (ids, project) = (uuids(ids.iter().copied()), uuid(project));
+    let sql = format!("SELECT {} FROM events e WHERE e.id = ANY ($1) AND e.project = $2", codec::EVENT_COLUMNS);
+    let values = vec![(&ids as _, Type::UUID_ARRAY), (&project as _, Type::UUID)];
+    let rows = transaction.run(vec![Step::Once(&sql, values)]).await?;
+    rows[0].iter().map(|row| codec::event(row).map(Arc::new)).collect()
+}
+
 static LATER: Sql = Sql { text: "SELECT count FROM fan_outs WHERE event = $1", types: &[Type::UUID] };
 
 /// How many targets of an event lie outside of it.

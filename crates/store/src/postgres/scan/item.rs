@@ -14,12 +14,14 @@ use tokio_postgres::types::Type;
 /// An event's columns, how long its payload is, its later targets, and whether some of those still wait
 /// to become deliveries.
 pub fn columns(request: &ScanRequest) -> String {
-    let columns = if request.reads_data() {
-        codec::EVENT_COLUMNS.to_owned()
-    } else {
+    let mut columns = codec::EVENT_COLUMNS.to_owned();
+    if !request.reads_data() {
         // A payload that nobody looks at is not fetched.
-        codec::EVENT_COLUMNS.replace("e.data", "''::bytea")
-    };
+        columns = columns.replace("e.data", "''::bytea");
+    }
+    if !request.reads_content() {
+        columns = columns.replace("e.idem", "NULL::bytea");
+    }
     format!(
         "{columns}, octet_length(e.data), coalesce(octet_length(e.more), 0), \
          e.more IS NOT NULL AND EXISTS (SELECT FROM fan_outs f WHERE f.event = e.id AND f.shard IS NOT NULL)"
@@ -136,7 +138,7 @@ macro_rules! deliveries {
 }
 
 const RANGES: &[Type] = &[Type::UUID_ARRAY, Type::UUID_ARRAY, Type::UUID_ARRAY];
-const EVENTS: &[Type] = &[Type::UUID_ARRAY, Type::INT8];
+const EVENTS: &[Type] = &[Type::UUID_ARRAY, Type::INT8, Type::UUID, Type::UUID];
 
 /// The deliveries an event was born with lie in a short range behind it; another's may lie between.
 pub static SETTLED: Sql = Sql {
@@ -153,10 +155,21 @@ pub static WAITING: Sql = Sql {
     ),
     types: RANGES,
 };
-pub static SETTLED_REPLAYS: Sql =
-    Sql { text: deliveries!("settled d WHERE d.trigger = 1 AND d.event = ANY ($1) LIMIT $2"), types: EVENTS };
-pub static WAITING_REPLAYS: Sql =
-    Sql { text: deliveries!("waiting d WHERE d.class = 2 AND d.event = ANY ($1) LIMIT $2"), types: EVENTS };
+/// Most stretches of events have none: one look says so, where each event would be looked for in each partition.
+pub static SETTLED_REPLAYS: Sql = Sql {
+    text: deliveries!(
+        "settled d WHERE d.trigger = 1 AND d.event = ANY ($1) \
+         AND EXISTS (SELECT FROM settled r WHERE r.trigger = 1 AND r.event BETWEEN $3 AND $4) LIMIT $2"
+    ),
+    types: EVENTS,
+};
+pub static WAITING_REPLAYS: Sql = Sql {
+    text: deliveries!(
+        "waiting d WHERE d.class = 2 AND d.event = ANY ($1) \
+         AND EXISTS (SELECT FROM waiting r WHERE r.class = 2 AND r.event BETWEEN $3 AND $4) LIMIT $2"
+    ),
+    types: EVENTS,
+};
 
 /// By event, each by id. `None` when they are more than `most`.
 async fn all_deliveries(
@@ -171,6 +184,9 @@ async fn all_deliveries(
         return Ok(None);
     }
     let ids = uuids(events.iter().map(|admitted| admitted.event.id));
+    let bounds = events.iter().map(|admitted| admitted.event.id);
+    let (first, last) = (bounds.clone().min().unwrap_or(Id::MAX), bounds.max().unwrap_or(Id::MIN));
+    let (first, last) = (uuid(first), uuid(last));
     let born: Vec<&&Admitted> = events.iter().filter(|admitted| !admitted.event.targets.is_empty()).collect();
     let parents = uuids(born.iter().map(|admitted| admitted.event.id));
     let order = |admitted: &Admitted, beyond: u64| Id::from_parts(admitted.event.id.order().saturating_add(beyond), 0);
@@ -180,8 +196,8 @@ async fn all_deliveries(
     let steps = vec![
         Step::Known(&SETTLED, vec![&parents, &low, &high]),
         Step::Known(&WAITING, vec![&parents, &low, &high]),
-        Step::Known(&SETTLED_REPLAYS, vec![&ids, &limit]),
-        Step::Known(&WAITING_REPLAYS, vec![&ids, &limit]),
+        Step::Known(&SETTLED_REPLAYS, vec![&ids, &limit, &first, &last]),
+        Step::Known(&WAITING_REPLAYS, vec![&ids, &limit, &first, &last]),
     ];
     let answers = transaction.run(steps).await?;
     if answers.iter().map(Vec::len).sum::<usize>() > most {

@@ -1,7 +1,7 @@
 //! Along the project's events. SQL leaves out what it can, within a stretch of so many events.
 
-use super::item::{self, columns};
-use super::{CHUNK_EVENTS, Page, beyond, direction};
+use super::item::{self, Admitted, columns};
+use super::{Page, beyond, direction};
 use crate::Result;
 use crate::postgres::codec::{self, uuid, uuids};
 use crate::postgres::query::events::REACHES;
@@ -9,50 +9,109 @@ use crate::postgres::session::{Step, Transaction};
 use crate::postgres::sql::Conditions;
 use crate::roles::{Place, ScanRequest};
 use dacapo_model::{Id, SetMode};
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use tokio_postgres::types::Type;
 
 pub async fn walk(transaction: &mut Transaction, page: &mut Page<'_>, bounds: RangeInclusive<u128>) -> Result<()> {
     let request = page.request;
-    let (end, rows) = stretch(transaction, request, &bounds).await?;
-    let mut left = match end {
-        Some(end) if request.ascending => *bounds.start()..=end.as_u128(),
-        Some(end) => end.as_u128()..=*bounds.end(),
-        None => bounds.clone(),
-    };
+    if conditions(request, &bounds).values().len() == in_project(request, &bounds).values().len() {
+        return walk_all(transaction, page, bounds).await;
+    }
+    let mut left = bounds;
     while !left.is_empty() {
-        let conditions = conditions(request, &left);
-        let sql = format!(
-            "SELECT {} FROM events e WHERE {} ORDER BY e.id {} LIMIT {CHUNK_EVENTS}",
-            columns(request),
-            conditions.sql(),
-            direction(request)
-        );
-        let answers = transaction.run(vec![Step::Once(&sql, conditions.values())]).await?;
-        let ids = answers[0].iter().map(|row| codec::id(row, 0)).collect::<Result<Vec<Id>>>()?;
-        let admitted = item::admitted(request, &answers[0])?;
-        if page.look(transaction, &ids, admitted).await? {
-            if let Some(next) = page.next {
-                page.rows += count(transaction, request, &bounds, next.event()).await?;
-            }
+        let (end, rows) = stretch(transaction, request, &left, page.rows_ahead()).await?;
+        let part = end.map_or_else(|| left.clone(), |end| upto(&left, end, request.ascending));
+        if walk_stretch(transaction, page, part, rows).await? {
             return Ok(());
         }
-        let Some(last) = ids.last().filter(|_| ids.len() == CHUNK_EVENTS) else { break };
-        left = beyond(&left, *last, request.ascending);
+        page.next = end.map(Place::Behind);
+        let Some(end) = end.filter(|_| page.rows_left() > 0) else { return Ok(()) };
+        left = beyond(&left, end, request.ascending);
     }
-    page.next = end.map(Place::Behind);
-    page.rows += rows;
+    page.next = None;
     Ok(())
 }
 
-/// The last event of as many as may be looked at (`None`: there are not more), and how many those are.
-async fn stretch(
+/// SQL leaves nothing out, so each row it looks at is seen here.
+async fn walk_all(transaction: &mut Transaction, page: &mut Page<'_>, bounds: RangeInclusive<u128>) -> Result<()> {
+    let mut left = bounds;
+    while !left.is_empty() {
+        let limit = page.chunk().min(usize::try_from(page.rows_ahead()).unwrap_or(usize::MAX));
+        let (ids, admitted) = chunk(transaction, page.request, &left, limit).await?;
+        if page.look(transaction, &ids, admitted).await? {
+            let last = page.next.map(Place::event);
+            page.rows += ids.iter().position(|id| Some(*id) == last).map_or(0, |at| at as u64 + 1);
+            return Ok(());
+        }
+        page.rows += ids.len() as u64;
+        let last = ids.last().copied().filter(|_| ids.len() == limit);
+        page.next = last.map(Place::Behind);
+        let Some(last) = last.filter(|_| page.rows_left() > 0) else { return Ok(()) };
+        left = beyond(&left, last, page.request.ascending);
+    }
+    page.next = None;
+    Ok(())
+}
+
+/// `rows`: those that lie in it. `true`: there is room for no more.
+async fn walk_stretch(
+    transaction: &mut Transaction,
+    page: &mut Page<'_>,
+    stretch: RangeInclusive<u128>,
+    rows: u64,
+) -> Result<bool> {
+    let (request, limit) = (page.request, page.chunk());
+    let mut left = stretch.clone();
+    while !left.is_empty() {
+        let (ids, admitted) = chunk(transaction, request, &left, limit).await?;
+        if page.look(transaction, &ids, admitted).await? {
+            if let Some(next) = page.next {
+                let looked = upto(&stretch, next.event(), request.ascending);
+                page.rows += count(transaction, request, &looked).await?;
+            }
+            return Ok(true);
+        }
+        let Some(last) = ids.last().filter(|_| ids.len() == limit) else { break };
+        left = beyond(&left, *last, request.ascending);
+    }
+    page.rows += rows;
+    Ok(false)
+}
+
+/// The next events, and those of them that are admitted.
+async fn chunk(
     transaction: &mut Transaction,
     request: &ScanRequest,
     bounds: &RangeInclusive<u128>,
+    limit: usize,
+) -> Result<(Vec<Id>, HashMap<Id, Admitted>)> {
+    let conditions = conditions(request, bounds);
+    let sql = format!(
+        "SELECT {} FROM events e WHERE {} ORDER BY e.id {} LIMIT {limit}",
+        columns(request),
+        conditions.sql(),
+        direction(request)
+    );
+    let answers = transaction.run(vec![Step::Once(&sql, conditions.values())]).await?;
+    let ids = answers[0].iter().map(|row| codec::id(row, 0)).collect::<Result<Vec<Id>>>()?;
+    Ok((ids, item::admitted(request, &answers[0])?))
+}
+
+/// What lies up to there, in reading direction.
+fn upto(of: &RangeInclusive<u128>, end: Id, ascending: bool) -> RangeInclusive<u128> {
+    if ascending { *of.start()..=end.as_u128() } else { end.as_u128()..=*of.end() }
+}
+
+/// The last of so many events (`None`: there are not that many), and how many there are.
+pub async fn stretch(
+    transaction: &mut Transaction,
+    request: &ScanRequest,
+    bounds: &RangeInclusive<u128>,
+    rows: u64,
 ) -> Result<(Option<Id>, u64)> {
     let conditions = in_project(request, bounds);
-    let most = request.rows_max.max(1);
+    let most = rows.max(1);
     let sql = format!(
         "SELECT (SELECT id FROM walked ORDER BY id {reverse} LIMIT 1), (SELECT count(*) FROM walked) \
          FROM (SELECT 1) one",
@@ -67,21 +126,14 @@ async fn stretch(
     let Some(row) = answers[0].first() else { return Ok((None, 0)) };
     let rows: i64 = codec::column(row, 1)?;
     let rows = rows.cast_unsigned();
-    if rows < most as u64 {
+    if rows < most {
         return Ok((None, rows));
     }
     Ok((Some(codec::id(row, 0)?), rows))
 }
 
-/// Up to this event.
-async fn count(
-    transaction: &mut Transaction,
-    request: &ScanRequest,
-    bounds: &RangeInclusive<u128>,
-    upto: Id,
-) -> Result<u64> {
-    let looked = if request.ascending { *bounds.start()..=upto.as_u128() } else { upto.as_u128()..=*bounds.end() };
-    let conditions = in_project(request, &looked);
+async fn count(transaction: &mut Transaction, request: &ScanRequest, bounds: &RangeInclusive<u128>) -> Result<u64> {
+    let conditions = in_project(request, bounds);
     let sql = format!("SELECT count(*) FROM events e WHERE {}", conditions.sql());
     let answers = transaction.run(vec![Step::Once(&sql, conditions.values())]).await?;
     let rows: i64 = answers[0].first().map_or(Ok(0), |row| codec::column(row, 0))?;

@@ -5,7 +5,7 @@
 //! events of several nodes lie mixed. So who has read the deliveries upward to one of them knows the
 //! events up to [`SPAN`] before it; read downward, those from it on.
 
-use super::{ENDPOINTS_WALKED_MAX, Page, beyond, direction, ordered};
+use super::{ENDPOINTS_WALKED_MAX, Page, ROWS_AHEAD_MIN, beyond, direction, ordered};
 use crate::Result;
 use crate::postgres::codec::{self, uuid};
 use crate::postgres::session::{Step, Transaction};
@@ -17,8 +17,6 @@ use tokio_postgres::types::Type;
 
 /// Orders, which are 65,536 a millisecond: more than any event has endpoints.
 const SPAN: u64 = 1 << 20;
-/// Rows one stream is asked for at once, at least.
-const BATCH_ROWS_MIN: u64 = 256;
 /// What a batch grows by when all of its rows lie within [`SPAN`].
 const BATCH_GROWTH: u64 = 4;
 
@@ -73,9 +71,9 @@ pub async fn walk(
     mut bounds: RangeInclusive<u128>,
 ) -> Result<()> {
     let request = page.request;
-    let mut limit_min = BATCH_ROWS_MIN;
+    let mut limit_min = ROWS_AHEAD_MIN;
     while !bounds.is_empty() {
-        let limit = (page.rows_left() / streams.len().max(1) as u64).max(limit_min);
+        let limit = page.rows_ahead().min(page.rows_left() / streams.len().max(1) as u64).max(limit_min);
         let round = round(transaction, streams, request, &bounds, limit).await?;
         page.rows += round.rows;
         if page.take(transaction, &round.events).await? {

@@ -92,7 +92,7 @@ async fn the_queue_is_read_by_lane() {
     let (classes, until, limits, node) = (vec![0i16, 1], 9i64, vec![9i64; 2], uuid(ENDPOINT));
     let known = vec![Vec::<u8>::new(); 2];
     let values: Vec<crate::postgres::session::Value<'_>> =
-        vec![&shards, &endpoints, &classes, &until, &limits, &node, &known];
+        vec![&shards, &endpoints, &classes, &until, &limits, &node, &known, &limits];
     let due = filled.plan_of(&queue::DUE, values).await;
     uses(&due, "waiting_by_lane", filled.today);
     assert!(!due.contains("Sort Key: waiting"), "the index gives the order:\n{due}");
@@ -172,6 +172,7 @@ async fn what_failed_is_found_by_an_index_of_its_own() {
         selector,
         ascending: true,
         after: None,
+        upto: None,
         rows_max: 1_000,
         items_max: 1_000,
         deliveries_max: 1_000,

@@ -10,15 +10,23 @@ use dacapo_model::Event;
 use rusqlite::{CachedStatement, Connection, Row};
 use std::sync::Arc;
 
+/// What a walk that reads no content leaves out, beside the payload.
+const CONTENT_COLUMNS: [&str; 6] =
+    ["e.headers", "e.idem", "e.url_query", "e.url_path", "e.related_to", "e.related_kind"];
+
 /// Events for [`Items::decide`]: an event's columns, how long its payload is, its later targets, and
 /// whether some of those still wait to become deliveries.
 pub fn columns(request: &ScanRequest) -> String {
-    let columns = if request.reads_data() {
-        codec::EVENT_COLUMNS.to_owned()
-    } else {
+    let mut columns = codec::EVENT_COLUMNS.to_owned();
+    if !request.reads_data() {
         // A payload that nobody looks at is not read from the disk; its length stands in the row's head.
-        codec::EVENT_COLUMNS.replace("e.data", "x''")
-    };
+        columns = columns.replace("e.data", "x''");
+    }
+    if !request.reads_content() {
+        for column in CONTENT_COLUMNS {
+            columns = columns.replace(column, "NULL");
+        }
+    }
     format!(
         "{columns}, length(e.data), coalesce(length(e.more), 0), \
          e.more IS NOT NULL AND EXISTS (SELECT 1 FROM fan_outs f WHERE f.event_ord = e.ord)"

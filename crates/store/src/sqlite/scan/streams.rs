@@ -2,7 +2,7 @@
 //! the place up to which it gave them all; together they are complete up to the nearest of those.
 
 use super::item::Items;
-use super::{ENDPOINTS_WALKED_MAX, Page, direction, ordered};
+use super::{ENDPOINTS_WALKED_MAX, Page, ROWS_AHEAD_MIN, direction, ordered};
 use crate::Result;
 use crate::roles::ScanRequest;
 use crate::sqlite::codec;
@@ -26,9 +26,6 @@ pub enum Stream {
     /// What failed, or was discarded, in order of its event; replays too.
     GivenUp(Status),
 }
-
-/// Rows one stream is asked for at once, at least.
-const BATCH_ROWS_MIN: u64 = 64;
 
 struct Batch {
     /// Orders of events.
@@ -106,7 +103,7 @@ fn round(
     bounds: &RangeInclusive<u64>,
 ) -> Result<(Vec<u64>, Option<u64>)> {
     let request = page.request;
-    let limit = (page.rows_left() / streams.len().max(1) as u64).max(BATCH_ROWS_MIN);
+    let limit = page.rows_ahead().min(page.rows_left() / streams.len().max(1) as u64).max(ROWS_AHEAD_MIN);
     let reader = Reader { connection, request, states: request.selector.delivery_states(), bounds, limit };
     let (mut events, mut complete_upto) = (Vec::new(), None);
     for stream in streams {
