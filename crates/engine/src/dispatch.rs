@@ -26,6 +26,7 @@ mod run_queues;
 mod runs;
 #[cfg(test)]
 mod simulation;
+mod stay;
 mod words;
 
 pub use breakers::Turned;
@@ -111,6 +112,8 @@ struct State {
     successes: Successes,
     /// Read to be discarded.
     given_up: VecDeque<Work>,
+    /// Work beside this, by shard.
+    stays: HashMap<Shard, usize>,
     timers: BTreeSet<(Timestamp, Id)>,
     /// Endpoints whose health others are to hear of; at most one entry a lane.
     untold: BTreeSet<Id>,
@@ -137,6 +140,7 @@ impl Dispatcher {
             runs: Runs::default(),
             successes: Successes::default(),
             given_up: VecDeque::new(),
+            stays: HashMap::new(),
             timers: BTreeSet::new(),
             untold: BTreeSet::new(),
             turned: Turned::default(),
