@@ -9,11 +9,14 @@
 //!   between the answer and its record sends again.
 
 mod request;
+#[cfg(test)]
+mod tests;
 
 use crate::deliver::{answered, verdict};
 use crate::dispatch::Dispatcher;
 use crate::settings::Settings;
 use crate::transport::{Exchange, Failure, Transport};
+use dacapo_model::catalog::Snapshot;
 use dacapo_model::delivery::Verdict;
 use dacapo_model::id::Entropy;
 use dacapo_model::project::MetaEvent as Wanted;
@@ -77,6 +80,7 @@ impl MetaEvents {
                 () = stop.cancelled() => break,
             }
             let _ = tokio::time::timeout(REST, stop.cancelled()).await;
+            while turns.try_join_next().is_some() {}
         }
         while turns.join_next().await.is_some() {}
     }
@@ -119,26 +123,37 @@ impl MetaEvents {
     }
 
     /// `false` when there is nothing more for now.
-    async fn send_page(&self, page: Vec<MetaEvent>, stop: &CancellationToken) -> bool {
-        let is_full = page.len() >= PAGE_MAX;
-        let send = |told: MetaEvent| async move {
-            // Asked for by another node, perhaps: what is in exchange is all it waits for.
-            if !stop.is_cancelled() && self.dispatcher.works_for(told.project_id) {
-                self.send(told).await;
+    async fn send_page(&self, project: Id, stop: &CancellationToken) -> Result<bool, StoreError> {
+        let page = self.store.meta_events_due(project, self.clock.now(), PAGE_MAX).await?;
+        let (is_full, wanted) = (page.len() >= PAGE_MAX, self.wanted(project).await?);
+        let send = |told: MetaEvent| {
+            let wanted = wanted.as_ref();
+            async move {
+                // Asked for by another node, perhaps: what is in exchange is all it waits for.
+                if stop.is_cancelled() || !self.dispatcher.works_for(project) {
+                    return;
+                }
+                let after = match wanted {
+                    Some(wanted) => self.attempt(&told, wanted).await,
+                    None => told.discarded(self.clock.now()),
+                };
+                self.record(after, told.attempts).await;
             }
         };
         stream::iter(page).for_each_concurrent(EXCHANGES_MAX, send).await;
-        is_full && !stop.is_cancelled()
+        Ok(is_full && !stop.is_cancelled())
     }
 
-    async fn send(&self, told: MetaEvent) {
-        let snapshot = self.catalog.snapshot();
-        let view = snapshot.project(told.project_id).filter(|view| view.project.deleted_at.is_none());
-        let after = match view.map(|view| &view.project.config.meta_event).filter(|wanted| wanted.is_enabled) {
-            Some(wanted) => self.attempt(&told, wanted).await,
-            None => told.discarded(self.clock.now()),
+    /// `None`: the project wants none. Another node may just have heard that it does, and written this.
+    async fn wanted(&self, project: Id) -> Result<Option<Wanted>, StoreError> {
+        let of = |snapshot: &Snapshot| {
+            let view = snapshot.project(project).filter(|view| view.project.deleted_at.is_none());
+            view.map(|view| view.project.config.meta_event.clone()).filter(|wanted| wanted.is_enabled)
         };
-        self.record(after, told.attempts).await;
+        match of(&self.catalog.snapshot()) {
+            None => Ok(of(&*self.catalog.refresh().await?)),
+            known => Ok(known),
+        }
     }
 
     async fn attempt(&self, told: &MetaEvent, wanted: &Wanted) -> MetaEvent {
@@ -190,7 +205,9 @@ impl MetaEvents {
                     tracing::warn!(%cause, meta_event = %after.id, "an attempt could not be recorded; trying again");
                 }
                 Err(cause) => {
-                    return tracing::error!(%cause, meta_event = %after.id, "an attempt could not be recorded; it is sent again");
+                    tracing::error!(%cause, meta_event = %after.id, "an attempt could not be recorded; it is sent again");
+                    // Not at once, again and again: it is due still.
+                    return tokio::time::sleep(LOOK_EVERY).await;
                 }
             }
             tokio::time::sleep(TRY_AGAIN_AFTER).await;
@@ -210,12 +227,9 @@ impl Turn {
         for _ in 0..PAGES_MAX {
             // From before the read: what another node sent meanwhile must not be sent from here again.
             let Some(_stay) = sender.dispatcher.stay(self.project) else { return };
-            match sender.store.meta_events_due(self.project, sender.clock.now(), PAGE_MAX).await {
-                Ok(page) => {
-                    if !sender.send_page(page, stop).await {
-                        return;
-                    }
-                }
+            match sender.send_page(self.project, stop).await {
+                Ok(true) => {}
+                Ok(false) => return,
                 Err(cause) => {
                     tracing::warn!(%cause, project = %self.project, "meta events could not be read; trying again");
                     let _ = tokio::time::timeout(TRY_AGAIN_AFTER, stop.cancelled()).await;

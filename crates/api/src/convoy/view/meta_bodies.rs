@@ -14,6 +14,7 @@ use dacapo_model::meta_event::{Bodies, Outcome};
 use dacapo_model::{Attempt, Endpoint, Id, Replay, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// For [`dacapo_engine::Parts`].
 pub struct MetaBodies;
@@ -26,7 +27,8 @@ impl Bodies for MetaBodies {
     fn delivery(&self, outcome: &Outcome<'_>, now: Timestamp) -> String {
         let endpoint = outcome.view.endpoints.get(&outcome.delivery.endpoint_id);
         let attempt = without_proof(outcome.attempt, endpoint.and_then(|endpoint| endpoint.authentication.as_ref()));
-        text(&OutcomeView::new(outcome, &attempt, now))
+        let endpoint = endpoint.map(|endpoint| without_hooks(endpoint));
+        text(&OutcomeView::new(outcome, endpoint.as_deref(), &attempt, now))
     }
 
     fn replay(&self, replay: &Replay, now: Timestamp) -> String {
@@ -48,6 +50,15 @@ fn without_proof(attempt: &Attempt, authentication: Option<&Authentication>) -> 
     let hides = |name: &str| name.eq_ignore_ascii_case(proof) || name.eq_ignore_ascii_case("authorization");
     let lines = attempt.request_headers.iter().map(|(name, value)| (name, if hides(name) { REDACTED } else { value }));
     Attempt { request_headers: HeaderLines::from_iter(lines), ..attempt.clone() }
+}
+
+/// Who knows the address of a chat hook may speak there.
+fn without_hooks(endpoint: &Endpoint) -> Cow<'_, Endpoint> {
+    if endpoint.slack_webhook_url.is_empty() && endpoint.teams_webhook_url.is_empty() {
+        return Cow::Borrowed(endpoint);
+    }
+    let (slack_webhook_url, teams_webhook_url) = Default::default();
+    Cow::Owned(Endpoint { slack_webhook_url, teams_webhook_url, ..endpoint.clone() })
 }
 
 #[derive(Serialize)]
@@ -76,9 +87,8 @@ struct OutcomeView<'a> {
 }
 
 impl<'a> OutcomeView<'a> {
-    fn new(outcome: &Outcome<'a>, attempt: &'a Attempt, now: Timestamp) -> Self {
-        let Outcome { delivery, event, view, .. } = *outcome;
-        let endpoint = view.endpoints.get(&delivery.endpoint_id);
+    fn new(outcome: &Outcome<'a>, endpoint: Option<&'a Endpoint>, attempt: &'a Attempt, now: Timestamp) -> Self {
+        let Outcome { delivery, event, .. } = *outcome;
         Self {
             uid: delivery.id,
             project_id: delivery.project_id,
@@ -147,6 +157,14 @@ mod tests {
             assert!(text.contains(secret), "{text}");
             assert!(text.starts_with(r#"{"uid":"00000000000000000000000001","#) && text.contains(r#""name":"Acme""#));
         }
+    }
+
+    #[test]
+    fn nor_does_a_delivery_show_where_people_chat() {
+        let (endpoint, plain) = (endpoint(), Endpoint { slack_webhook_url: String::new(), ..endpoint() });
+        let text = text(&EndpointView::in_delivery(&without_hooks(&endpoint), endpoint.created_at));
+        assert!(!text.contains("hidden"), "{text}");
+        assert!(matches!(without_hooks(&plain), Cow::Borrowed(_)));
     }
 
     #[test]
