@@ -11,6 +11,7 @@ pub mod error;
 pub mod event_types;
 pub mod events;
 mod go_duration;
+pub mod meta_events;
 mod paging;
 mod payload;
 pub mod projects;
@@ -18,7 +19,7 @@ pub mod replays;
 pub mod subscriptions;
 mod tree;
 pub mod version;
-mod view;
+pub mod view;
 
 use axum::response::{IntoResponse, Response};
 use error::Error;

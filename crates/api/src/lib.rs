@@ -16,6 +16,7 @@ mod request_id;
 mod router;
 mod settings;
 
+pub use convoy::view::meta_bodies::MetaBodies;
 pub use edge::Surfaces;
 pub use settings::Settings;
 

@@ -1,6 +1,6 @@
 //! The table of contents: every path that is served, a line per operation.
 
-use crate::convoy::{deliveries, endpoints, event_types, events, projects, replays, subscriptions};
+use crate::convoy::{deliveries, endpoints, event_types, events, meta_events, projects, replays, subscriptions};
 use crate::{Shared, connect, convoy, edge, ops};
 use axum::Router;
 use axum::routing::{any, get, post, put};
@@ -64,7 +64,10 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .route("/api/v1/projects/{project}/eventdeliveries/{id}", get(deliveries::get))
         .route("/api/v1/projects/{project}/eventdeliveries/{id}/resend", put(deliveries::resend))
         .route("/api/v1/projects/{project}/eventdeliveries/{id}/deliveryattempts", get(deliveries::attempts))
-        .route("/api/v1/projects/{project}/eventdeliveries/{id}/deliveryattempts/{attempt}", get(deliveries::attempt));
+        .route("/api/v1/projects/{project}/eventdeliveries/{id}/deliveryattempts/{attempt}", get(deliveries::attempt))
+        .route("/api/v1/projects/{project}/meta-events", get(meta_events::list))
+        .route("/api/v1/projects/{project}/meta-events/{id}", get(meta_events::get))
+        .route("/api/v1/projects/{project}/meta-events/{id}/resend", put(meta_events::resend));
 
     let connect = Router::new()
         .route("/connect/v1/events", get(connect::events::list).post(connect::events::create))

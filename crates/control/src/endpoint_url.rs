@@ -5,7 +5,7 @@
 //! was. A general URL library would also fold the host, drop default ports and add a slash.
 
 use dacapo_model::address::Guard;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Why a URL cannot be an endpoint's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +71,26 @@ pub fn is_public_https(text: &str) -> bool {
     match name.parse::<IpAddr>() {
         Ok(address) => Guard::default().admits(address),
         Err(_) => !name.eq_ignore_ascii_case("localhost") && !name.to_ascii_lowercase().ends_with(".localhost"),
+    }
+}
+
+/// Whether its host, as far as a name tells, is none inside a network that the guard keeps from us. Names are
+/// judged again where they are dialled.
+pub fn is_allowed(text: &str, guard: &Guard) -> bool {
+    let Ok(parts) = Parts::parse(text) else {
+        return false;
+    };
+    let name = parts.host_name();
+    let host = if parts.host.starts_with('[') { format!("[{name}]") } else { name.to_owned() };
+    match url::Host::parse(&host) {
+        Ok(url::Host::Ipv4(address)) => guard.admits(address.into()),
+        Ok(url::Host::Ipv6(address)) => guard.admits(address.into()),
+        Ok(url::Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            let is_own = name == "localhost" || name.ends_with(".localhost");
+            !is_own || guard.admits(IpAddr::V4(Ipv4Addr::LOCALHOST))
+        }
+        Err(_) => false,
     }
 }
 
@@ -299,6 +319,37 @@ mod tests {
         }
         assert_eq!(normalise("http://r.example", true), Err(UrlRefusal::NotHttps));
         assert_eq!(normalise("https://r.example", true).as_deref(), Ok("https://r.example"));
+    }
+
+    #[test]
+    fn what_the_operator_did_not_allow_is_no_address_to_tell_things_to() {
+        let allowed = |text: &str, networks: &[&str]| {
+            let networks = networks.iter().map(|network| network.parse().expect("a network")).collect();
+            is_allowed(text, &Guard::new(networks))
+        };
+        for inside in [
+            "http://127.0.0.1:9/x",
+            "http://127.1/",
+            "http://2130706433/",
+            "http://0x7f.0.0.1/",
+            "http://[::1]:9/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://LOCALHOST/",
+            "http://localhost./",
+            "http://a.localhost:1/",
+            "https://10.1.2.3/",
+            "https://169.254.169.254/",
+            "nonsense",
+        ] {
+            assert!(!allowed(inside, &[]), "{inside}");
+        }
+        for outside in ["https://r.example/x", "http://1.1.1.1/", "https://localhost.example/"] {
+            assert!(allowed(outside, &[]), "{outside}");
+        }
+        for loopback in ["http://127.0.0.1:9/x", "http://localhost:9/"] {
+            assert!(allowed(loopback, &["127.0.0.0/8"]) && !allowed(loopback, &["10.0.0.0/8"]), "{loopback}");
+        }
+        assert!(allowed("http://10.1.2.3/", &["10.0.0.0/8"]));
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub use identity::{AuthError, Caller, Surface};
 pub use violation::{Violation, Violations};
 
 use crate::pinger::Pinger;
+use dacapo_model::address::Guard;
 use dacapo_model::catalog::{ProjectView, Snapshot};
 use dacapo_model::id::Entropy;
 use dacapo_model::{Clock, Id, IdSource, Timestamp};
@@ -40,6 +41,8 @@ pub struct Control {
     pub ids: Arc<IdSource>,
     pub entropy: Arc<dyn Entropy>,
     pub pinger: Arc<dyn Pinger>,
+    /// Where the operator lets things be sent.
+    pub guard: Guard,
 }
 
 /// A feature of the contract that this version does not have. It is refused rather than ignored:

@@ -5,10 +5,11 @@ use crate::bootstrap::FirstRun;
 use crate::pinger::NoPing;
 use async_trait::async_trait;
 use dacapo_model::Timestamp;
+use dacapo_model::address::Guard;
 use dacapo_model::catalog::{Change, ProjectView};
 use dacapo_model::clock::ManualClock;
 use dacapo_model::id::SystemEntropy;
-use dacapo_model::{Id, IdSource};
+use dacapo_model::{Id, IdSource, MetaEvent};
 use dacapo_store::roles::{Catalog, Contents};
 use dacapo_store::{LiveCatalog, StoreError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,7 +30,7 @@ impl Catalog for MemoryCatalog {
         Ok(Contents { version: self.version.load(Ordering::SeqCst), rows, newest_id: None })
     }
 
-    async fn write(&self, changes: Vec<Change>) -> dacapo_store::Result<u64> {
+    async fn write(&self, changes: Vec<Change>, _: Vec<MetaEvent>) -> dacapo_store::Result<u64> {
         if self.full.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("disk full".to_owned()));
         }
@@ -55,6 +56,7 @@ impl Fixture {
             ids: Arc::new(IdSource::new(SystemEntropy)),
             entropy: Arc::new(SystemEntropy),
             pinger: Arc::new(NoPing),
+            guard: Guard::default(),
         };
         Self { control, clock, store }
     }

@@ -1,10 +1,12 @@
 //! Projects and their settings (contracts/convoy.md §2.1, §7.1).
 
+use crate::endpoint_url::{self, UrlRefusal};
 use crate::violation::{TokenFault, Violations, token_fault};
-use crate::{Control, NotAvailable, live_project};
+use crate::{Control, live_project};
 use dacapo_model::breaker;
 use dacapo_model::catalog::{Change, ProjectView};
 use dacapo_model::endpoint::{Endpoint, Status};
+use dacapo_model::key::endpoint_secret;
 use dacapo_model::project::{
     CircuitBreaker, Config, DEFAULT_EVENT_ID_HEADER, DEFAULT_REQUEST_ID_HEADER, Encoding, Hash, Kind, MetaEvent,
     Project, RateLimit, SignatureConfig, SignatureVersion, Ssl,
@@ -86,11 +88,19 @@ pub enum ProjectError {
     HeaderName { header: &'static str, fault: TokenFault },
     #[error(transparent)]
     CircuitBreaker(#[from] breaker::Invalid),
-    #[error(transparent)]
-    NotAvailable(#[from] NotAvailable),
+    #[error("meta_event.type must be \"http\", not {0:?}: meta events are sent to a URL")]
+    MetaEventKind(String),
+    #[error("meta_event.url: {0}")]
+    MetaEventUrl(UrlRefusal),
+    /// Contracts/convoy.md §7.3 has the words.
+    #[error("endpoint url must not point to localhost or loopback addresses")]
+    MetaEventInside,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// The one way they are sent.
+const META_EVENT_KIND: &str = "http";
 
 type Result<T> = std::result::Result<T, ProjectError>;
 
@@ -151,10 +161,7 @@ impl Control {
         }
         replace(&mut config.standard_webhooks, patch.standard_webhooks);
         if let Some(meta_event) = patch.meta_event {
-            if meta_event.is_enabled {
-                return Err(NotAvailable { feature: "meta events", advice: "leave meta_event.is_enabled false" }.into());
-            }
-            config.meta_event = meta_event;
+            config.meta_event = self.new_meta_event(meta_event, &config.ssl)?;
         }
         if let Some(strategy) = patch.strategy {
             config.strategy = new_strategy(&strategy)?;
@@ -169,6 +176,28 @@ impl Control {
             config.event_id_header = header_name("event_id_header", name, DEFAULT_EVENT_ID_HEADER)?;
         }
         Ok(())
+    }
+
+    /// What is switched off may say what it likes.
+    fn new_meta_event(&self, mut given: MetaEvent, ssl: &Ssl) -> Result<MetaEvent> {
+        if !given.is_enabled {
+            return Ok(given);
+        }
+        if given.kind.is_empty() {
+            given.kind = META_EVENT_KIND.to_owned();
+        }
+        if given.kind != META_EVENT_KIND {
+            return Err(ProjectError::MetaEventKind(given.kind));
+        }
+        given.url =
+            endpoint_url::normalise(&given.url, ssl.enforce_secure_endpoints).map_err(ProjectError::MetaEventUrl)?;
+        if !endpoint_url::is_allowed(&given.url, &self.guard) {
+            return Err(ProjectError::MetaEventInside);
+        }
+        if given.secret.is_empty() {
+            given.secret = endpoint_secret(&*self.entropy);
+        }
+        Ok(given)
     }
 
     fn new_signature(&self, patch: SignaturePatch) -> Result<SignatureConfig> {

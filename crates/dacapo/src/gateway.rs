@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::ping;
 use anyhow::{Context, Result};
-use dacapo_api::{ApiState, Surfaces};
+use dacapo_api::{ApiState, MetaBodies, Surfaces};
 use dacapo_control::Control;
 use dacapo_engine::transport::{HttpTransport, Transport};
 use dacapo_engine::{DeliveryThreads, Engine, Parts, Settings};
@@ -32,13 +32,15 @@ pub async fn build(config: &Config, url: &str, delivery: DeliveryThreads) -> Res
     let ids = Arc::new(IdSource::new(SystemEntropy));
     newest_id.inspect(|id| ids.start_after(*id));
     let settings = settings(config);
-    let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(Guard::new(config.allow_networks.clone()))?);
+    let guard = Guard::new(config.allow_networks.clone());
+    let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(guard.clone())?);
     let control = Control {
         catalog: catalog.clone(),
         clock: clock.clone(),
         ids: ids.clone(),
         entropy: Arc::new(SystemEntropy),
         pinger: ping::pinger(config, transport.clone(), settings.user_agent.clone()),
+        guard,
     };
 
     let parts = Parts {
@@ -49,6 +51,7 @@ pub async fn build(config: &Config, url: &str, delivery: DeliveryThreads) -> Res
         entropy: Arc::new(SystemEntropy),
         transport,
         settings,
+        bodies: Box::new(MetaBodies),
         delivery,
     };
     let engine = Engine::start(parts).await.context("cannot start the pipeline")?;

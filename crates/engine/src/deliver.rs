@@ -18,12 +18,15 @@ use crate::dispatch::{Dispatcher, Exchanged, Taken};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::transport::{Answer, Exchange, Failure, Transport};
+use dacapo_model::catalog::ProjectView;
 use dacapo_model::delivery::{Next, Reason, Verdict, after_attempt};
 use dacapo_model::endpoint;
 use dacapo_model::id::Entropy;
-use dacapo_model::{Attempt, Clock, Delivery, Id, IdSource, Status, Timestamp};
+use dacapo_model::meta_event::{Outcome, Teller};
+use dacapo_model::{Attempt, Clock, Delivery, Event, Id, IdSource, Status, Timestamp};
 use dacapo_store::LiveCatalog;
 use dacapo_store::roles::{Replays, Report};
+pub(crate) use headers::lines as header_lines;
 use http::HeaderMap;
 use request::Prepared;
 pub use sample::{Rendered, Sampler};
@@ -49,6 +52,7 @@ pub struct Courier {
     pub metrics: Arc<Metrics>,
     pub templates: Templates,
     pub helpers: Helpers,
+    pub teller: Arc<Teller>,
 }
 
 impl Courier {
@@ -81,7 +85,9 @@ impl Courier {
             return (self.discard(delivery, Reason::EndpointInactive), Exchanged::Skipped);
         }
         let template = self.templates.of(view, endpoint, &self.settings);
-        self.exchange(taken, &endpoint.url, template).await
+        let (mut report, exchanged) = self.exchange(taken, &endpoint.url, template).await;
+        self.tell(&mut report, view, &taken.work.event);
+        (report, exchanged)
     }
 
     /// `url`: for the record, where there is no template.
@@ -134,16 +140,16 @@ impl Courier {
             requested_at: started,
             duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         };
-        match exchange.result {
-            Ok(answer) => {
-                attempt.status = Some(answer.status);
-                attempt.succeeded = is_success(answer.status);
-                attempt.response_headers = headers::lines(&answer.headers);
-                attempt.response_body = answer.body;
-            }
-            Err(failure) => attempt.error = Some(failure.to_string()),
-        }
+        answered(&mut attempt, exchange.result);
         attempt
+    }
+
+    /// Word of how a delivery ended, for who wants it.
+    fn tell(&self, report: &mut Report, view: &ProjectView, event: &Event) {
+        if let Some(attempt) = &report.attempt {
+            let outcome = Outcome { delivery: &report.delivery, event, attempt, view };
+            report.meta_event = self.teller.of_delivery(&outcome);
+        }
     }
 
     /// The delivery after this attempt.
@@ -171,7 +177,7 @@ impl Courier {
                 }
             }
         }
-        Report { delivery: after, attempt: Some(attempt) }
+        Report { delivery: after, attempt: Some(attempt), meta_event: None }
     }
 
     fn unsendable(&self, delivery: &Delivery, url: &str, why: request::Unsendable, now: Timestamp) -> Report {
@@ -187,7 +193,7 @@ impl Courier {
         after.reason = Some(reason);
         after.manual = false;
         after.updated_at = self.clock.now();
-        Report { delivery: after, attempt: None }
+        Report { delivery: after, attempt: None, meta_event: None }
     }
 
     fn count(&self, report: &Report) {
@@ -211,11 +217,24 @@ impl Courier {
     }
 }
 
+/// What came of it, on its attempt.
+pub(crate) fn answered(attempt: &mut Attempt, result: Result<Answer, Failure>) {
+    match result {
+        Ok(answer) => {
+            attempt.status = Some(answer.status);
+            attempt.succeeded = is_success(answer.status);
+            attempt.response_headers = headers::lines(&answer.headers);
+            attempt.response_body = answer.body;
+        }
+        Err(failure) => attempt.error = Some(failure.to_string()),
+    }
+}
+
 const fn is_success(status: u16) -> bool {
     matches!(status, 200..=299)
 }
 
-fn verdict(exchange: &Exchange, now: Timestamp) -> Verdict {
+pub(crate) fn verdict(exchange: &Exchange, now: Timestamp) -> Verdict {
     match &exchange.result {
         Ok(Answer { status, .. }) if is_success(*status) => Verdict::Delivered,
         Ok(Answer { status, headers, .. }) => {

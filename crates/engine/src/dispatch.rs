@@ -27,6 +27,7 @@ mod run_queues;
 mod runs;
 #[cfg(test)]
 mod simulation;
+mod stay;
 mod words;
 
 pub use breakers::Turned;
@@ -112,6 +113,8 @@ struct State {
     successes: Successes,
     /// Read to be discarded.
     given_up: VecDeque<Work>,
+    /// Work beside this, by shard.
+    stays: HashMap<Shard, usize>,
     timers: BTreeSet<(Timestamp, Id)>,
     /// Endpoints whose health others are to hear of; at most one entry a lane.
     untold: BTreeSet<Id>,
@@ -138,6 +141,7 @@ impl Dispatcher {
             runs: Runs::default(),
             successes: Successes::default(),
             given_up: VecDeque::new(),
+            stays: HashMap::new(),
             timers: BTreeSet::new(),
             untold: BTreeSet::new(),
             turned: Turned::default(),

@@ -8,6 +8,7 @@ use crate::dispatch::{Dispatcher, Follower, Refiller};
 use crate::fan_out::Unfolder;
 use crate::healing::Healing;
 use crate::health::{Health, Readiness};
+use crate::meta_events::MetaEvents;
 use crate::metrics::Metrics;
 use crate::record::{REPORTS_QUEUED_MAX, Recorder};
 use crate::replay::beside::Beside;
@@ -24,6 +25,7 @@ use crate::warden::Warden;
 use dacapo_model::breaker::Policy;
 use dacapo_model::health::Shown;
 use dacapo_model::id::Entropy;
+use dacapo_model::meta_event::{Bodies, Teller};
 use dacapo_model::replay::Asker;
 use dacapo_model::{Clock, Endpoint, Id, IdSource, Shard};
 use dacapo_store::roles::{NodeView, Resend, ResendKind};
@@ -44,6 +46,8 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     pub transport: Arc<dyn Transport>,
     pub settings: Settings,
+    /// How meta events say what they tell of.
+    pub bodies: Box<dyn Bodies>,
     /// Where deliveries are sent and recorded. A runtime of its own beside the one that takes events in:
     /// neither side's threads wake or wait for the other's per event, only per batch.
     pub delivery: DeliveryThreads,
@@ -89,6 +93,7 @@ struct Tasks {
     committer: JoinHandle<()>,
     recorder: JoinHandle<()>,
     breakers: JoinHandle<()>,
+    meta_events: JoinHandle<()>,
 }
 
 /// For passing on how endpoints fare, at the end.
@@ -99,8 +104,10 @@ const DRAIN_LOOK: Duration = Duration::from_millis(5);
 impl Engine {
     /// Takes up what waits in the store and starts all stages.
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { store, catalog, clock, ids, entropy, transport, settings, delivery } = parts;
+        let Parts { store, catalog, clock, ids, entropy, transport, settings, bodies, delivery } = parts;
         store.hold().await?;
+        let teller = Arc::new(Teller { bodies, ids: Arc::clone(&ids), clock: Arc::clone(&clock) });
+        catalog.tell_by(Arc::clone(&teller));
         let metrics = Arc::new(Metrics::default());
         let readiness = Arc::new(Readiness::default());
         let (stop_committing, stop_dispatching) = (CancellationToken::new(), CancellationToken::new());
@@ -132,7 +139,7 @@ impl Engine {
             catalog: Arc::clone(&catalog),
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
-            entropy,
+            entropy: Arc::clone(&entropy),
             transport: Arc::clone(&transport),
             dispatcher: Arc::clone(&dispatcher),
             replays: Arc::clone(&store) as _,
@@ -141,6 +148,7 @@ impl Engine {
             metrics: Arc::clone(&metrics),
             templates: Default::default(),
             helpers: Helpers::new(delivery.helpers_have_cores),
+            teller: Arc::clone(&teller),
         };
         let courier = Arc::new(courier);
         delivery.helping.spawn(Arc::clone(&courier).help(stop_dispatching.clone()));
@@ -200,11 +208,24 @@ impl Engine {
             clock: Arc::clone(&clock),
             dispatcher: Arc::clone(&dispatcher),
             beside: Beside::new(Arc::clone(&metrics)),
+            teller: Arc::clone(&teller),
             driven: Mutex::default(),
             begun: Notify::new(),
         };
         delivery.helping.spawn(Arc::new(runner).keep(stop_dispatching.clone()));
         tokio::spawn(replays.follow(seen, stop_dispatching.clone()));
+        let meta_events = MetaEvents {
+            store: Arc::clone(&store),
+            catalog: Arc::clone(&catalog),
+            dispatcher: Arc::clone(&dispatcher),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+            entropy,
+            transport: Arc::clone(&transport),
+            settings: settings.clone(),
+            turns: Mutex::default(),
+        };
+        let meta_events = delivery.helping.spawn(Arc::new(meta_events).send_all(stop_dispatching.clone()));
         metrics.ready.set(1);
 
         let acceptor = Acceptor {
@@ -225,6 +246,7 @@ impl Engine {
             transport,
             aside: delivery.helping.clone(),
             is_shared: store.is_shared(),
+            teller,
         };
         let desk = Arc::new(desk);
         let healing = Healing {
@@ -240,7 +262,7 @@ impl Engine {
             clock: Arc::clone(&clock),
             dispatcher: Arc::clone(&dispatcher),
         };
-        let tasks = Mutex::new(Some(Tasks { committer, recorder, breakers }));
+        let tasks = Mutex::new(Some(Tasks { committer, recorder, breakers, meta_events }));
         Ok(Self(Arc::new(Inner {
             catalog,
             clock,
@@ -288,6 +310,11 @@ impl Engine {
         &self.0.searcher
     }
 
+    /// Webhooks about this product itself: to look at, and to send again.
+    pub fn meta_events(&self) -> &dyn dacapo_store::roles::MetaEvents {
+        &*self.0.store
+    }
+
     /// Who shares the store; none where nobody can.
     pub async fn nodes(&self) -> Result<Vec<NodeView>, StoreError> {
         self.0.store.nodes().await
@@ -330,6 +357,9 @@ impl Engine {
                 exchanges = inner.dispatcher.in_exchange(),
                 "gave up waiting; these deliveries are sent again after the next start"
             );
+        }
+        if tokio::time::timeout(within, tasks.meta_events).await.is_err() {
+            tracing::warn!("gave up waiting for meta events; these are sent again after the next start");
         }
         // Couriers hold the recorder's door open; it ends when the last of them has.
         if tokio::time::timeout(within, tasks.recorder).await.is_err() {

@@ -18,6 +18,7 @@ mod dispatch;
 mod engine;
 mod fan_out;
 mod healing;
+mod meta_events;
 mod record;
 mod route;
 mod upkeep;

@@ -79,7 +79,7 @@ impl Upkeep {
             let cutoff = self.clock.now().minus(keep);
             match self.store.drop_before(cutoff, RETENTION_EVENTS_MAX).await {
                 // More may follow at once; in between the writer serves others.
-                Ok(dropped) if dropped.events > 0 => continue,
+                Ok(dropped) if dropped.is_something() => continue,
                 Ok(_) => {}
                 Err(cause) => tracing::warn!(%cause, "retention put off"),
             }

@@ -316,23 +316,28 @@ pub enum Next {
     Retry { due_at: Timestamp },
 }
 
-/// The one place that decides what an attempt's verdict means. `attempts` counts the attempt just
-/// made; `jitter` in 0..1 is drawn by the caller.
+/// What an attempt's verdict means for a delivery. `attempts` counts the attempt just made; `jitter` in
+/// 0..1 is drawn by the caller.
 pub fn after_attempt(delivery: &Delivery, attempts: u32, verdict: Verdict, now: Timestamp, jitter: f64) -> Next {
+    after(delivery.policy, delivery.mode, attempts, verdict, now, jitter)
+}
+
+/// The one place that decides, for whatever is sent.
+pub fn after(policy: Policy, mode: Mode, attempts: u32, verdict: Verdict, now: Timestamp, jitter: f64) -> Next {
     let failed = |reason| Next::Settled { status: Status::Failure, reason: Some(reason) };
     let retry_after = match verdict {
         Verdict::Delivered => return Next::Settled { status: Status::Success, reason: None },
         Verdict::AddressRefused => return failed(Reason::AddressRefused),
         Verdict::Unsendable => return failed(Reason::Unsendable),
         Verdict::Answered { status: 410, .. } => return failed(Reason::Gone),
-        Verdict::Answered { .. } if delivery.mode == Mode::AtMostOnce => return failed(Reason::AnsweredOnce),
+        Verdict::Answered { .. } if mode == Mode::AtMostOnce => return failed(Reason::AnsweredOnce),
         Verdict::Answered { retry_after, .. } => retry_after,
         Verdict::Silent => None,
     };
-    if attempts >= delivery.policy.limit.max(1) {
+    if attempts >= policy.limit.max(1) {
         return failed(Reason::RetryLimit);
     }
-    let delay = delivery.policy.delay(attempts - 1, jitter).max(retry_after.unwrap_or(Duration::ZERO));
+    let delay = policy.delay(attempts - 1, jitter).max(retry_after.unwrap_or(Duration::ZERO));
     Next::Retry { due_at: now.plus(delay) }
 }
 

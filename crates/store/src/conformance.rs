@@ -15,6 +15,7 @@ pub mod commit;
 pub mod fan_out;
 pub mod lease;
 pub mod lists;
+pub mod meta_events;
 pub mod model;
 pub mod nodes;
 pub mod ordered;
@@ -112,6 +113,18 @@ macro_rules! suite {
             a_resend_is_kept_with_whom_it_put_back,
             calls_are_listed_by_age,
             calls_are_kept_as_long_as_events);
+        $crate::conformance::role!($place, meta_events:
+            what_is_told_of_a_change_is_written_with_it,
+            an_outcome_is_told_once,
+            what_settles_nothing_tells_nothing,
+            a_change_of_a_replay_that_came_late_tells_nothing,
+            they_are_due_earliest_first_and_no_sooner,
+            an_attempt_is_recorded_once,
+            a_resend_makes_it_due_whatever_became_of_it,
+            meta_events_are_listed_by_age_within_a_window,
+            they_are_kept_as_long_as_events_and_until_they_are_sent,
+            a_call_drops_so_many_of_them,
+            who_sends_hears_of_each_way_in);
         $crate::conformance::role!($place, ordered:
             an_ordered_run_goes_oldest_first_whatever_fails_is_paused_or_crashes);
         $crate::conformance::role!($place, query:
@@ -184,6 +197,7 @@ macro_rules! shared_suite {
             when_one_is_gone_the_others_look_at_everything,
             owners_hear_of_replays_and_resends,
             owners_hear_of_items,
+            who_sends_meta_events_hears_of_those_of_another_store,
             a_stop_is_known_to_be_heard_everywhere,
             a_large_fan_out_is_for_who_owns_its_event,
             a_stale_catalog_commits_nothing,

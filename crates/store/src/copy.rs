@@ -17,7 +17,7 @@ mod tests;
 use crate::StoreError;
 use crate::postgres::copy::{Begun, Target};
 use crate::sqlite::copy::Source;
-use dacapo_model::{Attempt, Delivery, Event, Id, Timestamp};
+use dacapo_model::{Attempt, Delivery, Event, Id, MetaEvent, Timestamp};
 use std::fmt;
 use std::ops::{ControlFlow, Index, IndexMut};
 use std::path::{Path, PathBuf};
@@ -40,10 +40,11 @@ pub enum Table {
     ReplayCounts,
     EndpointVersions,
     ReplayCalls,
+    MetaEvents,
 }
 
 impl Table {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Catalog,
         Self::Events,
         Self::Waiting,
@@ -55,6 +56,7 @@ impl Table {
         Self::ReplayCounts,
         Self::EndpointVersions,
         Self::ReplayCalls,
+        Self::MetaEvents,
     ];
 
     pub(crate) const fn code(self) -> i16 {
@@ -84,6 +86,7 @@ impl fmt::Display for Table {
             Self::ReplayCounts => "counts of replays",
             Self::EndpointVersions => "former states of endpoints",
             Self::ReplayCalls => "calls that sent again",
+            Self::MetaEvents => "meta events",
         })
     }
 }
@@ -146,6 +149,7 @@ pub(crate) enum Rows {
     ReplayCounts(Vec<ReplayCount>),
     EndpointVersions(Vec<EndpointVersion>),
     ReplayCalls(Vec<ReplayCall>),
+    MetaEvents(Vec<MetaEvent>),
 }
 
 impl Rows {
@@ -162,6 +166,7 @@ impl Rows {
             Self::ReplayCounts(rows) => rows.len(),
             Self::EndpointVersions(rows) => rows.len(),
             Self::ReplayCalls(rows) => rows.len(),
+            Self::MetaEvents(rows) => rows.len(),
         }
     }
 }
@@ -340,6 +345,7 @@ impl Batch {
             Rows::ReplayCounts(_) => Table::ReplayCounts,
             Rows::EndpointVersions(_) => Table::EndpointVersions,
             Rows::ReplayCalls(_) => Table::ReplayCalls,
+            Rows::MetaEvents(_) => Table::MetaEvents,
         }
     }
 }

@@ -6,7 +6,8 @@ use crate::roles::{Catalog, EditLock};
 use crate::{Result, StoreError};
 use dacapo_model::Id;
 use dacapo_model::catalog::{Change, Snapshot};
-use std::sync::{Arc, RwLock, Weak};
+use dacapo_model::meta_event::Teller;
+use std::sync::{Arc, OnceLock, RwLock, Weak};
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
@@ -18,6 +19,8 @@ struct Shared {
     current: RwLock<Arc<Snapshot>>,
     writing: Arc<Mutex<()>>,
     version: watch::Sender<u64>,
+    /// Makes meta events of changes; set once the process has ids to give them.
+    teller: OnceLock<Arc<Teller>>,
 }
 
 /// Before a refresh that failed is tried again.
@@ -32,13 +35,19 @@ impl LiveCatalog {
         let snapshot = Snapshot::default().apply(&contents.rows, contents.version);
         let (version, _) = watch::channel(contents.version);
         let current = RwLock::new(Arc::new(snapshot));
-        let shared = Arc::new(Shared { store, current, writing: Arc::default(), version });
+        let shared = Arc::new(Shared { store, current, writing: Arc::default(), version, teller: OnceLock::new() });
         tokio::spawn(follow(Arc::downgrade(&shared), newer));
         Ok((Self(shared), contents.newest_id))
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.0.snapshot()
+    }
+
+    /// From now on changes are told to whom wants that.
+    pub fn tell_by(&self, teller: Arc<Teller>) {
+        // A second one would be the same.
+        let _ = self.0.teller.set(teller);
     }
 
     /// Told after each change; the value is the snapshot's version.
@@ -95,10 +104,11 @@ impl Edit {
     /// change and readers that do not would never meet again.
     pub async fn write(self, changes: Vec<Change>) -> Result<()> {
         let Self { shared, base, lock, guard } = self;
+        let told = shared.teller.get().map(|teller| teller.of_changes(&base, &changes)).unwrap_or_default();
         let whole = async move {
             let version = match lock {
-                Some(lock) => lock.write(changes.clone()).await?,
-                None => shared.store.write(changes.clone()).await?,
+                Some(lock) => lock.write(changes.clone(), told).await?,
+                None => shared.store.write(changes.clone(), told).await?,
             };
             shared.publish(base.apply(&changes, version));
             drop(guard);

@@ -24,6 +24,7 @@ mod fan_out;
 mod herald;
 mod lease;
 mod listen;
+mod meta_events;
 mod nodes;
 mod partitions;
 mod query;
@@ -119,6 +120,8 @@ struct Inner {
     herald: herald::Herald,
     newer: watch::Sender<u64>,
     newer_replays: watch::Sender<u64>,
+    /// Rises when some may be due.
+    meta_events_in: watch::Sender<u64>,
 }
 
 impl PostgresStore {
@@ -140,6 +143,7 @@ impl PostgresStore {
             herald: herald::Herald::default(),
             newer: watch::channel(0).0,
             newer_replays: watch::channel(0).0,
+            meta_events_in: watch::channel(0).0,
         });
         let durability = look_at_server(&inner.upkeep).await?;
         if options.prepared {

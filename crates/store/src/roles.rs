@@ -6,6 +6,7 @@ mod catalog;
 mod commit;
 mod fan_out;
 pub mod lease;
+mod meta_events;
 mod query;
 mod queue;
 mod record;
@@ -18,6 +19,7 @@ pub use catalog::{Catalog, Contents, EditLock};
 pub use commit::{Commit, Committed, NewEvent};
 pub use fan_out::{FanOuts, Part};
 pub use lease::{Allowance, Epoch, Holding, Lease, NodeView};
+pub use meta_events::MetaEvents;
 pub use query::{DeliveryFilter, DeliveryView, EventFilter, Page, Query, Window};
 pub use queue::{ARRIVALS_QUEUED_MAX, Arrival, Arrivals, Backlog, Due, Look, Queue, Waiting};
 pub use record::{Record, Report};
@@ -26,16 +28,16 @@ pub use replays::{
     Scheduled,
 };
 pub use requeue::{Idempotency, NewReplay, NewResend, ReplayWritten, Requeue, Resend, ResendKind};
-pub use retention::{Dropped, Retention};
+pub use retention::{Dropped, META_EVENTS_MAX, Retention};
 pub use scan::{Load, PAGE_BYTES_MAX, Place, Scan, ScanItem, ScanPage, ScanRequest, Slice};
 
 /// All roles of one engine, for the wiring; stages take the single roles.
 pub trait Store:
-    Commit + FanOuts + Queue + Record + Requeue + Catalog + Query + Scan + Lease + Retention + Replays
+    Commit + FanOuts + Queue + Record + Requeue + Catalog + Query + Scan + Lease + Retention + Replays + MetaEvents
 {
 }
 
-impl<T: Commit + FanOuts + Queue + Record + Requeue + Catalog + Query + Scan + Lease + Retention + Replays> Store
-    for T
+impl<T> Store for T where
+    T: Commit + FanOuts + Queue + Record + Requeue + Catalog + Query + Scan + Lease + Retention + Replays + MetaEvents
 {
 }

@@ -20,6 +20,7 @@ mod floor;
 mod fresh;
 mod gate;
 mod lease;
+mod meta_events;
 mod query;
 mod queue;
 mod readers;
@@ -39,6 +40,7 @@ use crate::{Result, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// The embedded store of one process. Dropping it without [`crate::roles::Lease::release`] finishes
 /// what was queued and frees the directory too.
@@ -49,6 +51,8 @@ pub struct SqliteStore {
     work: Arc<readers::Readers>,
     writer: writer::Writer,
     fresh: Arc<fresh::Fresh>,
+    /// Rises with each transaction that wrote some.
+    meta_events_in: watch::Sender<u64>,
 }
 
 /// Lists read at the same time.
@@ -80,6 +84,12 @@ impl SqliteStore {
         let work = readers::Readers::open(&file, WORK_READERS, None, Arc::default())?;
         let checkpointer = checkpoint::Checkpointer::start(&file, &mut connection, lists)?;
         let writer = writer::Writer::start(connection, Arc::clone(&fresh), checkpointer, lock)?;
-        Ok(Self { history: Arc::new(history), work: Arc::new(work), writer, fresh })
+        Ok(Self {
+            history: Arc::new(history),
+            work: Arc::new(work),
+            writer,
+            fresh,
+            meta_events_in: watch::channel(0).0,
+        })
     }
 }

@@ -8,6 +8,8 @@ pub mod endpoint;
 pub mod event;
 pub mod event_type;
 pub mod headers;
+pub mod meta_bodies;
+pub mod meta_event;
 pub mod plan;
 pub mod project;
 pub mod replay;

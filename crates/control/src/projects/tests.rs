@@ -88,3 +88,48 @@ async fn switching_endpoint_disabling_off_brings_inactive_endpoints_back() {
     fixture.control.update_project(project, patch(config)).await.expect("updated");
     assert_eq!(fixture.view(project).endpoints[&endpoint.id].status, Status::Active);
 }
+
+fn telling(url: &str) -> MetaEvent {
+    MetaEvent {
+        is_enabled: true,
+        event_type: vec!["endpoint.created".to_owned()],
+        url: url.to_owned(),
+        ..MetaEvent::default()
+    }
+}
+
+#[tokio::test]
+async fn meta_events_go_to_public_addresses_signed_with_a_secret() {
+    let fixture = Fixture::new().await;
+    let project = fixture.first_run().await.project_id;
+    let set = async |meta_event: MetaEvent, secure: bool| {
+        let ssl = Some(Ssl { enforce_secure_endpoints: secure });
+        let config = ConfigPatch { meta_event: Some(meta_event), ssl, ..ConfigPatch::default() };
+        let set = fixture.control.update_project(project, patch(config)).await;
+        set.map(|project| project.config.meta_event.clone()).map_err(|refused| refused.to_string())
+    };
+    let first = set(telling("HTTPS://r.example/hook"), true).await.expect("is set");
+    assert_eq!((first.url.as_str(), first.kind.as_str(), first.secret.len()), ("https://r.example/hook", "http", 25));
+    let own =
+        set(MetaEvent { secret: "mine".to_owned(), ..telling("http://r.example/") }, false).await.expect("is set");
+    assert_eq!(own.secret, "mine");
+    let kept = fixture.view(project).project.config.meta_event.clone();
+    for (given, secure, text) in [
+        (telling("http://127.0.0.1/"), false, "endpoint url must not point to localhost or loopback addresses"),
+        (telling("http://localhost:9/"), false, "endpoint url must not point to localhost or loopback addresses"),
+        (telling("https://10.0.0.7/"), false, "endpoint url must not point to localhost or loopback addresses"),
+        (telling("http://r.example/"), true, "meta_event.url: only https endpoints allowed"),
+        (telling(""), false, "meta_event.url: endpoint url must include a valid host"),
+        (telling("ftp://r.example/"), false, "meta_event.url: invalid endpoint scheme"),
+        (
+            MetaEvent { kind: "pub_sub".to_owned(), ..telling("https://r.example/") },
+            false,
+            "meta_event.type must be \"http\", not \"pub_sub\": meta events are sent to a URL",
+        ),
+    ] {
+        assert_eq!(set(given, secure).await.expect_err(text), text);
+    }
+    assert_eq!(fixture.view(project).project.config.meta_event, kept);
+    let off = set(MetaEvent::default(), false).await.expect("is switched off");
+    assert_eq!(off, MetaEvent::default());
+}

@@ -104,7 +104,7 @@ impl Catalog for Busy {
         Ok(Contents { version, rows, newest_id: None })
     }
 
-    async fn write(&self, _: Vec<Change>) -> dacapo_store::Result<u64> {
+    async fn write(&self, _: Vec<Change>, _: Vec<dacapo_model::MetaEvent>) -> dacapo_store::Result<u64> {
         Err(StoreError::Unavailable("not here".to_owned()))
     }
 }

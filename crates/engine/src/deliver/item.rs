@@ -44,7 +44,7 @@ impl Courier {
                 tracing::warn!(%cause, delivery = %delivery.id, "an item of a replay could not be looked up; it is tried later");
                 let mut later = delivery.clone();
                 later.due_at = self.clock.now().plus(LOOK_AGAIN_AFTER);
-                return (Report { delivery: later, attempt: None }, Exchanged::Skipped);
+                return (Report { delivery: later, attempt: None, meta_event: None }, Exchanged::Skipped);
             }
         };
         let template = match view.endpoints.get(&endpoint.id).is_some_and(|current| Arc::ptr_eq(current, &endpoint)) {
@@ -57,6 +57,7 @@ impl Courier {
             report.delivery.status = Status::Discarded;
             report.delivery.reason = Some(Reason::ReplayEnded);
         }
+        self.tell(&mut report, view, &taken.work.event);
         // What another address, or the same one asked with another secret, answers says nothing of the
         // endpoint as it is now.
         let is_another = !view.endpoints.get(&endpoint.id).is_some_and(|current| Arc::ptr_eq(current, &endpoint));

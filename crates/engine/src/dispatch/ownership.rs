@@ -155,7 +155,7 @@ impl Dispatcher {
     }
 
     /// With how far the limits of their endpoints are used up.
-    fn quiet_leaving(&self) -> (Vec<Shard>, Vec<Allowance>) {
+    pub(super) fn quiet_leaving(&self) -> (Vec<Shard>, Vec<Allowance>) {
         let state = self.lock();
         let mut quiet = state.holding.leaving.clone();
         for (endpoint, lane) in &state.lanes {
@@ -163,6 +163,7 @@ impl Dispatcher {
                 quiet.remove(&Shard::of(*endpoint));
             }
         }
+        quiet.retain(|shard| !state.stays.contains_key(shard));
         let allowances = state.allowances(&quiet);
         (quiet.into_iter().collect(), allowances)
     }

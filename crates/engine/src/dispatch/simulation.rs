@@ -42,7 +42,11 @@ impl Catalog for FixedCatalog {
         Ok(Contents { version: 1, rows, newest_id: None })
     }
 
-    async fn write(&self, _: Vec<dacapo_model::catalog::Change>) -> dacapo_store::Result<u64> {
+    async fn write(
+        &self,
+        _: Vec<dacapo_model::catalog::Change>,
+        _: Vec<dacapo_model::MetaEvent>,
+    ) -> dacapo_store::Result<u64> {
         Ok(1)
     }
 }
@@ -306,7 +310,7 @@ impl World {
         let exchanged = if success { Exchanged::Succeeded } else { Exchanged::Failed };
         let exchanged = if is_given_up { Exchanged::Skipped } else { exchanged };
         self.dispatcher.finished(delivery.endpoint_id, delivery.steered_by().filter(|_| !is_given_up), exchanged);
-        self.unrecorded.push(Report { delivery, attempt: None });
+        self.unrecorded.push(Report { delivery, attempt: None, meta_event: None });
     }
 
     fn record(&mut self) {

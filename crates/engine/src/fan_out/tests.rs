@@ -64,7 +64,7 @@ impl Catalog for Nothing {
         Ok(Contents::default())
     }
 
-    async fn write(&self, _: Vec<dacapo_model::catalog::Change>) -> Result<u64> {
+    async fn write(&self, _: Vec<dacapo_model::catalog::Change>, _: Vec<dacapo_model::MetaEvent>) -> Result<u64> {
         Ok(1)
     }
 }

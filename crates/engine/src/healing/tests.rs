@@ -26,7 +26,7 @@ impl Catalog for Rows {
         Ok(Contents::default())
     }
 
-    async fn write(&self, _: Vec<Change>) -> dacapo_store::Result<u64> {
+    async fn write(&self, _: Vec<Change>, _: Vec<dacapo_model::MetaEvent>) -> dacapo_store::Result<u64> {
         if self.is_broken.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("broken".to_owned()));
         }

@@ -7,7 +7,7 @@ use dacapo_model::catalog::Change;
 use dacapo_model::clock::ManualClock;
 use dacapo_model::delivery::{Delivery, Status, Trigger};
 use dacapo_model::retry::{Kind, Policy};
-use dacapo_model::{Clock, Id, Mode, Timestamp};
+use dacapo_model::{Clock, Id, MetaEvent, Mode, Timestamp};
 use dacapo_store::LiveCatalog;
 use dacapo_store::roles::{Catalog, Contents};
 
@@ -23,7 +23,7 @@ impl Catalog for Nothing {
         Ok(Contents::default())
     }
 
-    async fn write(&self, _: Vec<Change>) -> dacapo_store::Result<u64> {
+    async fn write(&self, _: Vec<Change>, _: Vec<MetaEvent>) -> dacapo_store::Result<u64> {
         Err(StoreError::Unavailable("not here".to_owned()))
     }
 }
@@ -60,7 +60,7 @@ fn report() -> Report {
         updated_at: AT,
         latency_us: 1,
     };
-    Report { delivery, attempt: None }
+    Report { delivery, attempt: None, meta_event: None }
 }
 
 #[tokio::test]

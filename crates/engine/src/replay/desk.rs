@@ -11,6 +11,7 @@ mod tests;
 use super::plan::{Plan, Planner, SAMPLES_MAX, Walk};
 use crate::dispatch::Dispatcher;
 use crate::transport::Transport;
+use dacapo_model::meta_event::Teller;
 use dacapo_model::replay::{Asker, CallKind, Control, Counts, Definition, Elsewhere, Options, Progress, State};
 use dacapo_model::selector::{Selector, SelectorError};
 use dacapo_model::{Clock, Id, IdSource, Replay};
@@ -139,6 +140,7 @@ pub struct Desk {
     pub aside: Handle,
     /// Whether other processes have to hear of a stop.
     pub is_shared: bool,
+    pub teller: Arc<Teller>,
 }
 
 impl Desk {
@@ -279,7 +281,9 @@ impl Desk {
                 found => found?,
             };
             let control = change(&replay)?;
-            let steered = self.store.steer(id, replay.revision, control.clone(), true).await;
+            let next = Replay { control: control.clone(), ..replay.clone() };
+            let told = self.teller.of_replay(&self.catalog.snapshot(), &next);
+            let steered = self.store.steer(id, replay.revision, control.clone(), true, told).await;
             let look = one(Arc::clone(&self.store), id);
             let is_this = |found: Option<Replay>| {
                 found.filter(|found| found.control == control).map(|found| Some(found.revision))

@@ -20,6 +20,7 @@ use super::page::{self, PAGE_ITEMS_MAX, Room};
 use crate::dispatch::{Dispatcher, Had, Moment, Place, Work};
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::id::{IdMap, IdSet};
+use dacapo_model::meta_event::Teller;
 use dacapo_model::replay::{Asker, AskerKind, Order, State};
 use dacapo_model::{Class, Clock, Delivery, Event, Id, IdSource, Replay, Shard, Timestamp, Trigger};
 use dacapo_store::roles::{HELD_UNTIL, ItemPage, Load, Release, ScanPage, ScanRequest, Scheduled};
@@ -69,6 +70,7 @@ pub struct Runner {
     pub clock: Arc<dyn Clock>,
     pub dispatcher: Arc<Dispatcher>,
     pub beside: Beside,
+    pub teller: Arc<Teller>,
     /// With what wakes each.
     pub driven: Mutex<HashMap<Id, Arc<Notify>>>,
     /// Told when there may be one to drive.
@@ -385,7 +387,7 @@ impl Runner {
         if self.store.open_items(replay.id).await?.all > 0 {
             return Ok(Step::AtWord);
         }
-        let closed = self.store.steer(replay.id, replay.revision, replay.control.clone(), false).await?;
+        let closed = self.store.steer(replay.id, replay.revision, replay.control.clone(), false, None).await?;
         if closed.is_none() {
             return Ok(Step::Again);
         }
@@ -397,8 +399,12 @@ impl Runner {
     async fn turn(&self, replay: &Replay, state: State, failure: Option<String>, open: bool) -> Result<(), StoreError> {
         let Some(mut control) = replay.control.to(state, self.clock.now(), &SYSTEM) else { return Ok(()) };
         control.failure = failure;
-        if let Some(revision) = self.store.steer(replay.id, replay.revision, control.clone(), open).await? {
-            self.dispatcher.adopt_replays(&[Replay { control, revision, ..replay.clone() }]);
+        let mut next = Replay { control, ..replay.clone() };
+        let told = self.teller.of_replay(&self.catalog.snapshot(), &next);
+        let steered = self.store.steer(replay.id, replay.revision, next.control.clone(), open, told).await?;
+        if let Some(revision) = steered {
+            next.revision = revision;
+            self.dispatcher.adopt_replays(&[next]);
         }
         Ok(())
     }

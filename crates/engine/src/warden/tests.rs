@@ -26,7 +26,7 @@ impl Catalog for Rows {
         Ok(Contents::default())
     }
 
-    async fn write(&self, _: Vec<Change>) -> dacapo_store::Result<u64> {
+    async fn write(&self, _: Vec<Change>, _: Vec<dacapo_model::MetaEvent>) -> dacapo_store::Result<u64> {
         Ok(self.0.fetch_add(1, Ordering::SeqCst) + 1)
     }
 }
@@ -87,7 +87,7 @@ fn report(reason: Reason, url: &str) -> Report {
         requested_at: AT,
         duration_us: 1,
     };
-    Report { delivery, attempt: Some(attempt) }
+    Report { delivery, attempt: Some(attempt), meta_event: None }
 }
 
 /// What the endpoint is after the warden has judged this.

@@ -129,7 +129,7 @@ pub async fn calls_are_listed_by_age(subject: Subject) {
 }
 
 pub async fn calls_are_kept_as_long_as_events(subject: Subject) {
-    subject.store().write(vec![organisation("o"), project(PROJECT)]).await.expect("writes");
+    subject.store().write(vec![organisation("o"), project(PROJECT)], Vec::new()).await.expect("writes");
     let old = made(&subject).await;
     let again = subject.settled(Status::Failure).await;
     let resend = subject.resend(vec![again.id], ResendKind::Failed);

@@ -12,7 +12,7 @@ use dacapo_model::id::SystemEntropy;
 use dacapo_model::key::{self, ApiKey};
 use dacapo_model::organisation::{Organisation, User};
 use dacapo_model::project::{Config, Kind, Project};
-use dacapo_model::{Health, Id, IdSource, Mode, Status, Subscription};
+use dacapo_model::{Health, Id, IdSource, MetaEvent, Mode, Status, Subscription};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -137,8 +137,8 @@ fn text(change: &Change) -> String {
 pub async fn rows_read_back_in_an_order_that_applies(mut subject: Subject) {
     assert!(subject.store().load().await.expect("loads").rows.is_empty());
     let rows = one_of_each();
-    subject.store().write(rows.clone()).await.expect("writes");
-    subject.store().write(vec![endpoint(ENDPOINT, "two")]).await.expect("writes");
+    subject.store().write(rows.clone(), Vec::new()).await.expect("writes");
+    subject.store().write(vec![endpoint(ENDPOINT, "two")], Vec::new()).await.expect("writes");
     subject.crash().await;
     let found = subject.store().load().await.expect("loads").rows;
     let mut expected: Vec<String> = rows.iter().map(text).collect();
@@ -157,7 +157,7 @@ pub async fn rows_read_back_in_an_order_that_applies(mut subject: Subject) {
 pub async fn a_version_rises_with_each_write_and_survives(mut subject: Subject) {
     let mut last = subject.store().load().await.expect("loads").version;
     for name in ["a", "b", "c"] {
-        let version = subject.store().write(vec![organisation(name)]).await.expect("writes");
+        let version = subject.store().write(vec![organisation(name)], Vec::new()).await.expect("writes");
         assert!(version > last);
         last = version;
         subject.crash().await;
@@ -174,7 +174,7 @@ pub async fn ids_rise_over_restarts(mut subject: Subject) {
         source.mint(START).0
     };
     subject.advance_ms(60_000);
-    for step in 0..5 {
+    for step in 0..6 {
         subject.advance_ms(1);
         let newest = match step {
             0 => subject.stored(&[]).await.id,
@@ -197,11 +197,12 @@ pub async fn ids_rise_over_restarts(mut subject: Subject) {
                 subject.store().replay(replay).await.expect("replays");
                 id
             }
-            _ => {
+            4 => {
                 let id = subject.mint();
-                subject.store().write(vec![project(PROJECT), endpoint(id, "new")]).await.expect("writes");
+                subject.store().write(vec![project(PROJECT), endpoint(id, "new")], Vec::new()).await.expect("writes");
                 id
             }
+            _ => super::meta_events::kept(&subject).await.id,
         };
         for _ in 0..2 {
             let contents = subject.store().load().await.expect("loads");
@@ -212,7 +213,7 @@ pub async fn ids_rise_over_restarts(mut subject: Subject) {
 }
 
 pub async fn a_live_catalog_shows_what_was_written(subject: Subject) {
-    subject.store().write(one_of_each()).await.expect("writes");
+    subject.store().write(one_of_each(), Vec::new()).await.expect("writes");
     let store: Arc<dyn Catalog> = Arc::new(Roles(subject.store()));
     let (live, newest) = LiveCatalog::load(Arc::clone(&store)).await.expect("loads");
     assert_eq!(newest, Some(PROJECT.max(ENDPOINT).max(Id::from_u128(0x24))));
@@ -262,8 +263,8 @@ impl Catalog for Roles {
         self.0.load().await
     }
 
-    async fn write(&self, changes: Vec<Change>) -> crate::Result<u64> {
-        self.0.write(changes).await
+    async fn write(&self, changes: Vec<Change>, told: Vec<MetaEvent>) -> crate::Result<u64> {
+        self.0.write(changes, told).await
     }
 
     async fn load_since(&self, version: u64) -> crate::Result<Contents> {

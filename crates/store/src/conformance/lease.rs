@@ -30,7 +30,7 @@ pub async fn verbs_answer_unavailable_after_a_release(subject: Subject) {
     unavailable(store.record([report].into()).await.err());
     unavailable(store.resend(subject.resend(vec![event.id], ResendKind::Failed)).await.err());
     unavailable(store.drop_before(subject.now(), 1).await.err());
-    unavailable(store.write(Vec::new()).await.err());
+    unavailable(store.write(Vec::new(), Vec::new()).await.err());
     unavailable(store.load().await.err());
     unavailable(store.backlog().await.err());
     unavailable(store.due(ENDPOINT, Class::Live, subject.now(), 1).await.err());

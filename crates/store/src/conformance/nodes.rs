@@ -8,7 +8,7 @@ use crate::roles::{
     Allowance, Arrival, Arrivals, Catalog, Committed, Holding, NewEvent, NewReplay, Release, ResendKind,
 };
 use crate::{LiveCatalog, Store, StoreError};
-use dacapo_model::{Class, Event, Id, Shard, Status};
+use dacapo_model::{Class, Event, Id, MetaEvent, Shard, Status};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -272,13 +272,13 @@ pub async fn owners_hear_of_replays_and_resends(subject: Subject) {
 
 pub async fn a_stale_catalog_commits_nothing(subject: Subject) {
     let (first, second) = (subject.store(), second(&subject).await);
-    let version = first.write(vec![organisation("a")]).await.expect("writes");
+    let version = first.write(vec![organisation("a")], Vec::new()).await.expect("writes");
     let event = subject.event(&[ENDPOINT]);
     let batch = || vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new(), later: Vec::new() }];
     second.commit(batch(), version).await.expect("is not stale");
     let event = subject.event(&[ENDPOINT]);
     let batch = || vec![NewEvent { event: Arc::new(event.clone()), parked: Vec::new(), later: Vec::new() }];
-    let newer = first.write(vec![organisation("b")]).await.expect("writes");
+    let newer = first.write(vec![organisation("b")], Vec::new()).await.expect("writes");
     for _ in 0..2 {
         let refused = second.commit(batch(), version).await.err();
         assert!(matches!(refused, Some(StoreError::StaleCatalog { current }) if current == newer), "{refused:?}");
@@ -343,7 +343,8 @@ pub async fn a_stop_is_known_to_be_heard_everywhere(subject: Subject) {
     let mut newer = second.newer_replays();
     newer.mark_unchanged();
     let control = super::replays::paused(&replay, subject.now());
-    let revision = first.steer(id, replay.revision, control, true).await.expect("steers").expect("nobody was first");
+    let revision =
+        first.steer(id, replay.revision, control, true, None).await.expect("steers").expect("nobody was first");
     let heard = tokio::time::timeout(PATIENCE, newer.wait_for(|told| *told >= revision)).await;
     heard.expect("is told").expect("the store lives");
     let told = async || first.acknowledged(id, revision).await.expect("reads");
@@ -375,6 +376,22 @@ pub async fn owners_hear_of_items(subject: Subject) {
     first.hold_items(id, subject.now(), 10).await.expect("holds");
     first.release_items(id, Release::Heads, subject.now(), 10).await.expect("releases");
     hears(&mut at_second, there).await;
+}
+
+pub async fn who_sends_meta_events_hears_of_those_of_another_store(subject: Subject) {
+    let (first, second) = two(&subject).await;
+    let theirs = loop {
+        let project_id = subject.mint();
+        if second.holding().borrow().owns(Shard::of(project_id)) {
+            break MetaEvent { project_id, ..super::meta_events::told(&subject) };
+        }
+    };
+    let mut written = second.meta_events_written();
+    written.mark_unchanged();
+    first.write(Vec::new(), vec![theirs.clone()]).await.expect("writes");
+    tokio::time::timeout(PATIENCE, written.changed()).await.expect("is told").expect("the store lives");
+    let due = second.meta_events_due(theirs.project_id, subject.now(), 9).await.expect("reads");
+    assert_eq!(due, [theirs]);
 }
 
 pub async fn a_large_fan_out_is_for_who_owns_its_event(subject: Subject) {

@@ -62,7 +62,7 @@ async fn become_state(subject: &Subject, id: Id, state: State) -> Replay {
     let replay = shown(subject, id).await;
     let control = replay.control.to(state, subject.now(), &SYSTEM).expect("an arrow");
     let open = state != State::Completed;
-    subject.store().steer(id, replay.revision, control, open).await.expect("steers").expect("nobody was first");
+    subject.store().steer(id, replay.revision, control, open, None).await.expect("steers").expect("nobody was first");
     shown(subject, id).await
 }
 
@@ -379,7 +379,7 @@ pub async fn who_steers_has_seen_the_last_change(subject: Subject) {
     let running = become_state(&subject, id, State::Running).await;
     assert!(running.revision > seen.revision);
     let late = seen.control.to(State::Cancelled, subject.now(), &SYSTEM).expect("an arrow");
-    assert_eq!(subject.store().steer(id, seen.revision, late, true).await.expect("steers"), None);
+    assert_eq!(subject.store().steer(id, seen.revision, late, true, None).await.expect("steers"), None);
     assert_eq!(shown(&subject, id).await, running);
     // Whoever follows sees every change, the newest state of each, in order.
     let other = created(&subject).await;
@@ -419,9 +419,9 @@ pub async fn an_endpoint_is_as_it_was(mut subject: Subject) {
         dacapo_model::catalog::Change::Endpoint(Arc::new(endpoint))
     };
     let store = subject.store();
-    store.write(vec![organisation("o"), project(PROJECT), named("first", 1)]).await.expect("writes");
-    store.write(vec![named("second", 10)]).await.expect("writes");
-    store.write(vec![named("third", 20)]).await.expect("writes");
+    store.write(vec![organisation("o"), project(PROJECT), named("first", 1)], Vec::new()).await.expect("writes");
+    store.write(vec![named("second", 10)], Vec::new()).await.expect("writes");
+    store.write(vec![named("third", 20)], Vec::new()).await.expect("writes");
     drop(store);
     subject.crash().await;
     let name = async |seconds| {

@@ -190,7 +190,7 @@ impl Subject {
             requested_at: now,
             duration_us: 5_678,
         };
-        Report { delivery, attempt: Some(attempt) }
+        Report { delivery, attempt: Some(attempt), meta_event: None }
     }
 
     pub async fn record(&self, reports: impl IntoIterator<Item = Report>) {
@@ -262,7 +262,7 @@ pub fn discard(before: &Delivery) -> Report {
     let mut delivery = before.clone();
     delivery.status = Status::Discarded;
     delivery.reason = Some(Reason::EndpointDeleted);
-    Report { delivery, attempt: None }
+    Report { delivery, attempt: None, meta_event: None }
 }
 
 pub fn ids(deliveries: &[Delivery]) -> Vec<Id> {

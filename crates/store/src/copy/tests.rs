@@ -101,7 +101,7 @@ async fn a_target_that_holds_something_else_is_refused() {
     let store = node(&used).await;
     let told = whole(filled.path(), &used).await.expect_err("a node runs");
     assert!(matches!(told, CopyError::TargetInUse), "{told}");
-    store.write(vec![organisation("another")]).await.expect("writes");
+    store.write(vec![organisation("another")], Vec::new()).await.expect("writes");
     store.release().await.expect("releases");
     let told = whole(filled.path(), &used).await.expect_err("is configured");
     assert!(matches!(told, CopyError::TargetNotEmpty), "{told}");

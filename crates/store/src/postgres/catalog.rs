@@ -1,14 +1,16 @@
 //! Configuration rows: a kind, an id, a JSON document, the version they were written with.
 
-use super::PostgresStore;
 use super::codec::{column, id, id_of, uuid};
+use super::meta_events::MetaEventRows;
 use super::schema::{LOCK_CATALOG, LOCK_SPACE};
 use super::session::{Purpose, Sql, Step, Transaction};
+use super::{Inner, PostgresStore};
 use crate::roles::{Catalog, Contents, EditLock};
 use crate::{Result, document};
 use async_trait::async_trait;
-use dacapo_model::Id;
 use dacapo_model::catalog::Change;
+use dacapo_model::{Id, MetaEvent};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_postgres::Row;
@@ -27,7 +29,8 @@ static SINCE: Sql = Sql {
 /// Each is the end of a primary key's index.
 const NEWEST: &str = "(SELECT id FROM events ORDER BY id DESC LIMIT 1) UNION ALL \
      (SELECT id FROM waiting ORDER BY id DESC LIMIT 1) UNION ALL \
-     (SELECT id FROM settled ORDER BY id DESC LIMIT 1)";
+     (SELECT id FROM settled ORDER BY id DESC LIMIT 1) UNION ALL \
+     (SELECT id FROM meta_events ORDER BY id DESC LIMIT 1)";
 static LOCK: Sql = Sql { text: "SELECT pg_advisory_xact_lock($1, $2)", types: &[Type::INT4, Type::INT4] };
 pub static RAISE: Sql = Sql { text: "UPDATE catalog_version SET version = version + 1 RETURNING version", types: &[] };
 pub static WRITE: Sql = Sql {
@@ -58,8 +61,8 @@ impl Catalog for PostgresStore {
         Ok(contents)
     }
 
-    async fn write(&self, changes: Vec<Change>) -> Result<u64> {
-        Box::new(self.take_lock().await?).write(changes).await
+    async fn write(&self, changes: Vec<Change>, told: Vec<MetaEvent>) -> Result<u64> {
+        Box::new(self.take_lock().await?).write(changes, told).await
     }
 
     async fn load_since(&self, version: u64) -> Result<Contents> {
@@ -85,17 +88,21 @@ impl PostgresStore {
     async fn take_lock(&self) -> Result<Lock> {
         let mut transaction = self.inner.upkeep.transaction(Purpose::Edit).await?;
         transaction.run(vec![Step::Known(&LOCK, vec![&LOCK_SPACE, &LOCK_CATALOG])]).await?;
-        Ok(Lock(transaction))
+        Ok(Lock { transaction, inner: Arc::clone(&self.inner) })
     }
 }
 
 /// Held by the transaction that will also write.
-struct Lock(Transaction);
+struct Lock {
+    transaction: Transaction,
+    inner: Arc<Inner>,
+}
 
 #[async_trait]
 impl EditLock for Lock {
-    async fn write(self: Box<Self>, changes: Vec<Change>) -> Result<u64> {
-        let mut transaction = self.0;
+    async fn write(self: Box<Self>, changes: Vec<Change>, told: Vec<MetaEvent>) -> Result<u64> {
+        let Self { mut transaction, inner } = *self;
+        let meta_events = MetaEventRows::of(&told)?;
         let (mut kinds, mut ids, mut docs): (Vec<i16>, Vec<Uuid>, Vec<String>) = Default::default();
         // A statement writes a row once: the last change of a thing is its state.
         let mut last = std::collections::BTreeMap::new();
@@ -116,13 +123,15 @@ impl EditLock for Lock {
         }
         let raised = transaction.run(vec![Step::Known(&RAISE, Vec::new())]).await?;
         let version: i64 = column(&raised[0][0], 0)?;
-        let told = version.to_string();
-        let steps = vec![
+        let word = version.to_string();
+        let mut steps = vec![
             Step::Known(&KEEP, vec![&endpoints, &until, &kind]),
             Step::Known(&WRITE, vec![&kinds, &ids, &docs, &version]),
-            Step::Known(&TELL, vec![&told]),
+            Step::Known(&TELL, vec![&word]),
         ];
+        steps.extend(meta_events.insert());
         transaction.commit(steps).await?;
+        inner.announce_meta_events(told.iter().map(|told| told.project_id).collect());
         Ok(version.cast_unsigned())
     }
 }

@@ -12,6 +12,7 @@ mod replays;
 use super::codec::uuid;
 use super::fan_out::Beginnings;
 use super::lease::EXPIRY;
+use super::meta_events::MetaEventRows;
 use super::rows::{AttemptRows, EventRows, SettledRows, WaitingRows};
 use super::schema::{self, LOCK_MIGRATION, LOCK_SPACE};
 use super::session::{Purpose, Sessions, Sql, Step, Transaction};
@@ -38,7 +39,8 @@ const WHERE_IT_IS: &str = "SELECT mark, stage, after, finished_at IS NOT NULL FR
 const IS_EMPTY: &str = "SELECT NOT (EXISTS (SELECT FROM catalog) OR EXISTS (SELECT FROM events) \
      OR EXISTS (SELECT FROM waiting) OR EXISTS (SELECT FROM settled) OR EXISTS (SELECT FROM attempts) \
      OR EXISTS (SELECT FROM idempotency) OR EXISTS (SELECT FROM replay_keys) \
-     OR EXISTS (SELECT FROM replays) OR EXISTS (SELECT FROM endpoint_versions) OR EXISTS (SELECT FROM replay_calls))";
+     OR EXISTS (SELECT FROM replays) OR EXISTS (SELECT FROM endpoint_versions) OR EXISTS (SELECT FROM replay_calls) \
+     OR EXISTS (SELECT FROM meta_events))";
 static HAS_NODES: Sql = Sql {
     text: "SELECT EXISTS (SELECT FROM nodes WHERE heartbeat > now() - make_interval(secs => $1))",
     types: &[Type::FLOAT8],
@@ -58,7 +60,7 @@ const COUNTS: &str = "SELECT (SELECT count(*) FROM catalog), (SELECT count(*) FR
      (SELECT count(*) FROM waiting), (SELECT count(*) FROM settled), (SELECT count(*) FROM attempts), \
      (SELECT count(*) FROM idempotency), (SELECT count(*) FROM replay_keys), \
      (SELECT count(*) FROM replays), (SELECT count(*) FROM replay_counts), (SELECT count(*) FROM endpoint_versions), \
-     (SELECT count(*) FROM replay_calls)";
+     (SELECT count(*) FROM replay_calls), (SELECT count(*) FROM meta_events)";
 
 /// A database that a store is copied into.
 pub struct Target(Sessions);
@@ -206,6 +208,9 @@ async fn write_rows(transaction: Transaction, rows: &Rows) -> Result<()> {
         Rows::ReplayCounts(rows) => replays::write_counts(transaction, rows).await?,
         Rows::EndpointVersions(rows) => replays::write_versions(transaction, rows).await?,
         Rows::ReplayCalls(rows) => replays::write_calls(transaction, rows).await?,
+        Rows::MetaEvents(rows) => {
+            transaction.commit(MetaEventRows::of(rows)?.insert().into_iter().collect()).await?;
+        }
     }
     Ok(())
 }

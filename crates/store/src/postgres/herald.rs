@@ -1,6 +1,7 @@
 //! Word of commits to the nodes whose shards they put something into.
 //!
-//! - In: endpoints of others' shards, after the commit that filled their queues.
+//! - In: endpoints of others' shards, after the commit that filled their queues; that others have meta events
+//!   to send.
 //! - Out: one `NOTIFY` for all that gathered since the last.
 //! - Promise: word follows at once; under load, not before [`WORDS_APART`] after the last. It is no part of the commit: a
 //!   transaction with a `NOTIFY` holds a lock of the whole server until it is flushed, so that commits
@@ -9,12 +10,13 @@
 //!   who look at everything then (lease/rounds.rs).
 
 use super::Inner;
+use super::lease::Tenure;
 use super::listen::{self, NAMED_MAX};
 use super::session::Purpose;
 use crate::Result;
 use dacapo_model::Id;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -32,6 +34,8 @@ pub struct Herald {
     news: Mutex<BTreeSet<Id>>,
     /// Deliveries committed for others since the last word.
     count: AtomicUsize,
+    /// Others have meta events to send, and were not told yet.
+    meta_events: AtomicBool,
     has_news: Notify,
 }
 
@@ -45,6 +49,14 @@ impl Herald {
             news.insert(endpoint);
         }
         if !news.is_empty() {
+            self.has_news.notify_one();
+        }
+    }
+
+    /// Of these projects.
+    pub fn tell_of_meta_events(&self, lease: &Tenure, projects: BTreeSet<Id>) {
+        if listen::others(lease, projects).next().is_some() {
+            self.meta_events.store(true, Ordering::Relaxed);
             self.has_news.notify_one();
         }
     }
@@ -63,6 +75,13 @@ impl Inner {
 
     /// All there is to tell so far.
     pub async fn pass_on_news(&self) -> Result<()> {
+        if self.herald.meta_events.swap(false, Ordering::Relaxed) {
+            let told = self.upkeep.once(Purpose::Word, listen::speak_of_meta_events()).await;
+            if told.is_err() {
+                self.herald.meta_events.store(true, Ordering::Relaxed);
+            }
+            told?;
+        }
         let news = std::mem::take(&mut *self.herald.news());
         let Some(mut notice) = listen::notice_of(&news) else { return Ok(()) };
         let told = self.upkeep.once(Purpose::Word, listen::speak_of_live(&mut notice)).await;

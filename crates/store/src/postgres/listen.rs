@@ -3,7 +3,7 @@
 //!
 //! - In: `dacapo_arrivals` (endpoints' ids, or nothing for "look at everything"), `dacapo_catalog` (its
 //!   version), `dacapo_replays` (the revision of one that was changed), `dacapo_shards` (some are free),
-//!   `dacapo_fan_outs` (one is to be continued).
+//!   `dacapo_fan_outs` (one is to be continued), `dacapo_meta_events` (some are to be sent).
 //! - Out: [`Arrival`]s to dispatch, the catalog's version to its readers, a round of the lease.
 //! - Promise: word hurries, it decides nothing. After a break, and every [`NET_EVERY`] in any case,
 //!   everything is looked at.
@@ -45,6 +45,11 @@ static SPEAK: Sql = Sql {
            pg_notify('dacapo_arrivals', $1)",
     types: &[Type::TEXT],
 };
+static SPEAK_OF_META_EVENTS: Sql = Sql {
+    text: "SELECT set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '8000', true), \
+           pg_notify('dacapo_meta_events', '')",
+    types: &[],
+};
 static NOTIFY_FAN_OUTS: Sql = Sql { text: "SELECT pg_notify('dacapo_fan_outs', '')", types: &[] };
 
 /// Those whose owner this node is not.
@@ -77,6 +82,11 @@ pub fn speak_of_live(notice: &mut String) -> Step<'_> {
         notice.insert_str(0, &LIVE_ONLY.to_string());
     }
     Step::Known(&SPEAK, vec![notice])
+}
+
+/// By itself, as word of live events.
+pub fn speak_of_meta_events() -> Step<'static> {
+    Step::Known(&SPEAK_OF_META_EVENTS, Vec::new())
 }
 
 /// Goes out with the transaction's commit.
@@ -147,7 +157,7 @@ async fn listen(inner: &Inner, address: &Address) -> Result<()> {
     };
     let hear = async {
         let channels = "LISTEN dacapo_arrivals; LISTEN dacapo_catalog; LISTEN dacapo_shards; LISTEN dacapo_replays; \
-             LISTEN dacapo_fan_outs";
+             LISTEN dacapo_fan_outs; LISTEN dacapo_meta_events";
         client.batch_execute(channels).await?;
         look_at_everything(inner);
         let mut net = tokio::time::interval(NET_EVERY);
@@ -178,6 +188,7 @@ async fn listen(inner: &Inner, address: &Address) -> Result<()> {
 fn look_at_everything(inner: &Inner) {
     inner.arrivals.say(Arrival::All);
     inner.lease.hurry.notify_one();
+    inner.tell_of_meta_events();
 }
 
 fn heed(inner: &Inner, word: &Notification) {
@@ -198,6 +209,7 @@ fn heed(inner: &Inner, word: &Notification) {
             }
         }
         "dacapo_fan_outs" => inner.arrivals.say(Arrival::FanOuts),
+        "dacapo_meta_events" => inner.tell_of_meta_events(),
         "dacapo_shards" => inner.lease.hurry.notify_one(),
         _ => {}
     }

@@ -6,6 +6,7 @@
 
 use super::codec::{id, id_of, uuid};
 use super::lease::Fence;
+use super::meta_events::MetaEventRows;
 use super::replays::Counted;
 use super::rows::{AttemptRows, SettledRows, WaitingRows};
 use super::session::{Purpose, Sql, Step, Transaction};
@@ -14,7 +15,7 @@ use crate::roles::{Record, Report};
 use crate::{Result, StoreError};
 use async_trait::async_trait;
 use dacapo_model::id::IdSet;
-use dacapo_model::{Delivery, Id, Shard};
+use dacapo_model::{Delivery, Id, MetaEvent, Shard};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use tokio_postgres::types::Type;
@@ -81,6 +82,7 @@ async fn write(inner: &Inner, reports: &[&Report]) -> Result<Vec<Shard>> {
     let mut layers = layers(reports).into_iter().peekable();
     let mut check = Some(&fence);
     let mut counted = Counted::default();
+    let mut told = BTreeSet::new();
     while let Some(layer) = layers.next() {
         let moves = Moves::of(&layer)?;
         let left = match moves.send(&mut transaction, check.take()).await? {
@@ -92,14 +94,18 @@ async fn write(inner: &Inner, reports: &[&Report]) -> Result<Vec<Shard>> {
         if !became.late.is_empty() {
             keep_late(&mut transaction, &became.late, &mut late).await?;
         }
+        let meta_events = MetaEventRows::of(became.told.iter().copied())?;
+        told.extend(became.told.iter().map(|told| told.project_id));
         let mut steps: Vec<Step<'_>> =
             became.settled.insert().into_iter().chain(became.attempts.insert()).chain(late.insert()).collect();
+        steps.extend(meta_events.insert());
         became.counted.iter().for_each(|delivery| counted.add(delivery, 1));
         if layers.peek().is_none() {
             // Last of all: whoever else counts waits until the commit.
             let counts = counted.columns(reports[0].delivery.id.tail());
             steps.extend(counts.step());
             transaction.commit(steps).await?;
+            inner.announce_meta_events(told);
             break;
         }
         transaction.run(steps).await?;
@@ -120,7 +126,8 @@ impl Moved {
         let is_plain = |report: &&Report| {
             let (delivery, number) = (&report.delivery, report.attempt.as_ref().map(|made| made.number));
             let is_first = delivery.attempts == 1 && number == Some(1);
-            delivery.status.is_settled() && is_first && delivery.replay_id.is_none() && seen.insert(delivery.id)
+            let is_usual = delivery.replay_id.is_none() && report.meta_event.is_none();
+            delivery.status.is_settled() && is_first && is_usual && seen.insert(delivery.id)
         };
         if !reports.iter().all(is_plain) {
             return Ok(None);
@@ -173,6 +180,7 @@ struct Became<'a> {
     attempts: AttemptRows,
     late: Vec<&'a Report>,
     counted: Vec<&'a Delivery>,
+    told: Vec<&'a MetaEvent>,
 }
 
 impl<'a> Moves<'a> {
@@ -231,6 +239,7 @@ impl<'a> Moves<'a> {
             if delivery.status.is_settled() {
                 became.settled.push(delivery, inline)?;
                 became.counted.push(delivery);
+                became.told.extend(report.meta_event.as_deref());
             }
             if let Some(attempt) = attempt.filter(|_| inline.is_none()) {
                 became.attempts.push(attempt)?;

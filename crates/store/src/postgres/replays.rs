@@ -7,6 +7,7 @@ mod items;
 use super::PostgresStore;
 use super::codec::{column, id, id_of, inconsistent, uuid, uuids};
 use super::lease::EXPIRY;
+use super::meta_events::MetaEventRows;
 use super::session::{Purpose, Sql, Step};
 use crate::roles::{
     Acknowledged, CallView, ItemPage, NewReplayRun, OpenItems, Page, Release, Released, ReplayCreated, Replays,
@@ -15,7 +16,7 @@ use crate::roles::{
 use crate::{Result, StoreError, document};
 use async_trait::async_trait;
 use dacapo_model::replay::{CallKind, Control, Counts, State};
-use dacapo_model::{Endpoint, Event, Id, Replay, Timestamp};
+use dacapo_model::{Endpoint, Event, Id, MetaEvent, Replay, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
@@ -171,18 +172,28 @@ impl Replays for PostgresStore {
         self.replays_by(Step::Known(&OPEN, Vec::new())).await
     }
 
-    async fn steer(&self, replay: Id, seen: u64, control: Control, open: bool) -> Result<Option<u64>> {
+    async fn steer(
+        &self,
+        replay: Id,
+        seen: u64,
+        control: Control,
+        open: bool,
+        told: Option<MetaEvent>,
+    ) -> Result<Option<u64>> {
+        let meta_events = MetaEventRows::of(&told)?;
         let mut transaction = self.inner.work.transaction(Purpose::Work).await?;
         let raised = transaction.run(vec![Step::Known(&RAISE, Vec::new())]).await?;
         let revision: i64 = column(&raised[0][0], 0)?;
         let (replay, seen, text) = (uuid(replay), seen.cast_signed(), json(&control)?);
-        let (state, told) = (i16::from(control.state.code()), revision.to_string());
+        let (state, word) = (i16::from(control.state.code()), revision.to_string());
         let write = Step::Known(&STEER, vec![&replay, &seen, &text, &state, &open, &revision]);
         if transaction.run(vec![write]).await?[0].is_empty() {
             return Ok(None);
         }
-        transaction.commit(vec![Step::Known(&TELL, vec![&told])]).await?;
+        let tell = Step::Known(&TELL, vec![&word]);
+        transaction.commit(meta_events.insert().into_iter().chain([tell]).collect()).await?;
         self.inner.tell_newer_replays(revision.cast_unsigned());
+        self.inner.announce_meta_events(told.iter().map(|told| told.project_id).collect());
         Ok(Some(revision.cast_unsigned()))
     }
 

@@ -3,6 +3,7 @@
 
 use super::PostgresStore;
 use super::codec::{id, id_of, uuid};
+use super::meta_events;
 use super::partitions::{self, TABLES};
 use super::schema::{LOCK_RETENTION, LOCK_SPACE};
 use super::session::{Purpose, Sql, Step, Transaction};
@@ -99,11 +100,21 @@ impl Retention for PostgresStore {
         let looks = vec![Step::Known(&partitions::DAYS, Vec::new()), Step::Known(&BEYOND, vec![&bound, &first])];
         let answers = transaction.run(looks).await?;
         let (first, until) = (uuid(Id::floor_of(cutoff)), cutoff.micros());
-        transaction.run(vec![Step::Known(&REPLAYS, vec![&first]), Step::Known(&VERSIONS, vec![&until])]).await?;
+        let forget = vec![
+            Step::Known(&REPLAYS, vec![&first]),
+            Step::Known(&VERSIONS, vec![&until]),
+            meta_events::forget(&first),
+        ];
+        let forgotten = transaction.run(forget).await?;
+        let meta_events = forgotten[2][0].try_get::<_, i64>(0)?.cast_unsigned();
         let oldest = answers[1].first().map(|row| id(row, 0)).transpose()?;
         let now = self.inner.lease.clock.now();
         let days = whole_days(partitions::days(&answers[0])?, end, oldest, now);
-        if days.is_empty() { drop_rows(transaction, end, limit).await } else { drop_days(transaction, &days).await }
+        let dropped = match days.is_empty() {
+            true => drop_rows(transaction, end, limit).await?,
+            false => drop_days(transaction, &days).await?,
+        };
+        Ok(Dropped { meta_events, ..dropped })
     }
 }
 
@@ -133,7 +144,7 @@ async fn drop_days(mut transaction: Transaction, days: &[u64]) -> Result<Dropped
     }
     transaction.commit(pieces(&end, &PROJECTS)).await?;
     let count = |at: usize| counts.get(at).copied().unwrap_or_default();
-    Ok(Dropped { events: count(0).max(1), deliveries: count(1), attempts: count(2) })
+    Ok(Dropped { events: count(0).max(1), deliveries: count(1), attempts: count(2), ..Dropped::default() })
 }
 
 async fn drop_rows(mut transaction: Transaction, end: Id, limit: usize) -> Result<Dropped> {
@@ -144,7 +155,8 @@ async fn drop_rows(mut transaction: Transaction, end: Id, limit: usize) -> Resul
     }
     let answers = transaction.commit(pieces(&bound, &PROJECTS)).await?;
     let count = |step: usize, at: usize| -> Result<u64> { Ok(answers[step][0].try_get::<_, i64>(at)?.cast_unsigned()) };
-    Ok(Dropped { events: count(1, 0)?, deliveries: count(2, 0)?, attempts: count(2, 1)? })
+    let (deliveries, attempts) = (count(2, 0)?, count(2, 1)?);
+    Ok(Dropped { events: count(1, 0)?, deliveries, attempts, ..Dropped::default() })
 }
 
 /// What goes with the events before `end`.

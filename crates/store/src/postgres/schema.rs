@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("allowances.sql"),
     include_str!("selectors.sql"),
     include_str!("calls.sql"),
+    include_str!("meta_events.sql"),
 ];
 
 /// How long a step waits for a table that others use. (While it waits, they wait behind it.)

@@ -2,8 +2,8 @@
 
 use crate::Result;
 use async_trait::async_trait;
-use dacapo_model::Id;
 use dacapo_model::catalog::Change;
+use dacapo_model::{Id, MetaEvent};
 use tokio::sync::watch;
 
 /// Rows, in an order in which they can be applied, and the version they bring a reader to.
@@ -19,8 +19,8 @@ pub struct Contents {
 pub trait Catalog: Send + Sync + 'static {
     async fn load(&self) -> Result<Contents>;
 
-    /// Writes all changes or none and gives the new version.
-    async fn write(&self, changes: Vec<Change>) -> Result<u64>;
+    /// Writes all changes, and what is told of them, or nothing; gives the new version.
+    async fn write(&self, changes: Vec<Change>, told: Vec<MetaEvent>) -> Result<u64>;
 
     /// The rows written after `version`, without `newest_id`. Where this process alone writes, whole.
     async fn load_since(&self, version: u64) -> Result<Contents> {
@@ -49,5 +49,5 @@ pub trait Catalog: Send + Sync + 'static {
 #[async_trait]
 pub trait EditLock: Send {
     /// As [`Catalog::write`], and gives the lock back.
-    async fn write(self: Box<Self>, changes: Vec<Change>) -> Result<u64>;
+    async fn write(self: Box<Self>, changes: Vec<Change>, told: Vec<MetaEvent>) -> Result<u64>;
 }

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use async_trait::async_trait;
-use dacapo_model::{Attempt, Delivery};
+use dacapo_model::{Attempt, Delivery, MetaEvent};
 use std::sync::Arc;
 
 /// A delivery after an attempt (or after it was given up without one).
@@ -12,6 +12,8 @@ pub struct Report {
     pub delivery: Delivery,
     /// The attempt that led here; `None` when it was discarded without one.
     pub attempt: Option<Attempt>,
+    /// To be written if this settles the delivery.
+    pub meta_event: Option<Box<MetaEvent>>,
 }
 
 #[async_trait]

@@ -8,7 +8,7 @@ use super::Page;
 use crate::Result;
 use async_trait::async_trait;
 use dacapo_model::replay::{Call, CallKind, Control, Definition, Progress, Whereabouts};
-use dacapo_model::{Delivery, Endpoint, Event, Id, Replay, Timestamp};
+use dacapo_model::{Delivery, Endpoint, Event, Id, MetaEvent, Replay, Timestamp};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -133,8 +133,15 @@ pub trait Replays: Send + Sync + 'static {
 
     /// Replaces `control` of a replay whose revision is still `seen`, and gives the new revision;
     /// `None` when it has moved on. `open` false takes it out of [`Self::open_replays`].
-    /// Other processes are told.
-    async fn steer(&self, id: Id, seen: u64, control: Control, open: bool) -> Result<Option<u64>>;
+    /// Other processes are told. `told` is written with it.
+    async fn steer(
+        &self,
+        id: Id,
+        seen: u64,
+        control: Control,
+        open: bool,
+        told: Option<MetaEvent>,
+    ) -> Result<Option<u64>>;
 
     /// Owners of the shards these items are of are told.
     async fn schedule(&self, page: ItemPage) -> Result<Scheduled>;

@@ -2,13 +2,15 @@
 
 use super::SqliteStore;
 use super::fresh::Fresh;
+use super::meta_events;
 use super::recover;
+use super::writer::Session;
 use crate::Result;
 use crate::document;
 use crate::roles::{Catalog, Contents};
 use async_trait::async_trait;
-use dacapo_model::Id;
 use dacapo_model::catalog::Change;
+use dacapo_model::{Id, MetaEvent};
 use rusqlite::{Connection, params};
 use std::sync::Arc;
 
@@ -19,8 +21,15 @@ impl Catalog for SqliteStore {
         self.work.read(move |connection| load(connection, &fresh)).await
     }
 
-    async fn write(&self, changes: Vec<Change>) -> Result<u64> {
-        self.writer.run(move |session| write(session.connection, &changes)).await
+    async fn write(&self, changes: Vec<Change>, told: Vec<MetaEvent>) -> Result<u64> {
+        let count = told.len();
+        let write = move |session: &mut Session<'_>| {
+            told.iter().try_for_each(|told| meta_events::keep(session.connection, told))?;
+            write(session.connection, &changes)
+        };
+        let version = self.writer.run(write).await?;
+        self.told(count);
+        Ok(version)
     }
 }
 

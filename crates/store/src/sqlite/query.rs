@@ -65,7 +65,7 @@ impl Query for SqliteStore {
     }
 }
 
-const fn direction(page: Page) -> &'static str {
+pub const fn direction(page: Page) -> &'static str {
     if page.ascending { "ASC" } else { "DESC" }
 }
 

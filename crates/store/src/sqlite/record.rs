@@ -5,6 +5,7 @@ use super::codec::ord;
 use super::commit::ParkStatement;
 use super::detail;
 use super::fresh::Fresh;
+use super::meta_events;
 use super::writer::{Effects, Session};
 use crate::Result;
 use crate::packed;
@@ -20,13 +21,16 @@ const DETAIL_BYTES_USUAL: usize = 4 * 1024;
 #[async_trait]
 impl Record for SqliteStore {
     async fn record(&self, batch: Arc<[Report]>) -> Result<()> {
-        self.writer.run(move |session| session.record_batch(&batch)).await
+        let told = batch.iter().filter(|report| report.meta_event.is_some()).count();
+        self.writer.run(move |session| session.record_batch(&batch)).await?;
+        self.told(told);
+        Ok(())
     }
 }
 
 impl Session<'_> {
     fn record_batch(&mut self, batch: &[Report]) -> Result<()> {
-        self.record.run(&mut self.commit.park, self.fresh, batch, &mut self.effects)
+        self.record.run(self.connection, &mut self.commit.park, self.fresh, batch, &mut self.effects)
     }
 }
 
@@ -67,6 +71,7 @@ impl<'c> RecordStatements<'c> {
 
     pub fn run(
         &mut self,
+        connection: &Connection,
         park: &mut ParkStatement<'_>,
         fresh: &Fresh,
         batch: &[Report],
@@ -78,7 +83,7 @@ impl<'c> RecordStatements<'c> {
             // one in the same transaction.
             let was_fresh = fresh.contains(order) && effects.gone.insert(order);
             if report.delivery.status.is_settled() {
-                self.settle(report, was_fresh)?;
+                self.settle(connection, report, was_fresh)?;
             } else {
                 self.postpone(park, report, was_fresh)?;
             }
@@ -108,7 +113,7 @@ impl<'c> RecordStatements<'c> {
         report.attempt.as_ref().map_or(Ok(()), |attempt| self.write_attempt(attempt))
     }
 
-    fn settle(&mut self, report: &Report, was_fresh: bool) -> Result<()> {
+    fn settle(&mut self, connection: &Connection, report: &Report, was_fresh: bool) -> Result<()> {
         let delivery = &report.delivery;
         // A row that knows of this attempt has moved on since: see the contract on late reports.
         let attempts_before = report.attempt.as_ref().map_or(delivery.attempts.saturating_add(1), |made| made.number);
@@ -119,6 +124,9 @@ impl<'c> RecordStatements<'c> {
             return self.keep_late(report.attempt.as_ref());
         }
         self.count_item(delivery, 1)?;
+        if let Some(told) = &report.meta_event {
+            meta_events::keep(connection, told)?;
+        }
         match &report.attempt {
             Some(attempt) if inline.is_none() => self.write_attempt(attempt),
             _ => Ok(()),

@@ -52,6 +52,7 @@ pub fn newest(connection: &Connection) -> Result<Option<i64>> {
     let sql = format!(
         "SELECT max(o) FROM (SELECT max(ord) AS o FROM events UNION ALL \
          SELECT max(ord) FROM waiting UNION ALL SELECT max(ord) FROM settled UNION ALL \
+         SELECT max(ord) FROM meta_events UNION ALL \
          SELECT max(e.ord + (length(e.targets) + length(e.more)) / {TARGET_BYTES}) \
          FROM fan_outs f CROSS JOIN events e ON e.ord = f.event_ord)"
     );

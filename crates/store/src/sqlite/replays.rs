@@ -5,6 +5,7 @@ mod items;
 
 use super::SqliteStore;
 use super::codec::{id_column, inconsistent};
+use super::meta_events;
 use super::writer::Session;
 use crate::roles::{
     Acknowledged, CallView, ItemPage, NewReplayRun, OpenItems, Page, Release, Released, ReplayCreated, Replays,
@@ -13,7 +14,7 @@ use crate::roles::{
 use crate::{Result, StoreError};
 use async_trait::async_trait;
 use dacapo_model::replay::{CallKind, Control, Counts, State};
-use dacapo_model::{Endpoint, Event, Id, Replay, Timestamp};
+use dacapo_model::{Endpoint, Event, Id, MetaEvent, Replay, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -60,8 +61,25 @@ impl Replays for SqliteStore {
         self.work.read(move |connection| with_counts(connection, &sql, [])).await
     }
 
-    async fn steer(&self, id: Id, seen: u64, control: Control, open: bool) -> Result<Option<u64>> {
-        self.writer.run(move |session| steer(session.connection, id, seen, &control, open)).await
+    async fn steer(
+        &self,
+        id: Id,
+        seen: u64,
+        control: Control,
+        open: bool,
+        told: Option<MetaEvent>,
+    ) -> Result<Option<u64>> {
+        let count = usize::from(told.is_some());
+        let write = move |session: &mut Session<'_>| {
+            let revision = steer(session.connection, id, seen, &control, open)?;
+            if let Some(told) = told.as_ref().filter(|_| revision.is_some()) {
+                meta_events::keep(session.connection, told)?;
+            }
+            Ok(revision)
+        };
+        let revision = self.writer.run(write).await?;
+        self.told(count);
+        Ok(revision)
     }
 
     async fn schedule(&self, page: ItemPage) -> Result<Scheduled> {

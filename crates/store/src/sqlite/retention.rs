@@ -3,6 +3,7 @@
 use super::SqliteStore;
 use super::codec::FLAG_DUPLICATE;
 use super::fan_out;
+use super::meta_events;
 use super::writer::Session;
 use crate::Result;
 use crate::document;
@@ -47,9 +48,10 @@ fn drop_before(session: &mut Session<'_>, cutoff: Timestamp, limit: usize) -> Re
     )?;
     forget_replays(connection, cutoff)?;
     forget_calls(connection, end)?;
+    let meta_events = meta_events::forget(connection, cutoff)?;
     let deliveries = delete("DELETE FROM settled WHERE ord < ?1")?
         + delete("DELETE FROM settled INDEXED BY settled_by_event WHERE trigger = 1 AND event_ord < ?1")?;
-    Ok(Dropped { events, deliveries, attempts })
+    Ok(Dropped { events, deliveries, attempts, meta_events })
 }
 
 /// Replays are kept as long as the events of their time, and so is what endpoints were.

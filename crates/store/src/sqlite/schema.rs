@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("fan_outs.sql"),
     include_str!("selectors.sql"),
     include_str!("calls.sql"),
+    include_str!("meta_events.sql"),
 ];
 
 /// How long a write waits for another process that holds the file before it answers `Unavailable`.

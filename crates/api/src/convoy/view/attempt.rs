@@ -75,7 +75,7 @@ fn status_line(status: u16) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::convoy::view) mod tests {
     use super::*;
     use bytes::Bytes;
     use dacapo_model::attempt::HeaderLines;
@@ -96,6 +96,10 @@ mod tests {
             requested_at: Timestamp::from_millis(1_767_225_600_000),
             duration_us: 500_000,
         }
+    }
+
+    pub fn attempt_of_a_delivery() -> (Attempt, Delivery) {
+        (attempt(), delivery())
     }
 
     fn delivery() -> Delivery {

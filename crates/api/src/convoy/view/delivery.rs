@@ -6,7 +6,7 @@ use super::{raw_json, zero};
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::clock::ZERO_TIME;
 use dacapo_model::delivery::Reason;
-use dacapo_model::retry::MAX_RETRY_SECONDS;
+use dacapo_model::retry::{MAX_RETRY_SECONDS, Policy};
 use dacapo_model::{Delivery, Event, Id, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -46,7 +46,7 @@ pub struct DeliveryView<'a> {
 
 /// The event, reduced to what upstream fills in.
 #[derive(Serialize)]
-struct EventMetadata<'a> {
+pub(super) struct EventMetadata<'a> {
     uid: Id,
     event_type: &'a str,
     endpoints: Option<()>,
@@ -63,7 +63,7 @@ struct EventMetadata<'a> {
 }
 
 #[derive(Serialize)]
-struct Metadata<'a> {
+pub(super) struct Metadata<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a RawValue>,
     raw: &'a str,
@@ -110,7 +110,7 @@ impl<'a> DeliveryView<'a> {
 }
 
 impl<'a> EventMetadata<'a> {
-    fn new(event: &'a Event) -> Self {
+    pub(super) fn new(event: &'a Event) -> Self {
         Self {
             uid: event.id,
             event_type: &event.event_type,
@@ -130,22 +130,26 @@ impl<'a> EventMetadata<'a> {
 }
 
 impl<'a> Metadata<'a> {
-    fn new(delivery: &Delivery, event: &'a Event) -> Self {
+    pub(super) fn new(delivery: &Delivery, event: &'a Event) -> Self {
+        Self::of(&event.data, delivery.policy, delivery.attempts, delivery.due_at)
+    }
+
+    pub(super) fn of(data: &'a [u8], policy: Policy, attempts: u32, due_at: Timestamp) -> Self {
         Self {
-            data: raw_json(&event.data),
-            raw: std::str::from_utf8(&event.data).unwrap_or_default(),
-            strategy: delivery.policy.kind.as_str(),
-            next_send_time: delivery.due_at,
-            num_trials: delivery.attempts,
-            interval_seconds: delivery.policy.interval_s,
-            retry_limit: delivery.policy.limit,
-            max_retry_seconds: if delivery.attempts == 0 { 0 } else { MAX_RETRY_SECONDS },
+            data: raw_json(data),
+            raw: std::str::from_utf8(data).unwrap_or_default(),
+            strategy: policy.kind.as_str(),
+            next_send_time: due_at,
+            num_trials: attempts,
+            interval_seconds: policy.interval_s,
+            retry_limit: policy.limit,
+            max_retry_seconds: if attempts == 0 { 0 } else { MAX_RETRY_SECONDS },
         }
     }
 }
 
 /// A delivery that was born discarded, because its endpoint took none, says nothing, as upstream.
-fn description(delivery: &Delivery) -> String {
+pub(super) fn description(delivery: &Delivery) -> String {
     match delivery.reason {
         Some(Reason::EndpointPaused | Reason::EndpointInactive) if delivery.attempts == 0 => String::new(),
         Some(reason) => reason.describe(delivery.last_status),

@@ -21,6 +21,8 @@ enum Face {
     InSubscription,
     /// Inside a delivery: nor are the secrets.
     InDelivery,
+    /// Told to an address that need not know them: secrets and the like are there, but not what they are.
+    InMetaEvent,
 }
 
 pub struct EndpointView<'a> {
@@ -49,11 +51,22 @@ impl<'a> EndpointView<'a> {
         Self { endpoint, version: Version::default(), face: Face::InDelivery, health: None, now }
     }
 
+    pub fn in_meta_event(endpoint: &'a Endpoint, now: Timestamp) -> Self {
+        Self { endpoint, version: Version::default(), face: Face::InMetaEvent, health: None, now }
+    }
+
+    /// What stands for a text that is a secret.
+    fn hidden<'t>(&self, text: &'t str) -> &'t str {
+        if self.face == Face::InMetaEvent && !text.is_empty() { REDACTED } else { text }
+    }
+
     fn secrets(&self) -> Vec<SecretView<'a>> {
         if self.face == Face::InDelivery {
             return Vec::new();
         }
-        self.endpoint.secrets.iter().map(|secret| SecretView::new(secret, self.now)).collect()
+        let view =
+            |secret: &'a Secret| SecretView { value: self.hidden(&secret.value), ..SecretView::new(secret, self.now) };
+        self.endpoint.secrets.iter().map(view).collect()
     }
 }
 
@@ -70,16 +83,17 @@ impl Serialize for EndpointView<'_> {
         map.serialize_entry("secrets", &self.secrets())?;
         map.serialize_entry("advanced_signatures", &endpoint.advanced_signatures)?;
         map.serialize_entry("description", &endpoint.description)?;
-        entry_unless_empty(&mut map, "slack_webhook_url", &endpoint.slack_webhook_url)?;
-        entry_unless_empty(&mut map, "teams_webhook_url", &endpoint.teams_webhook_url)?;
+        entry_unless_empty(&mut map, "slack_webhook_url", self.hidden(&endpoint.slack_webhook_url))?;
+        entry_unless_empty(&mut map, "teams_webhook_url", self.hidden(&endpoint.teams_webhook_url))?;
         entry_unless_empty(&mut map, "support_email", &endpoint.support_email)?;
         map.serialize_entry("status", endpoint.status.as_str())?;
         self.duration_entry(&mut map, "http_timeout", endpoint.http_timeout)?;
         match (&endpoint.authentication, self.face) {
-            (Some(given), Face::Written | Face::Read) => {
-                map.serialize_entry("authentication", &AuthenticationView(given))?;
+            (Some(given), Face::Written | Face::Read | Face::InMetaEvent) => {
+                let is_hidden = self.face == Face::InMetaEvent;
+                map.serialize_entry("authentication", &AuthenticationView { given, is_hidden })?;
             }
-            (None, Face::Read) => map.serialize_entry("authentication", &Empty {})?,
+            (None, Face::Read | Face::InMetaEvent) => map.serialize_entry("authentication", &Empty {})?,
             _ => map.serialize_entry("authentication", &())?,
         }
         map.serialize_entry("rate_limit", &endpoint.rate_limit)?;
@@ -150,7 +164,11 @@ impl RecoverView {
     }
 }
 
-struct AuthenticationView<'a>(&'a Authentication);
+struct AuthenticationView<'a> {
+    given: &'a Authentication,
+    /// Passwords always are.
+    is_hidden: bool,
+}
 
 impl Serialize for AuthenticationView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -165,8 +183,9 @@ impl Serialize for AuthenticationView<'_> {
             password: &'static str,
         }
         let mut map = serializer.serialize_map(None)?;
-        match self.0 {
+        match self.given {
             Authentication::ApiKey { header_name, header_value } => {
+                let header_value = if self.is_hidden { REDACTED } else { header_value };
                 map.serialize_entry("type", "api_key")?;
                 map.serialize_entry("api_key", &ApiKey { header_name, header_value })?;
             }

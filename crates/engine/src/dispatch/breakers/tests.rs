@@ -25,7 +25,7 @@ impl Catalog for Nothing {
         Ok(Contents::default())
     }
 
-    async fn write(&self, _: Vec<Change>) -> dacapo_store::Result<u64> {
+    async fn write(&self, _: Vec<Change>, _: Vec<dacapo_model::MetaEvent>) -> dacapo_store::Result<u64> {
         Ok(1)
     }
 }

@@ -109,6 +109,7 @@ async fn a_backlog_of_large_payloads_is_read_in_parts_and_arrives_whole() {
             under_way.push(Report {
                 delivery: Delivery { status: Status::Success, attempts: 1, ..work.delivery },
                 attempt: None,
+                meta_event: None,
             });
             if under_way.len() == AT_ONCE || arrived.len() == EVENTS {
                 let reports: Arc<[Report]> = std::mem::take(&mut under_way).into();

@@ -126,7 +126,11 @@ impl Place {
             for (index, _) in event.targets.iter().enumerate().filter(|(index, _)| (n + index) % 3 > 0) {
                 let status = if (n + index) % 3 == 1 { Status::Success } else { Status::Failure };
                 let delivery = event.delivery(u32::try_from(index).expect("few")).expect("a target");
-                reports.push(Report { delivery: Delivery { status, attempts: 1, ..delivery }, attempt: None });
+                reports.push(Report {
+                    delivery: Delivery { status, attempts: 1, ..delivery },
+                    attempt: None,
+                    meta_event: None,
+                });
             }
             events.push(event);
             if n % 5 == 0 {

@@ -11,6 +11,8 @@ use dacapo_model::clock::ManualClock;
 use dacapo_model::delivery::{Mode, Status};
 use dacapo_model::event::{Audience, ConnectFace, FanOut, Target};
 use dacapo_model::id::SystemEntropy;
+use dacapo_model::meta_event::{Bodies, Outcome};
+use dacapo_model::project::Config;
 use dacapo_model::replay::{Control, Definition, Options};
 use dacapo_model::retry::{Kind, Policy};
 use dacapo_model::{Endpoint, Event, Project, SetMode};
@@ -22,11 +24,36 @@ const PROJECT: Id = Id::from_u128(1);
 const ENDPOINT: Id = Id::from_u128(2);
 const AT: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
+/// Names the state.
+struct Ends;
+
+impl Bodies for Ends {
+    fn endpoint(&self, _: &Endpoint, _: Timestamp) -> String {
+        unreachable!()
+    }
+
+    fn delivery(&self, _: &Outcome<'_>, _: Timestamp) -> String {
+        unreachable!()
+    }
+
+    fn replay(&self, replay: &Replay, _: Timestamp) -> String {
+        format!("{:?}", replay.control.state.as_str())
+    }
+}
+
 struct Place {
     runner: Runner,
     clock: Arc<ManualClock>,
     metrics: Arc<Metrics>,
     _directory: tempfile::TempDir,
+}
+
+/// Ends of replays are told.
+fn telling() -> Config {
+    let mut config = Config::default();
+    config.meta_event.is_enabled = true;
+    config.meta_event.event_type = ["completed", "failed", "cancelled"].map(|end| format!("replay.{end}")).to_vec();
+    config
 }
 
 fn project() -> Change {
@@ -36,7 +63,7 @@ fn project() -> Change {
         name: String::new(),
         logo_url: String::new(),
         kind: dacapo_model::project::Kind::Outgoing,
-        config: Default::default(),
+        config: telling(),
         created_at: AT,
         updated_at: AT,
         deleted_at: None,
@@ -55,6 +82,8 @@ impl Place {
         let (dispatcher, _) = Dispatcher::new(Arc::clone(&catalog), Arc::clone(&shared), Settings::default());
         let ids = Arc::new(IdSource::new(SystemEntropy));
         let metrics = Arc::new(Metrics::default());
+        let teller = Teller { bodies: Box::new(Ends), ids: Arc::clone(&ids), clock: Arc::clone(&shared) };
+        let teller = Arc::new(teller);
         let runner = Runner {
             store,
             catalog,
@@ -62,6 +91,7 @@ impl Place {
             clock: shared,
             dispatcher,
             beside: Beside::new(Arc::clone(&metrics)),
+            teller,
             driven: Mutex::default(),
             begun: Notify::new(),
         };
@@ -108,7 +138,7 @@ impl Place {
     fn report(&self, mut delivery: Delivery, status: Status) -> Report {
         delivery.status = status;
         delivery.attempts += 1;
-        Report { delivery, attempt: None }
+        Report { delivery, attempt: None, meta_event: None }
     }
 
     async fn replay(&self, options: Options) -> Id {
@@ -223,7 +253,13 @@ async fn only_what_time_changes_is_looked_at_again_after_a_time() {
     assert_eq!(place.shown(id).await.progress.items, 1);
     let replay = place.shown(id).await;
     let control = replay.control.to(State::Paused, AT, &SYSTEM).expect("an arrow");
-    place.runner.store.steer(id, replay.revision, control, true).await.expect("steers").expect("nobody was first");
+    place
+        .runner
+        .store
+        .steer(id, replay.revision, control, true, None)
+        .await
+        .expect("steers")
+        .expect("nobody was first");
     assert_eq!(place.steps(id, &mut pace).await.1, Step::AtWord, "all of it is held");
 }
 
@@ -311,4 +347,28 @@ async fn payloads_are_read_of_what_memory_takes_alone() {
     place.steps(here, &mut Pace::starting(AT)).await;
     let taken = place.runner.dispatcher.take().expect("in memory");
     assert_eq!((taken.work.delivery.replay_id, &*taken.work.event), (Some(here), &*event));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_a_replay_ended_is_told_once() {
+    let place = Place::new().await;
+    let told = async || {
+        let page = dacapo_store::roles::Page { limit: 99, from: None, ascending: true };
+        let told = place.runner.store.meta_events(PROJECT, Default::default(), page).await.expect("reads");
+        told.iter().map(|told| String::from_utf8(told.body.to_vec()).expect("text")).collect::<Vec<_>>()
+    };
+    let (empty, broken) = (place.replay(Options::default()).await, place.replay(Options::default()).await);
+    let mut pace = Pace::starting(AT);
+    assert_eq!(place.steps(empty, &mut pace).await.1, Step::Done);
+    let completed = r#"{"event_type":"replay.completed","data":"completed"}"#;
+    assert_eq!(told().await, [completed]);
+    let before = place.shown(broken).await;
+    for _ in 0..2 {
+        // The second time it has moved on.
+        place.runner.turn(&before, State::Failed, Some("unreadable".to_owned()), true).await.expect("steers");
+    }
+    let failed = r#"{"event_type":"replay.failed","data":"failed"}"#;
+    assert_eq!(told().await, [completed, failed]);
+    assert_eq!(place.steps(broken, &mut pace).await.1, Step::Done);
+    assert_eq!(told().await.len(), 2, "giving up what was not sent is no other end");
 }

@@ -59,15 +59,18 @@ impl Filled {
     pub async fn new() -> Self {
         let directory = Arc::new(TempDir::new().expect("a directory"));
         let subject = Subject::new(Box::new(At(Arc::clone(&directory)))).await;
-        subject.store().write(one_of_each()).await.expect("writes");
+        subject.store().write(one_of_each(), Vec::new()).await.expect("writes");
         // One has been otherwise.
         for second in 1..=5 {
             let Change::Endpoint(state) = endpoint(ENDPOINT, &format!("state {second}")) else { unreachable!() };
             let mut state = Arc::unwrap_or_clone(state);
             state.updated_at = START.plus(Duration::from_secs(second));
-            subject.store().write(vec![Change::Endpoint(Arc::new(state))]).await.expect("writes");
+            subject.store().write(vec![Change::Endpoint(Arc::new(state))], Vec::new()).await.expect("writes");
         }
         crate::conformance::replays::some(&subject).await;
+        for _ in 0..5 {
+            crate::conformance::meta_events::kept(&subject).await;
+        }
         let mut filled = Self { directory, keys: Vec::new(), replays: Vec::new() };
         for round in 0..ROUNDS {
             filled.histories(&subject).await;
@@ -202,6 +205,9 @@ impl Filled {
             assert!(calls.len() > 3 && calls.iter().any(|view| view.now.known() > 0), "{}", kind.as_str());
             assert_eq!(calls, right.calls_of(PROJECT, kind, UP).await.expect("reads"));
         }
+        let told = left.meta_events(PROJECT, Default::default(), UP).await.expect("reads");
+        assert!(told.len() > 3);
+        assert_eq!(told, right.meta_events(PROJECT, Default::default(), UP).await.expect("reads"));
         let newest = replays.iter().map(|replay| replay.revision).max().unwrap_or(0);
         assert!(right.replays_since(newest).await.expect("reads").is_empty(), "later changes come after these");
         for second in 0..8 {

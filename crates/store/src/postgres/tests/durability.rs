@@ -40,7 +40,7 @@ async fn commit(store: &PostgresStore, event: Event) -> crate::Result<Vec<Commit
 fn success(event: &Event) -> Report {
     let mut delivery = born(event, 0);
     delivery.status = Status::Success;
-    Report { delivery, attempt: None }
+    Report { delivery, attempt: None, meta_event: None }
 }
 
 pub async fn report_of_one_committed(store: &PostgresStore) -> Report {

@@ -8,7 +8,7 @@ use crate::postgres::query::events;
 use crate::postgres::scan::streams;
 use crate::postgres::session::{Purpose, Sql, Step};
 use crate::postgres::sql::Conditions;
-use crate::postgres::{PostgresStore, codec::uuid, fan_out, queue, rows};
+use crate::postgres::{PostgresStore, codec::uuid, fan_out, meta_events, queue, rows};
 use crate::roles::{DeliveryFilter, EventFilter, Load, Retention, ScanRequest};
 use dacapo_model::clock::SystemClock;
 use dacapo_model::{Clock, Id, Shard};
@@ -213,4 +213,32 @@ async fn a_day_that_is_over_is_dropped_whole() {
         filled.database.sql(&format!("DO $$ BEGIN ASSERT to_regclass('events_d{day}') IS NULL AND to_regclass('settled_d{day}') IS NULL; END $$")).await;
     }
     filled.database.sql("DO $$ BEGIN ASSERT (SELECT count(*) FROM events) = 10000 AND (SELECT count(*) FROM idempotency) = 0; END $$").await;
+}
+
+/// Those that are sent stay as long as their events: they must cost who looks for the others nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn meta_events_to_be_sent_are_read_past_those_that_are_settled() {
+    let filled = Filled::new().await;
+    filled
+        .database
+        .sql(
+            "INSERT INTO meta_events SELECT i.id, i.project, 'a', 0, 1, 1, CASE i.n % 100 WHEN 0 THEN 0 ELSE 3 END, 0, \
+             i.n, 0, 0, NULL, '' FROM rows i; ANALYZE meta_events",
+        )
+        .await;
+    let (project, until, limit) = (uuid(BUSY_PROJECT), 9i64, 9i64);
+    let due = filled.plan_of(&meta_events::DUE, vec![&project, &until, &limit]).await;
+    let owed = filled.plan_of(&meta_events::OWED, Vec::new()).await;
+    let (low, high) = (uuid(Id::MIN), uuid(Id::MAX));
+    let list = filled.plan_of(&meta_events::DOWNWARD, vec![&project, &low, &high, &limit]).await;
+    let forget = filled.plan_of(&meta_events::FORGET, vec![&high, &limit]).await;
+    let plans = [
+        (due, "meta_events_owed"),
+        (owed, "meta_events_owed"),
+        (list, "meta_events_by_project"),
+        (forget, "meta_events_pkey"),
+    ];
+    for (plan, index) in plans {
+        assert!(plan.contains(index) && !plan.contains("Seq Scan on meta_events"), "{index} is not used:\n{plan}");
+    }
 }

@@ -4,8 +4,9 @@ mod replays;
 
 use crate::copy::{Batch, Document, IdempotencyKey, Position, ReplayKey, Rows, Table};
 use crate::sqlite::codec::{self, id_column, id_of};
+use crate::sqlite::meta_events;
 use crate::{Result, StoreError};
-use dacapo_model::{Attempt, Id, Timestamp};
+use dacapo_model::{Attempt, Id, MetaEvent, Timestamp};
 use rusqlite::{Connection, Params, Row, params};
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub const fn count(table: Table) -> &'static str {
         Table::ReplayCounts => "SELECT count(*) FROM replay_counts",
         Table::EndpointVersions => "SELECT count(*) FROM endpoint_versions",
         Table::ReplayCalls => "SELECT count(*) FROM replay_calls",
+        Table::MetaEvents => "SELECT count(*) FROM meta_events",
     }
 }
 
@@ -58,6 +60,7 @@ pub fn batch(connection: &Connection, position: &Position) -> Result<Option<Batc
         Table::ReplayCounts => replays::counts(connection, after)?.into(Rows::ReplayCounts),
         Table::EndpointVersions => replays::endpoint_versions(connection, after)?.into(Rows::EndpointVersions),
         Table::ReplayCalls => replays::calls(connection, after)?.into(Rows::ReplayCalls),
+        Table::MetaEvents => told(connection, after)?.into(Rows::MetaEvents),
     };
     Ok(last.map(|after| Batch { rows, then: Position { table: position.table, after } }))
 }
@@ -184,6 +187,15 @@ fn replay_keys(connection: &Connection, after: &[u8]) -> Result<Gathered<ReplayK
         let last = [&key.project.to_bytes()[..], key.key.as_bytes()].concat();
         let bytes = last.len() + made.len();
         Ok((key, last, bytes))
+    })
+}
+
+fn told(connection: &Connection, after: &[u8]) -> Result<Gathered<MetaEvent>> {
+    let sql = format!("SELECT {} FROM meta_events m WHERE m.ord > ?1 ORDER BY m.ord", meta_events::COLUMNS);
+    gather(connection, &sql, [order(after)?], |row| {
+        let told = meta_events::read(row)?;
+        let (key, bytes) = (order_key(told.id), told.body.len());
+        Ok((told, key, bytes))
     })
 }
 
