@@ -5,8 +5,9 @@ use crate::dispatch::Dispatcher;
 use crate::health::{Health, Readiness};
 use crate::metrics::{ClassLabel, Metrics};
 use crate::settings::Settings;
-use dacapo_model::{Class, Clock};
+use dacapo_model::{Class, Clock, Replay, Timestamp};
 use dacapo_store::Store;
+use dacapo_store::roles::Dropped;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -74,10 +75,11 @@ impl Upkeep {
         }
     }
 
+    /// Drops history older than `keep`, for ever.
     async fn retain(self: Arc<Self>, keep: Duration) {
         loop {
             let cutoff = self.clock.now().minus(keep);
-            match self.store.drop_before(cutoff, RETENTION_EVENTS_MAX).await {
+            match drop_old(self.store.as_ref(), cutoff).await {
                 // More may follow at once; in between the writer serves others.
                 Ok(dropped) if dropped.is_something() => continue,
                 Ok(_) => {}
@@ -86,4 +88,11 @@ impl Upkeep {
             tokio::time::sleep(RETENTION_EVERY).await;
         }
     }
+}
+
+/// A piece of what is older than `cutoff`, except what a replay under way or paused has still to walk.
+pub(crate) async fn drop_old(store: &dyn Store, cutoff: Timestamp) -> dacapo_store::Result<Dropped> {
+    let walked_from = store.open_replays().await?.iter().filter_map(Replay::walks_on_from).min();
+    let cutoff = walked_from.map_or(cutoff, |event| cutoff.min(event.time()));
+    store.drop_before(cutoff, RETENTION_EVENTS_MAX).await
 }

@@ -391,6 +391,14 @@ impl Replay {
         }
     }
 
+    /// The first event its walk may still come to; `None` when it comes to none.
+    pub fn walks_on_from(&self) -> Option<Id> {
+        let is_open = matches!(self.control.state, State::Planned | State::Running | State::Paused);
+        let parts = self.definition.frozen.parts();
+        let first = parts.event_ids.first().copied().unwrap_or(Id::MIN).max(parts.first);
+        (is_open && !self.progress.exhausted).then(|| self.progress.cursor.map_or(first, |cursor| cursor.max(first)))
+    }
+
     /// How long the rest takes at the pace so far; `None` while nothing is known.
     pub fn eta(&self, now: Timestamp) -> Option<Duration> {
         if self.control.state != State::Running {

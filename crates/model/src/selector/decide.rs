@@ -1,7 +1,7 @@
 //! Which endpoints of a selected event are meant.
 
 use super::{Frozen, SetMode};
-use crate::delivery::{Delivery, Status};
+use crate::delivery::{Delivery, Status, Trigger};
 use crate::event::Event;
 use crate::id::Id;
 use std::collections::{HashMap, HashSet};
@@ -43,6 +43,7 @@ impl Frozen {
             .filter(|one| one.id <= self.parts().high_water && self.wants_endpoint(one.endpoint_id))
             .collect();
         known.sort_unstable_by_key(|delivery| delivery.id);
+        self.leave_out_what_hides(&mut known);
         if self.needs_routing() {
             return self.matching_pairs(event, &known, matching());
         }
@@ -87,6 +88,19 @@ impl Frozen {
             });
         }
         pairs
+    }
+
+    /// An item of a replay that was never tried (its replay was over, the endpoint paused, or had had the event)
+    /// says nothing of how the event fared there, which an older delivery does. It is meant where that replay is
+    /// asked for, and where it is all there is.
+    fn leave_out_what_hides(&self, known: &mut Vec<&Delivery>) {
+        let asked = self.parts().replay_id;
+        let says_nothing = |one: &Delivery| {
+            one.trigger == Trigger::Replay && never_tried(one) && (asked.is_none() || one.replay_id != asked)
+        };
+        let way = |one: &Delivery| (one.endpoint_id, one.subscription_id);
+        let spoken: HashSet<(Id, Id)> = known.iter().filter(|one| !says_nothing(one)).map(|one| way(one)).collect();
+        known.retain(|one| !(says_nothing(one) && spoken.contains(&way(one))));
     }
 
     /// What is asked of one delivery.

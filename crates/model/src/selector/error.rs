@@ -65,6 +65,8 @@ pub enum Problem {
     UnknownEvent(String),
     #[error("no endpoint of this project has the owner {0:?}")]
     UnknownOwner(String),
+    #[error("none of them is an endpoint of one of the `owner_ids`: leave one of the two out")]
+    OfOtherOwners,
     #[error("cannot go with mode {mode}: {why}")]
     AgainstMode { mode: &'static str, why: &'static str },
     #[error(

@@ -96,7 +96,7 @@ impl Selector {
         Frozen::of(parts).map_err(|error| SelectorError::new("filter", Problem::Filter(error)))
     }
 
-    /// What both lists mean together is what either means: endpoints by id, and those of owners.
+    /// Both lists hold: those of the endpoints that are of one of the owners.
     fn endpoints_in(&self, view: &ProjectView) -> Result<Option<BTreeSet<Id>>, SelectorError> {
         if self.endpoint_ids.is_empty() && self.owner_ids.is_empty() {
             return Ok(None);
@@ -105,13 +105,23 @@ impl Selector {
         if let Some(id) = self.endpoint_ids.iter().find(unknown) {
             return Err(SelectorError::new("endpoint_ids", Problem::UnknownEndpoint(id.to_string())));
         }
-        let mut endpoints: BTreeSet<Id> = self.endpoint_ids.iter().copied().collect();
+        let named: BTreeSet<Id> = self.endpoint_ids.iter().copied().collect();
+        if self.owner_ids.is_empty() {
+            return Ok(Some(named));
+        }
+        let mut endpoints = BTreeSet::new();
         for owner in &self.owner_ids {
             let mut owned = view.endpoints.values().filter(|endpoint| endpoint.owner_id == *owner).peekable();
             if owned.peek().is_none() {
                 return Err(SelectorError::new("owner_ids", Problem::UnknownOwner(owner.clone())));
             }
             endpoints.extend(owned.map(|endpoint| endpoint.id));
+        }
+        if !named.is_empty() {
+            endpoints = &endpoints & &named;
+            if endpoints.is_empty() {
+                return Err(SelectorError::new("endpoint_ids", Problem::OfOtherOwners));
+            }
         }
         Ok(Some(endpoints))
     }

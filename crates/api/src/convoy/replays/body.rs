@@ -169,7 +169,7 @@ fn target(value: &Value, https_only: bool) -> Result<Elsewhere, Error> {
                 let id = text.parse::<Id>().map_err(|_| Error::bad(format!("{field}: {text} is no endpoint's id")))?;
                 endpoint = Some(id);
             }
-            "url" => url = Some(address(field, &text(field, value, usize::MAX)?, https_only)?),
+            "url" => url = Some(unsecret(field, address(field, &text(field, value, usize::MAX)?, https_only)?)?),
             "secret" => secret = text(field, value, NAME_CHARS_MAX)?,
             _ => return Err(unknown(field, "endpoint_id, or url and secret")),
         }
@@ -188,6 +188,17 @@ fn target(value: &Value, https_only: bool) -> Result<Elsewhere, Error> {
 
 fn address(field: &str, text: &str, https_only: bool) -> Result<String, Error> {
     endpoint_url::normalise(text, https_only).map_err(|refusal| Error::bad(format!("{field}: {refusal}")))
+}
+
+/// It is kept with the replay and shown.
+fn unsecret(field: &str, url: String) -> Result<String, Error> {
+    let has_credentials = url.parse::<http::Uri>().ok().and_then(|uri| uri.into_parts().authority);
+    if has_credentials.is_some_and(|authority| authority.as_str().contains('@')) {
+        let instead = "a user name and a password in it would be shown to everybody who sees the replay; make an endpoint \
+                       with basic_auth, and give its endpoint_id";
+        return Err(Error::bad(format!("{field}: {instead}")));
+    }
+    Ok(url)
 }
 
 fn map<'v>(field: &str, value: &'v Value) -> Result<&'v Map<String, Value>, Error> {

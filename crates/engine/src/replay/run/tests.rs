@@ -4,6 +4,7 @@ use super::*;
 use crate::dispatch::Exchanged;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use crate::upkeep::drop_old;
 use bytes::Bytes;
 use dacapo_model::attempt::HeaderLines;
 use dacapo_model::catalog::Change;
@@ -371,4 +372,16 @@ async fn how_a_replay_ended_is_told_once() {
     assert_eq!(told().await, [completed, failed]);
     assert_eq!(place.steps(broken, &mut pace).await.1, Step::Done);
     assert_eq!(told().await.len(), 2, "giving up what was not sent is no other end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_replay_has_still_to_walk_is_kept() {
+    let place = Place::new().await;
+    place.failed(1).await;
+    let replay = place.replay(Options::default()).await;
+    let a_day_later = AT.plus(Duration::from_secs(86_400));
+    let dropped = async || drop_old(place.runner.store.as_ref(), a_day_later).await.expect("drops").events;
+    assert_eq!(dropped().await, 0, "nothing of it waits yet");
+    assert_eq!(place.steps(replay, &mut Pace::starting(AT)).await.1, Step::Done);
+    assert_eq!(dropped().await, 1);
 }

@@ -84,6 +84,7 @@ fn what_cannot_be_frozen_is_named() {
         (json!({"from": "-1h", "to": "2020-01-01T00:00:00Z"}), "from", "later than `to`"),
         (json!({"endpoint_ids": [Id::from_u128(99)]}), "endpoint_ids", "is no endpoint of this project"),
         (json!({"owner_ids": ["alice", "carol"]}), "owner_ids", "the owner \"carol\""),
+        (json!({"owner_ids": ["alice"], "endpoint_ids": [Id::from_u128(13)]}), "endpoint_ids", "of the `owner_ids`"),
     ] {
         let parsed = parse(&selector).expect("reads");
         expect(parsed.freeze(NOW, Id::MAX, &view()).map(|_| ()), &selector, field, says);

@@ -89,7 +89,15 @@ impl Asked {
 }
 
 fn is_superseded(delivery: &Delivery, got: &[&Delivery]) -> bool {
-    got.iter().any(|later| later.subscription_id == delivery.subscription_id && later.id > delivery.id)
+    let same_way = |other: &&&Delivery| other.subscription_id == delivery.subscription_id;
+    got.iter().filter(same_way).any(|other| {
+        if says_nothing(other) == says_nothing(delivery) { other.id > delivery.id } else { says_nothing(delivery) }
+    })
+}
+
+/// Of a replay, and never tried.
+fn says_nothing(delivery: &Delivery) -> bool {
+    delivery.trigger == Trigger::Replay && delivery.status == Status::Discarded && delivery.attempts == 0
 }
 
 fn type_fits(pattern: &str, event_type: &str) -> bool {

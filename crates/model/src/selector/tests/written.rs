@@ -97,10 +97,33 @@ fn each_field_admits_what_it_says() {
 
 #[test]
 fn owners_become_their_endpoints() {
-    let of_alice = frozen(&json!({"owner_ids": ["alice"], "endpoint_ids": [Id::from_u128(13)]}));
-    for (endpoint, wanted) in [(10, true), (11, true), (12, false), (13, true)] {
+    let of_alice = frozen(&json!({"owner_ids": ["alice"]}));
+    let one_of_hers = frozen(&json!({"owner_ids": ["alice"], "endpoint_ids": [Id::from_u128(11), Id::from_u128(13)]}));
+    for (endpoint, wanted, named) in [(10, true, false), (11, true, true), (12, false, false), (13, false, false)] {
         assert_eq!(of_alice.wants_endpoint(Id::from_u128(endpoint)), wanted, "{endpoint}");
+        assert_eq!(one_of_hers.wants_endpoint(Id::from_u128(endpoint)), named, "{endpoint}");
     }
+}
+
+#[test]
+fn an_item_that_was_never_tried_hides_nothing() {
+    let one = event(1_000, 0);
+    let item = |number, endpoint, subscription, replay| {
+        let mut item = delivery(&one, number, endpoint, Status::Discarded);
+        item.subscription_id = Id::from_u128(subscription);
+        (item.trigger, item.attempts, item.replay_id) = (Trigger::Replay, 0, Some(Id::from_u128(replay)));
+        item
+    };
+    let failed = delivery(&one, 0, 10, Status::Failure);
+    let way = failed.subscription_id.as_u128();
+    let all = [failed, item(1, 10, way, 77), item(2, 11, way, 77)];
+    let meant = |selector: Value| -> Vec<u128> {
+        frozen(&selector).pairs(&one, &all, Vec::new).iter().map(|pair| pair.endpoint_id.as_u128()).collect()
+    };
+    assert_eq!(meant(json!({"mode": "failed"})), [10], "what was cancelled before its turn has failed still");
+    assert_eq!(meant(json!({"mode": "discarded"})), [11], "it got nothing else");
+    let of_it = json!({"mode": "discarded", "replay_id": Id::from_u128(77)});
+    assert_eq!(meant(of_it), [10, 11], "where its replay is asked for");
 }
 
 #[test]
