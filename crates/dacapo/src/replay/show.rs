@@ -51,17 +51,48 @@ pub fn one(replay: &Value) -> String {
     row("BY", &asker(&replay["asked_by"]));
     row("MODE", text("mode"));
     row("SELECTOR", &replay["selector"].to_string());
+    row("HOW", &how(&replay["options"]));
     row("OUTCOMES", &outcomes(replay));
     for (why, count) in replay["counts"]["by_reason"].as_object().into_iter().flatten() {
         row("  of which", &format!("{count} {why}"));
     }
-    if replay["pace"].is_number() {
+    if replay["pace"].is_number() && text("status") != "paused" {
         row("PACE", &pace(replay));
     }
     row("FAILURE", text("failure"));
     row("CREATED", text("created_at"));
     row("FINISHED", text("finished_at"));
     out
+}
+
+/// What was asked for besides the usual: `to https://…, oldest first per endpoint`.
+fn how(options: &Value) -> String {
+    let mut parts = Vec::new();
+    if let Some(url) = options["target"]["url"].as_str() {
+        parts.push(format!("to {url}"));
+    }
+    if let Some(id) = options["target"]["endpoint_id"].as_str() {
+        parts.push(format!("to endpoint {id}"));
+    }
+    for (part, _) in options["as_of"].as_object().into_iter().flatten().filter(|(_, as_of)| *as_of == "original") {
+        parts.push(format!("{part} as when the event came"));
+    }
+    if options["include_succeeded"] == true {
+        parts.push("also where it has succeeded".to_owned());
+    }
+    if options["order"] == "per_endpoint" {
+        parts.push("oldest first per endpoint".to_owned());
+    }
+    let limits = [
+        ("rate", "a second"),
+        ("concurrency", "at once"),
+        ("endpoint_rate", "a second to any endpoint"),
+        ("endpoint_concurrency", "at once to any endpoint"),
+    ];
+    for (name, of) in limits {
+        parts.extend(options[name].as_u64().map(|most| format!("at most {most} {of}")));
+    }
+    parts.join(", ")
 }
 
 /// `api_key 01H…`
@@ -137,7 +168,9 @@ mod tests {
             "uid": "R", "status": "running", "mode": "failed", "name": "after the outage", "selector": {"from": "-2h"},
             "counts": {"matched": 1243, "items": 1243, "waiting": 40, "success": 1200, "failure": 3, "discarded": 0,
                        "gone": 0, "by_reason": {"retry_limit": 3}},
-            "options": {"rate": 50}, "progress": 0.967, "pace": 49.53, "eta_seconds": 1,
+            "options": {"rate": 50, "concurrency": 64, "order": "per_endpoint", "include_succeeded": false,
+                        "as_of": {"url": "original", "headers": "current"}, "target": {"url": "https://a.test/"},
+                        "endpoint_rate": 5}, "progress": 0.967, "pace": 49.53, "eta_seconds": 1,
             "in_flight": 2, "unconfirmed_nodes": 0, "created_at": "2026-01-02T03:10:00Z", "finished_at": null,
         });
         let text = steered(&replay);
@@ -145,6 +178,8 @@ mod tests {
             "STATUS      running 96%\n",
             "OUTCOMES    1200 succeeded, 3 failed, 0 discarded, 40 waiting of 1243\n",
             "  of which  3 retry_limit\n",
+            "HOW         to https://a.test/, url as when the event came, oldest first per endpoint, at most 50 a second, \
+             at most 64 at once, at most 5 a second to any endpoint\n",
             "PACE        49.5 a second (at most 50), 1 s to go\n",
             "IN FLIGHT   2 exchanges",
         ] {

@@ -106,19 +106,19 @@ impl Display {
         let number = |name: &str| counts[name].as_u64().unwrap_or(0);
         let done = number("success") + number("failure") + number("discarded") + number("gone");
         let total = counts["matched"].as_u64().unwrap_or(number("items")).max(done);
-        let text = format!("{}; {}", show::outcomes(replay), show::pace(replay));
+        let (outcomes, pace) = (show::outcomes(replay), show::pace(replay));
         match self {
             Self::Bar(bar) => {
-                bar.set_prefix(status.to_owned());
+                bar.set_prefix(format!("{status}, {pace}"));
                 bar.set_length(total);
                 bar.set_position(done);
-                bar.set_message(text);
+                bar.set_message(outcomes);
             }
             Self::Lines { last } => {
                 let step = (done * 100).checked_div(total).unwrap_or(0) / STEP_PERCENT;
                 let now = Some((status.to_owned(), step));
                 if *last != now {
-                    terminal::print(&format!("{status} {}: {text}\n", show::percent(replay)));
+                    terminal::print(&format!("{status} {}: {outcomes}; {pace}\n", show::percent(replay)));
                     *last = now;
                 }
             }

@@ -135,6 +135,15 @@ async fn a_restart_remembers_an_open_breaker_and_an_activation_clears_it() -> Re
     let waiting = product.deliveries(&late).await?;
     ensure!(waiting.len() == 1 && text(&waiting[0], "status") == "Scheduled", "{waiting:?}");
     ensure!(waiting[0]["metadata"]["num_trials"] == 0, "an attempt was burnt: {}", waiting[0]);
+    let other = product.send_keyed(&dead, "other", &json!({"n": 13})).await?;
+    let again = product.start_replay(&json!({"mode": "all", "selector": {"event_ids": [other]}})).await?;
+    wait_until(SOON, "an item of a replay says what it waits for", async || {
+        let items = product.get(&format!("/replays/{again}/items")).await?.expect(200)?;
+        let items = items.data()["content"].as_array().cloned().unwrap_or_default();
+        Ok(items.iter().any(|item| item["waits_for"] == "circuit_breaker").then_some(()))
+    })
+    .await?;
+    product.steer_replay(&again, "cancel").await?.expect(200)?;
 
     broken.set_plan(Plan::default());
     product.put(&format!("/endpoints/{dead}/pause"), &json!({})).await?.expect(202)?;

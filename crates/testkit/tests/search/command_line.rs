@@ -137,7 +137,8 @@ async fn a_replay_is_steered_from_another_terminal() -> Result<()> {
     let paused = out(&on(product, &format!("replay pause {id}")).await?)?;
     ensure!(field(&paused, "STATUS").starts_with("paused"), "{paused}");
     let rate = out(&on(product, &format!("replay rate {id} --rate none")).await?)?;
-    ensure!(!field(&rate, "PACE").contains("at most"), "{rate}");
+    ensure!(field(&paused, "HOW").contains("at most 1 a second"), "{paused}");
+    ensure!(!field(&rate, "HOW").contains("a second"), "{rate}");
     out(&on(product, &format!("replay resume {id}")).await?)?;
     let watched = out(&on(product, &format!("replay watch {id}")).await?)?;
     ensure!(watched.contains("3 succeeded, 0 failed"), "{watched}");

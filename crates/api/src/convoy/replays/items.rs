@@ -38,7 +38,9 @@ pub async fn items(
     };
     let page = request.page(rows, |row| row.delivery.id, has_prev_page);
     let now = shared.now();
-    let views: Vec<_> = page.content.iter().map(|row| ItemView::new(row, &caller.project, now)).collect();
+    let endpoints = &caller.project.endpoints;
+    let breaker = |row: &DeliveryView| endpoints.get(&row.delivery.endpoint_id).map(|one| shared.health_of(one).state);
+    let views: Vec<_> = page.content.iter().map(|row| ItemView::new(row, &caller.project, breaker(row), now)).collect();
     Ok(envelope::ok(MESSAGE, Paged { content: views, pagination: page.pagination }))
 }
 

@@ -2,6 +2,7 @@
 
 use super::delivery::DeliveryView;
 use dacapo_engine::Steered;
+use dacapo_model::breaker;
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::delivery::Reason;
 use dacapo_model::replay::{Asker, Control, Elsewhere, Options, Step};
@@ -173,20 +174,38 @@ impl<'a> SteeredView<'a> {
     }
 }
 
-/// An item: its delivery, and the word for why it ended.
+/// An item: its delivery, the word for why it ended, and while it has not, what it waits for beside its turn.
 #[derive(Serialize)]
 pub struct ItemView<'a> {
     #[serde(flatten)]
     delivery: DeliveryView<'a>,
     outcome: Option<&'static str>,
+    waits_for: Option<&'static str>,
 }
 
 impl<'a> ItemView<'a> {
-    pub fn new(row: &'a roles::DeliveryView, project: &'a ProjectView, now: Timestamp) -> Self {
+    /// `breaker`: of its endpoint; `None` where it is none of the project's.
+    pub fn new(
+        row: &'a roles::DeliveryView,
+        project: &'a ProjectView,
+        breaker: Option<breaker::State>,
+        now: Timestamp,
+    ) -> Self {
         Self {
             delivery: DeliveryView::new(&row.delivery, &row.event, project, now),
             outcome: row.delivery.reason.map(Reason::as_str),
+            waits_for: waits_for(row.delivery.status, breaker),
         }
+    }
+}
+
+fn waits_for(status: Status, breaker: Option<breaker::State>) -> Option<&'static str> {
+    let is_tripped = breaker.is_some_and(|state| state != breaker::State::Closed);
+    match status {
+        _ if status.is_settled() => None,
+        _ if is_tripped => Some("circuit_breaker"),
+        Status::Retry => Some("retry"),
+        _ => None,
     }
 }
 
