@@ -1,7 +1,7 @@
 //! Which endpoints of a selected event are meant.
 
 use super::{Frozen, SetMode};
-use crate::delivery::{Delivery, Status, Trigger};
+use crate::delivery::{Delivery, Reason, Status, Trigger};
 use crate::event::Event;
 use crate::id::Id;
 use std::collections::{HashMap, HashSet};
@@ -92,11 +92,14 @@ impl Frozen {
 
     /// An item of a replay that was never tried (its replay was over, the endpoint paused, or had had the event)
     /// says nothing of how the event fared there, which an older delivery does. It is meant where that replay is
-    /// asked for, and where it is all there is.
+    /// asked for, where it is all there is, and where what was given up is asked for, unless for being needless.
     fn leave_out_what_hides(&self, known: &mut Vec<&Delivery>) {
         let asked = self.parts().replay_id;
         let says_nothing = |one: &Delivery| {
-            one.trigger == Trigger::Replay && never_tried(one) && (asked.is_none() || one.replay_id != asked)
+            let is_asked_for = asked.is_some() && one.replay_id == asked;
+            let was_needless = one.reason == Some(Reason::AlreadyDelivered);
+            let counts = is_asked_for || self.parts().mode == SetMode::Discarded && !was_needless;
+            one.trigger == Trigger::Replay && never_tried(one) && !counts
         };
         let way = |one: &Delivery| (one.endpoint_id, one.subscription_id);
         let spoken: HashSet<(Id, Id)> = known.iter().filter(|one| !says_nothing(one)).map(|one| way(one)).collect();

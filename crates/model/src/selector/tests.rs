@@ -8,7 +8,7 @@ use super::{Frozen, Selector, SelectorError};
 use crate::attempt::HeaderLines;
 use crate::catalog::{Change, ProjectView, Snapshot};
 use crate::clock::Timestamp;
-use crate::delivery::{Delivery, Status, Trigger};
+use crate::delivery::{Delivery, Reason, Status, Trigger};
 use crate::endpoint::Endpoint;
 use crate::event::{Audience, ConnectFace, Event, FanOut};
 use crate::id::Id;

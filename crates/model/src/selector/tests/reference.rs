@@ -63,7 +63,7 @@ impl Asked {
                     matches && !reached && !event.is_duplicate
                 }
                 SetMode::All if !self.asks_of_deliveries() => matches && (self.endpoints.is_empty() || is_reached),
-                _ => got.iter().any(|one| self.fits(one) && !is_superseded(one, &got)),
+                _ => got.iter().any(|one| self.fits(one) && !self.is_superseded(one, &got)),
             }
         };
         every.into_iter().filter(wanted).filter(is_meant).collect()
@@ -86,18 +86,22 @@ impl Asked {
             && self.http.is_none_or(http_fits)
             && self.attempts_min.is_none_or(|min| delivery.attempts >= min)
     }
-}
 
-fn is_superseded(delivery: &Delivery, got: &[&Delivery]) -> bool {
-    let same_way = |other: &&&Delivery| other.subscription_id == delivery.subscription_id;
-    got.iter().filter(same_way).any(|other| {
-        if says_nothing(other) == says_nothing(delivery) { other.id > delivery.id } else { says_nothing(delivery) }
-    })
-}
+    fn is_superseded(&self, delivery: &Delivery, got: &[&Delivery]) -> bool {
+        let same_way = |other: &&&Delivery| other.subscription_id == delivery.subscription_id;
+        got.iter().filter(same_way).any(|other| match (self.says_nothing(delivery), self.says_nothing(other)) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => other.id > delivery.id,
+        })
+    }
 
-/// Of a replay, and never tried.
-fn says_nothing(delivery: &Delivery) -> bool {
-    delivery.trigger == Trigger::Replay && delivery.status == Status::Discarded && delivery.attempts == 0
+    /// Of a replay, and never tried; where what was given up is asked for, only if it was needless.
+    fn says_nothing(&self, delivery: &Delivery) -> bool {
+        let untried = delivery.status == Status::Discarded && delivery.attempts == 0;
+        let counts = self.mode == SetMode::Discarded && delivery.reason != Some(Reason::AlreadyDelivered);
+        delivery.trigger == Trigger::Replay && untried && !counts
+    }
 }
 
 fn type_fits(pattern: &str, event_type: &str) -> bool {

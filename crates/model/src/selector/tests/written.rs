@@ -121,7 +121,8 @@ fn an_item_that_was_never_tried_hides_nothing() {
         frozen(&selector).pairs(&one, &all, Vec::new).iter().map(|pair| pair.endpoint_id.as_u128()).collect()
     };
     assert_eq!(meant(json!({"mode": "failed"})), [10], "what was cancelled before its turn has failed still");
-    assert_eq!(meant(json!({"mode": "discarded"})), [11], "it got nothing else");
+    assert_eq!(meant(json!({"mode": "discarded"})), [10, 11], "both were given up");
+    assert_eq!(meant(json!({"mode": "all", "delivery_status": ["Discarded"]})), [11], "it got nothing else");
     let of_it = json!({"mode": "discarded", "replay_id": Id::from_u128(77)});
     assert_eq!(meant(of_it), [10, 11], "where its replay is asked for");
 }
