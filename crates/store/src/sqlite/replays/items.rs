@@ -71,7 +71,7 @@ pub fn open(connection: &Connection, replay: Id) -> Result<OpenItems> {
 
 pub fn hold(connection: &Connection, replay: Id, now: Timestamp, limit: usize) -> Result<u64> {
     let sql = "UPDATE waiting SET due_at = ?3 WHERE ord IN (SELECT ord FROM waiting INDEXED BY waiting_by_replay \
-               WHERE replay = ?1 AND due_at <= ?2 LIMIT ?4)";
+               WHERE replay = ?1 AND due_at <= ?2 AND manual = 0 LIMIT ?4)";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let values = params![replay.to_bytes(), now.micros(), HELD_UNTIL.micros(), limit];
     Ok(connection.prepare_cached(sql)?.execute(values)? as u64)
