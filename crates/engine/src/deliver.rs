@@ -56,20 +56,24 @@ pub struct Courier {
 }
 
 impl Courier {
-    /// One delivery to its end; gives the next one to carry, as long as there is work.
-    async fn carry_on(&self, taken: Taken) -> Option<Taken> {
-        let endpoint = taken.work.delivery.endpoint_id;
-        let replay = taken.work.delivery.steered_by().filter(|_| !taken.is_given_up);
-        let (report, exchanged) = match &taken.terms {
-            None => self.carry(&taken).await,
-            // Boxed: its state is large, and most deliveries are none.
-            Some(terms) => Box::pin(self.carry_item(&taken, terms)).await,
-        };
-        self.count(&report);
-        // Only fails when the recorder has ended, after the drain's time was up.
-        let _ = self.reports.send(report).await;
-        self.dispatcher.finished(endpoint, replay, exchanged);
-        self.dispatcher.take()
+    /// One delivery after the other, for as long as there is work; `ended` is called after each.
+    async fn carry_on(&self, first: Taken, ended: impl Fn()) {
+        let mut next = Some(first);
+        while let Some(taken) = next {
+            let endpoint = taken.work.delivery.endpoint_id;
+            let replay = taken.work.delivery.steered_by().filter(|_| !taken.is_given_up);
+            let (report, exchanged) = match &taken.terms {
+                None => self.carry(&taken).await,
+                // Boxed: its state is large, and most deliveries are none.
+                Some(terms) => Box::pin(self.carry_item(&taken, terms)).await,
+            };
+            self.count(&report);
+            // Only fails when the recorder has ended, after the drain's time was up.
+            let _ = self.reports.send(report).await;
+            self.dispatcher.finished(endpoint, replay, exchanged);
+            ended();
+            next = self.dispatcher.take();
+        }
     }
 
     async fn carry(&self, taken: &Taken) -> (Report, Exchanged) {

@@ -17,6 +17,8 @@ mod caps;
 mod fair;
 mod guard;
 mod held;
+#[cfg(test)]
+mod idle;
 mod lane;
 mod ownership;
 mod pacer;

@@ -34,6 +34,35 @@ pub struct Event {
     pub connect: ConnectFace,
 }
 
+impl Event {
+    /// One that has nothing but a type and a payload, and reached nobody yet: no headers, no keys, no targets.
+    pub fn plain(
+        id: Id,
+        project_id: Id,
+        event_type: impl Into<String>,
+        data: impl Into<Bytes>,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            project_id,
+            event_type: event_type.into(),
+            data: data.into(),
+            headers: HeaderLines::new(),
+            source_id: None,
+            url_query: String::new(),
+            url_path: String::new(),
+            idempotency_key: String::new(),
+            is_duplicate: false,
+            audience: Audience::Project,
+            fan_out: FanOut::Success,
+            targets: Vec::new(),
+            created_at,
+            connect: ConnectFace::default(),
+        }
+    }
+}
+
 /// Who was addressed when the event came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audience {

@@ -19,6 +19,23 @@ pub struct Project {
     pub deleted_at: Option<Timestamp>,
 }
 
+impl Project {
+    /// An outgoing one without a name, with the settings a new one has.
+    pub fn plain(id: Id, organisation_id: Id, now: Timestamp) -> Self {
+        Self {
+            id,
+            organisation_id,
+            name: String::new(),
+            logo_url: String::new(),
+            kind: Kind::Outgoing,
+            config: Config::default(),
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+        }
+    }
+}
+
 /// Which way a project's events go; fixed at creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

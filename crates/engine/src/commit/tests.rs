@@ -4,13 +4,12 @@ use super::*;
 use crate::settings::Settings;
 use async_trait::async_trait;
 use bytes::Bytes;
-use dacapo_model::attempt::HeaderLines;
 use dacapo_model::catalog::Change;
 use dacapo_model::clock::ManualClock;
 use dacapo_model::endpoint::Endpoint;
-use dacapo_model::event::{Audience, ConnectFace, Target};
+use dacapo_model::event::Target;
 use dacapo_model::id::SystemEntropy;
-use dacapo_model::project::{Config, Kind, Project};
+use dacapo_model::project::Project;
 use dacapo_model::retry::Policy;
 use dacapo_model::{Id, Mode, Subscription};
 use dacapo_store::roles::{Catalog, Contents};
@@ -62,17 +61,7 @@ async fn turns() {
 }
 
 fn project() -> Change {
-    Change::Project(Arc::new(Project {
-        id: PROJECT,
-        organisation_id: Id::from_u128(9),
-        name: String::new(),
-        logo_url: String::new(),
-        kind: Kind::Outgoing,
-        config: Config::default(),
-        created_at: AT,
-        updated_at: AT,
-        deleted_at: None,
-    }))
+    Change::Project(Arc::new(Project::plain(PROJECT, Id::from_u128(9), AT)))
 }
 
 fn listener() -> [Change; 2] {
@@ -141,23 +130,7 @@ impl Commit for Busy {
 }
 
 fn event() -> Event {
-    Event {
-        id: Id::MIN,
-        project_id: PROJECT,
-        event_type: "t".to_owned(),
-        data: Bytes::from_static(b"{}"),
-        headers: HeaderLines::new(),
-        source_id: None,
-        url_query: String::new(),
-        url_path: String::new(),
-        idempotency_key: String::new(),
-        is_duplicate: false,
-        audience: Audience::Project,
-        fan_out: FanOut::NoMatch,
-        targets: Vec::new(),
-        created_at: AT,
-        connect: ConnectFace::default(),
-    }
+    Event { fan_out: FanOut::NoMatch, ..Event::plain(Id::MIN, PROJECT, "t", Bytes::from_static(b"{}"), AT) }
 }
 
 struct Committing {

@@ -43,11 +43,7 @@ impl Courier {
             {
                 let (courier, ended) = (Arc::clone(&self), Arc::clone(&ended));
                 tokio::spawn(async move {
-                    let mut next = Some(taken);
-                    while let Some(taken) = next {
-                        next = courier.carry_on(taken).await;
-                        ended.fetch_add(1, Ordering::Relaxed);
-                    }
+                    courier.carry_on(taken, || _ = ended.fetch_add(1, Ordering::Relaxed)).await;
                     drop(place);
                 });
             }
@@ -80,15 +76,8 @@ impl Courier {
             while self.helpers.may_go()
                 && let Some(taken) = self.dispatcher.take()
             {
-                let courier = Arc::clone(&self);
-                courier.helpers.out.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(async move {
-                    let mut next = Some(taken);
-                    while let Some(taken) = next {
-                        next = courier.carry_on(taken).await;
-                    }
-                    courier.helpers.out.fetch_sub(1, Ordering::Relaxed);
-                });
+                let helper = Helper::going(&self);
+                tokio::spawn(async move { helper.0.carry_on(taken, || ()).await });
             }
             tokio::select! {
                 () = self.dispatcher.help_called() => {}
@@ -129,6 +118,22 @@ struct Seen {
     busy: Duration,
     /// Couriers wait to hand in their reports.
     store_is_behind: bool,
+}
+
+/// One that is out, until it is dropped.
+struct Helper(Arc<Courier>);
+
+impl Helper {
+    fn going(courier: &Arc<Courier>) -> Self {
+        courier.helpers.out.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(courier))
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        self.0.helpers.out.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Whether couriers that are all out wait for endpoints, or work.

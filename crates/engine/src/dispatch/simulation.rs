@@ -12,12 +12,11 @@ use super::refill::Request;
 use super::{Dispatcher, Exchanged, Taken, Work};
 use crate::settings::Settings;
 use async_trait::async_trait;
-use dacapo_model::attempt::HeaderLines;
 use dacapo_model::breaker::PROBES_MAX;
 use dacapo_model::catalog::Change;
 use dacapo_model::clock::ManualClock;
 use dacapo_model::delivery::Mode;
-use dacapo_model::event::{Audience, ConnectFace, FanOut, Target};
+use dacapo_model::event::Target;
 use dacapo_model::id::SystemEntropy;
 use dacapo_model::replay::{Asker, AskerKind, Control, Counts, Definition, Options, Progress, State};
 use dacapo_model::retry::{Kind, Policy};
@@ -174,21 +173,14 @@ impl World {
     fn event_for(&mut self, targets: Vec<Target>) -> Arc<Event> {
         let (id, created_at) = self.ids.event(self.clock.now(), 3);
         Arc::new(Event {
-            id,
-            project_id: PROJECT,
-            event_type: "t".to_owned(),
-            data: bytes::Bytes::from_static(if self.has_large && id.order().is_multiple_of(4) { LARGE } else { b"{}" }),
-            headers: HeaderLines::new(),
-            source_id: None,
-            url_query: String::new(),
-            url_path: String::new(),
-            idempotency_key: String::new(),
-            is_duplicate: false,
-            audience: Audience::Project,
-            fan_out: FanOut::Success,
             targets,
-            created_at,
-            connect: ConnectFace::default(),
+            ..Event::plain(
+                id,
+                PROJECT,
+                "t",
+                bytes::Bytes::from_static(if self.has_large && id.order().is_multiple_of(4) { LARGE } else { b"{}" }),
+                created_at,
+            )
         })
     }
 
@@ -552,17 +544,7 @@ const PUMP_ROUNDS: usize = 8;
 
 fn project() -> Change {
     let at = Timestamp::default();
-    Change::Project(Arc::new(Project {
-        id: PROJECT,
-        organisation_id: Id::from_u128(2),
-        name: String::new(),
-        logo_url: String::new(),
-        kind: dacapo_model::project::Kind::Outgoing,
-        config: Default::default(),
-        created_at: at,
-        updated_at: at,
-        deleted_at: None,
-    }))
+    Change::Project(Arc::new(Project::plain(PROJECT, Id::from_u128(2), at)))
 }
 
 fn endpoint(number: u64) -> Change {

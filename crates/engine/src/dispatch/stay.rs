@@ -43,36 +43,14 @@ impl Drop for Stay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Settings;
-    use dacapo_model::Timestamp;
-    use dacapo_model::clock::ManualClock;
-    use dacapo_store::LiveCatalog;
+    use crate::dispatch::idle;
+    use dacapo_store::roles::Holding;
     use dacapo_store::roles::lease::Deadline;
-    use dacapo_store::roles::{Catalog, Contents, Holding};
     use std::collections::{BTreeMap, BTreeSet};
-
-    struct Nothing;
-
-    #[async_trait::async_trait]
-    impl Catalog for Nothing {
-        async fn load(&self) -> dacapo_store::Result<Contents> {
-            Ok(Contents::default())
-        }
-
-        async fn write(
-            &self,
-            _: Vec<dacapo_model::catalog::Change>,
-            _: Vec<dacapo_model::MetaEvent>,
-        ) -> dacapo_store::Result<u64> {
-            Ok(1)
-        }
-    }
 
     #[tokio::test]
     async fn a_shard_that_is_asked_for_goes_when_the_last_of_its_work_is_done() {
-        let (catalog, _) = LiveCatalog::load(Arc::new(Nothing)).await.expect("an empty catalog");
-        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_790_000_000_000)));
-        let (dispatcher, _refills) = Dispatcher::new(Arc::new(catalog), clock, Settings::default());
+        let (dispatcher, _clock, _refills) = idle::dispatcher().await;
         let project = Id::from_u128(7);
         let shard = Shard::of(project);
         let (first, second) = (dispatcher.stay(project), dispatcher.stay(project));

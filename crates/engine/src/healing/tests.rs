@@ -4,7 +4,7 @@ use super::*;
 use crate::settings::Settings;
 use dacapo_model::clock::ManualClock;
 use dacapo_model::endpoint::{Endpoint, RecoverOnHeal};
-use dacapo_model::project::{Config, Kind, Project};
+use dacapo_model::project::Project;
 use dacapo_model::{Id, Timestamp};
 use dacapo_store::roles::{Catalog, Contents};
 use std::sync::Mutex;
@@ -65,17 +65,7 @@ fn numbered(number: u32) -> Endpoint {
 }
 
 fn project() -> Project {
-    Project {
-        id: PROJECT,
-        organisation_id: Id::from_u128(9),
-        name: String::new(),
-        logo_url: String::new(),
-        kind: Kind::Outgoing,
-        config: Config::default(),
-        created_at: AT,
-        updated_at: AT,
-        deleted_at: None,
-    }
+    Project::plain(PROJECT, Id::from_u128(9), AT)
 }
 
 struct Setup {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dacapo_model::catalog::Change;
 use dacapo_model::clock::ManualClock;
 use dacapo_model::id::SystemEntropy;
-use dacapo_model::project::{Config, Kind, Project};
+use dacapo_model::project::{Config, Project};
 use dacapo_model::retry::{Policy, Strategy};
 use dacapo_model::{Status, Timestamp};
 use dacapo_store::roles::Page;
@@ -48,17 +48,7 @@ fn project(id: Id, host: &str, is_enabled: bool) -> Change {
     let mut config = Config::default();
     config.meta_event.is_enabled = is_enabled;
     config.meta_event.url = format!("https://{host}/");
-    let project = Project {
-        id,
-        organisation_id: Id::from_u128(9),
-        name: String::new(),
-        logo_url: String::new(),
-        kind: Kind::Outgoing,
-        config,
-        created_at: AT,
-        updated_at: AT,
-        deleted_at: None,
-    };
+    let project = Project { config, ..Project::plain(id, Id::from_u128(9), AT) };
     Change::Project(Arc::new(project))
 }
 

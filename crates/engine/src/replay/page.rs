@@ -83,33 +83,17 @@ pub fn stand_at(progress: &mut Progress, place: Place) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dacapo_model::attempt::HeaderLines;
+
     use dacapo_model::delivery::{Mode, Reason};
     use dacapo_model::event::Target;
-    use dacapo_model::event::{Audience, ConnectFace, FanOut};
+
     use dacapo_model::retry::{Kind, Policy};
     use dacapo_model::{Timestamp, id::Id};
     use dacapo_store::roles::Slice;
     use proptest::prelude::*;
 
     fn event(number: u128) -> Arc<Event> {
-        Arc::new(Event {
-            id: Id::from_u128(number * 1_000),
-            project_id: Id::MIN,
-            event_type: String::new(),
-            data: bytes::Bytes::new(),
-            headers: HeaderLines::new(),
-            source_id: None,
-            url_query: String::new(),
-            url_path: String::new(),
-            idempotency_key: String::new(),
-            is_duplicate: false,
-            audience: Audience::Project,
-            fan_out: FanOut::Success,
-            targets: Vec::new(),
-            created_at: Timestamp::default(),
-            connect: ConnectFace::default(),
-        })
+        Arc::new(Event::plain(Id::from_u128(number * 1_000), Id::MIN, "", bytes::Bytes::new(), Timestamp::default()))
     }
 
     /// Each third is born discarded.

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use dacapo_model::clock::ManualClock;
 use dacapo_model::delivery::{Delivery, Mode, Status as Settled, Trigger};
 use dacapo_model::endpoint::Endpoint;
-use dacapo_model::project::{Config, Kind, Project};
+use dacapo_model::project::{Config, Project};
 use dacapo_model::retry::{self, Policy};
 use dacapo_model::{Attempt, Timestamp};
 use dacapo_store::roles::{Catalog, Contents};
@@ -34,15 +34,8 @@ impl Catalog for Rows {
 async fn catalog() -> Arc<LiveCatalog> {
     let (catalog, _) = LiveCatalog::load(Arc::new(Rows::default())).await.expect("an empty catalog");
     let project = Project {
-        id: PROJECT,
-        organisation_id: Id::from_u128(9),
-        name: String::new(),
-        logo_url: String::new(),
-        kind: Kind::Outgoing,
         config: Config { disable_endpoint: true, ..Config::default() },
-        created_at: AT,
-        updated_at: AT,
-        deleted_at: None,
+        ..Project::plain(PROJECT, Id::from_u128(9), AT)
     };
     let endpoint = Endpoint::plain(ENDPOINT, PROJECT, NOW, AT);
     let changes = vec![Change::Project(Arc::new(project)), Change::Endpoint(Arc::new(endpoint))];

@@ -1,7 +1,7 @@
 use super::*;
 use crate::clock::ManualClock;
 use crate::id::SystemEntropy;
-use crate::project::{self, Project};
+use crate::project::Project;
 use crate::retry::{Kind as Strategy, Strategy as Retries};
 use std::time::Duration;
 
@@ -36,17 +36,7 @@ fn wanting(is_enabled: bool, names: &[&str]) -> Snapshot {
         Config { strategy: Retries { kind: Strategy::Linear, duration: 7, retry_count: 3 }, ..Config::default() };
     config.meta_event.is_enabled = is_enabled;
     config.meta_event.event_type = names.iter().map(ToString::to_string).collect();
-    let project = Project {
-        id: PROJECT,
-        organisation_id: Id::from_u128(3),
-        name: "shop".to_owned(),
-        logo_url: String::new(),
-        kind: project::Kind::Outgoing,
-        config,
-        created_at: AT,
-        updated_at: AT,
-        deleted_at: None,
-    };
+    let project = Project { name: "shop".to_owned(), config, ..Project::plain(PROJECT, Id::from_u128(3), AT) };
     Snapshot::default().apply(&[Change::Project(Arc::new(project))], 1)
 }
 
@@ -132,21 +122,11 @@ fn an_end_without_an_exchange_is_not_told() {
             discarded: None,
         };
         let event = Event {
-            id: Id::from_u128(5),
-            project_id: PROJECT,
-            event_type: String::new(),
-            data: Bytes::new(),
             headers: Default::default(),
-            source_id: None,
-            url_query: String::new(),
-            url_path: String::new(),
-            idempotency_key: String::new(),
-            is_duplicate: false,
             audience: crate::event::Audience::Project,
             fan_out: crate::event::FanOut::Success,
-            targets: Vec::new(),
-            created_at: AT,
             connect: Default::default(),
+            ..Event::plain(Id::from_u128(5), PROJECT, "", Bytes::new(), AT)
         };
         let mut delivery = target.delivery(&event, Id::from_u128(6), crate::delivery::Trigger::Event, None, AT);
         (delivery.status, delivery.reason) = (status, reason);

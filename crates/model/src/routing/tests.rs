@@ -4,7 +4,7 @@ use crate::catalog::{Change, Snapshot};
 use crate::clock::Timestamp;
 use crate::delivery::Mode;
 use crate::filter::scopes::Conditions;
-use crate::project::{Config, Kind, Project};
+use crate::project::Project;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -13,17 +13,7 @@ const ENDPOINT: Id = Id::from_u128(2);
 const AT: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 fn project() -> Change {
-    Change::Project(Arc::new(Project {
-        id: PROJECT,
-        organisation_id: Id::from_u128(3),
-        name: "shop".to_owned(),
-        logo_url: String::new(),
-        kind: Kind::Outgoing,
-        config: Config::default(),
-        created_at: AT,
-        updated_at: AT,
-        deleted_at: None,
-    }))
+    Change::Project(Arc::new(Project { name: "shop".to_owned(), ..Project::plain(PROJECT, Id::from_u128(3), AT) }))
 }
 
 fn endpoint() -> Change {

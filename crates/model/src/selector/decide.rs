@@ -101,6 +101,9 @@ impl Frozen {
             let counts = is_asked_for || self.parts().mode == SetMode::Discarded && !was_needless;
             one.trigger == Trigger::Replay && never_tried(one) && !counts
         };
+        if !known.iter().any(|one| says_nothing(one)) {
+            return;
+        }
         let way = |one: &Delivery| (one.endpoint_id, one.subscription_id);
         let spoken: HashSet<(Id, Id)> = known.iter().filter(|one| !says_nothing(one)).map(|one| way(one)).collect();
         known.retain(|one| !(says_nothing(one) && spoken.contains(&way(one))));

@@ -5,14 +5,13 @@ mod reference;
 mod written;
 
 use super::{Frozen, Selector, SelectorError};
-use crate::attempt::HeaderLines;
 use crate::catalog::{Change, ProjectView, Snapshot};
 use crate::clock::Timestamp;
 use crate::delivery::{Delivery, Reason, Status, Trigger};
 use crate::endpoint::Endpoint;
-use crate::event::{Audience, ConnectFace, Event, FanOut};
+use crate::event::{Event, FanOut};
 use crate::id::Id;
-use crate::project::{Config, Kind, Project};
+use crate::project::Project;
 use crate::retry::{self, Policy};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -26,15 +25,8 @@ const ENDPOINTS: [u128; 4] = [10, 11, 12, 13];
 
 fn view() -> Arc<ProjectView> {
     let mut changes = vec![Change::Project(Arc::new(Project {
-        id: PROJECT,
-        organisation_id: Id::from_u128(3),
         name: "shop".to_owned(),
-        logo_url: String::new(),
-        kind: Kind::Outgoing,
-        config: Config::default(),
-        created_at: NOW,
-        updated_at: NOW,
-        deleted_at: None,
+        ..Project::plain(PROJECT, Id::from_u128(3), NOW)
     }))];
     changes.extend(ENDPOINTS.iter().map(|number| {
         let owner = match number {
@@ -70,23 +62,13 @@ fn frozen(selector: &Value) -> Frozen {
 /// An event so many milliseconds before now; `number` tells those of one millisecond apart.
 fn event(ms_ago: u64, number: u64) -> Event {
     let at = NOW.minus(Duration::from_millis(ms_ago));
-    Event {
-        id: Id::from_parts(Id::floor_of(at).order() + number, 7),
-        project_id: PROJECT,
-        event_type: "order.paid".to_owned(),
-        data: Bytes::from_static(b"{\"amount\":5}"),
-        headers: HeaderLines::new(),
-        source_id: None,
-        url_query: String::new(),
-        url_path: String::new(),
-        idempotency_key: String::new(),
-        is_duplicate: false,
-        audience: Audience::Project,
-        fan_out: FanOut::Success,
-        targets: Vec::new(),
-        created_at: at,
-        connect: ConnectFace::default(),
-    }
+    Event::plain(
+        Id::from_parts(Id::floor_of(at).order() + number, 7),
+        PROJECT,
+        "order.paid",
+        Bytes::from_static(b"{\"amount\":5}"),
+        at,
+    )
 }
 
 /// The `index`-th delivery of an event.

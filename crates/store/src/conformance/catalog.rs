@@ -11,7 +11,7 @@ use dacapo_model::filter::scopes::Conditions;
 use dacapo_model::id::SystemEntropy;
 use dacapo_model::key::{self, ApiKey};
 use dacapo_model::organisation::{Organisation, User};
-use dacapo_model::project::{Config, Kind, Project};
+use dacapo_model::project::Project;
 use dacapo_model::{Health, Id, IdSource, MetaEvent, Mode, Status, Subscription};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -23,17 +23,7 @@ pub fn organisation(name: &str) -> Change {
 }
 
 pub fn project(id: Id) -> Change {
-    Change::Project(Arc::new(Project {
-        id,
-        organisation_id: ORGANISATION,
-        name: "shop".to_owned(),
-        logo_url: String::new(),
-        kind: Kind::Outgoing,
-        config: Config::default(),
-        created_at: START,
-        updated_at: START,
-        deleted_at: None,
-    }))
+    Change::Project(Arc::new(Project { name: "shop".to_owned(), ..Project::plain(id, ORGANISATION, START) }))
 }
 
 pub fn endpoint(id: Id, name: &str) -> Change {

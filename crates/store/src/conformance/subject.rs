@@ -6,7 +6,7 @@ use bytes::Bytes;
 use dacapo_model::attempt::HeaderLines;
 use dacapo_model::clock::ManualClock;
 use dacapo_model::delivery::Reason;
-use dacapo_model::event::{Audience, ConnectFace, FanOut, Target};
+use dacapo_model::event::{FanOut, Target};
 use dacapo_model::id::SystemEntropy;
 use dacapo_model::replay::{Asker, AskerKind};
 use dacapo_model::retry::{Kind, Policy};
@@ -109,21 +109,9 @@ impl Subject {
     pub fn event_with(&self, targets: Vec<Target>) -> Event {
         let (id, created_at) = self.ids.event(self.now(), u32::try_from(targets.len()).expect("few"));
         Event {
-            id,
-            project_id: PROJECT,
-            event_type: "invoice.paid".to_owned(),
-            data: Bytes::from_static(br#"{"n":1}"#),
-            headers: HeaderLines::new(),
-            source_id: None,
-            url_query: String::new(),
-            url_path: String::new(),
-            idempotency_key: String::new(),
-            is_duplicate: false,
-            audience: Audience::Project,
             fan_out: if targets.is_empty() { FanOut::NoMatch } else { FanOut::Success },
             targets,
-            created_at,
-            connect: ConnectFace::default(),
+            ..Event::plain(id, PROJECT, "invoice.paid", Bytes::from_static(br#"{"n":1}"#), created_at)
         }
     }
 

@@ -50,6 +50,11 @@ async fn every_refusal_names_the_field_and_the_fix() -> Result<()> {
         (with("options", json!({"target": {}})), 400, "options.target: say where"),
         (with("options", json!({"target": {"url": "ftp://x"}})), 400, "options.target.url: "),
         (
+            with("options", json!({"target": {"url": "http://user:word@127.0.0.1/"}})),
+            400,
+            "options.target.url: a user name and a password",
+        ),
+        (
             with("options", json!({"target": {"endpoint_id": "x"}})),
             400,
             "options.target.endpoint_id: x is no endpoint's id",

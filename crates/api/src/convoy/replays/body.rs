@@ -192,8 +192,8 @@ fn address(field: &str, text: &str, https_only: bool) -> Result<String, Error> {
 
 /// It is kept with the replay and shown.
 fn unsecret(field: &str, url: String) -> Result<String, Error> {
-    let has_credentials = url.parse::<http::Uri>().ok().and_then(|uri| uri.into_parts().authority);
-    if has_credentials.is_some_and(|authority| authority.as_str().contains('@')) {
+    let authority = url.parse::<http::Uri>().ok().and_then(|uri| uri.into_parts().authority);
+    if authority.is_some_and(|authority| authority.as_str().contains('@')) {
         let instead = "a user name and a password in it would be shown to everybody who sees the replay; make an endpoint \
                        with basic_auth, and give its endpoint_id";
         return Err(Error::bad(format!("{field}: {instead}")));

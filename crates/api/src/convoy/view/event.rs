@@ -86,26 +86,21 @@ pub mod tests {
     use super::*;
     use bytes::Bytes;
     use dacapo_model::attempt::HeaderLines;
-    use dacapo_model::event::{ConnectFace, FanOut};
+    use dacapo_model::event::FanOut;
     use dacapo_model::retry::{Kind, Policy};
 
     pub fn event() -> Event {
         Event {
-            id: Id::from_u128(1),
-            project_id: Id::from_u128(2),
-            event_type: "invoice.paid".to_owned(),
-            data: Bytes::from_static(br#"{"z":1.50,"a":"\u00e9"}"#),
             headers: HeaderLines::from_iter([("X-Trace", "a")]),
-            source_id: None,
-            url_query: String::new(),
-            url_path: String::new(),
-            idempotency_key: String::new(),
-            is_duplicate: false,
             audience: Audience::Endpoints(vec![Id::from_u128(3)]),
             fan_out: FanOut::NoMatch,
-            targets: Vec::new(),
-            created_at: Timestamp::from_millis(1_767_225_600_000),
-            connect: ConnectFace::default(),
+            ..Event::plain(
+                Id::from_u128(1),
+                Id::from_u128(2),
+                "invoice.paid",
+                Bytes::from_static(br#"{"z":1.50,"a":"\u00e9"}"#),
+                Timestamp::from_millis(1_767_225_600_000),
+            )
         }
     }
 

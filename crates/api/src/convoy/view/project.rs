@@ -145,17 +145,7 @@ mod tests {
     #[test]
     fn the_whole_key_set() {
         let at = Timestamp::from_millis(1_767_225_600_000);
-        let project = Project {
-            id: Id::from_u128(1),
-            organisation_id: Id::from_u128(2),
-            name: "default".to_owned(),
-            logo_url: String::new(),
-            kind: Kind::Outgoing,
-            config: Config::default(),
-            created_at: at,
-            updated_at: at,
-            deleted_at: None,
-        };
+        let project = Project { name: "default".to_owned(), ..Project::plain(Id::from_u128(1), Id::from_u128(2), at) };
         let text = serde_json::to_string(&ProjectView::new(&project)).expect("JSON");
         let expected = concat!(
             r#"{"uid":"00000000000000000000000001","name":"default","logo_url":"","#,

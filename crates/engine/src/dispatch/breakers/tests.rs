@@ -1,40 +1,19 @@
 //! What is counted of breakers.
 
+use crate::dispatch::Exchanged;
+use crate::dispatch::idle::{self, AT};
 use crate::dispatch::lane::{Found, Part};
-use crate::dispatch::{Dispatcher, Exchanged};
 use crate::settings::Settings;
-use async_trait::async_trait;
-use dacapo_model::catalog::Change;
-use dacapo_model::clock::ManualClock;
-use dacapo_model::{Class, Id, Timestamp};
-use dacapo_store::LiveCatalog;
-use dacapo_store::roles::{Catalog, Contents};
-use std::sync::Arc;
+use dacapo_model::{Class, Id};
 
-const AT: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 const PROJECT: Id = Id::from_u128(1);
 /// Of a replay to an address that is no endpoint's: its lane has its id.
 const REPLAY: Id = Id::from_u128(2);
 const ITEM: Id = Id::from_u128(3);
 
-struct Nothing;
-
-#[async_trait]
-impl Catalog for Nothing {
-    async fn load(&self) -> dacapo_store::Result<Contents> {
-        Ok(Contents::default())
-    }
-
-    async fn write(&self, _: Vec<Change>, _: Vec<dacapo_model::MetaEvent>) -> dacapo_store::Result<u64> {
-        Ok(1)
-    }
-}
-
 #[tokio::test]
 async fn the_breaker_of_a_replays_own_address_counts_while_something_is_to_be_sent_there() {
-    let (catalog, _) = LiveCatalog::load(Arc::new(Nothing)).await.expect("an empty catalog");
-    let clock = Arc::new(ManualClock::at(AT));
-    let (dispatcher, _refills) = Dispatcher::new(Arc::new(catalog), Arc::clone(&clock) as _, Settings::default());
+    let (dispatcher, _clock, _refills) = idle::dispatcher().await;
     let open = || dispatcher.breakers().1;
     {
         let mut state = dispatcher.lock();
@@ -57,9 +36,7 @@ async fn the_breaker_of_a_replays_own_address_counts_while_something_is_to_be_se
 
 #[tokio::test]
 async fn the_timer_of_a_replays_own_address_that_is_dead_is_not_due_for_ever() {
-    let (catalog, _) = LiveCatalog::load(Arc::new(Nothing)).await.expect("an empty catalog");
-    let clock = Arc::new(ManualClock::at(AT));
-    let (dispatcher, _refills) = Dispatcher::new(Arc::new(catalog), Arc::clone(&clock) as _, Settings::default());
+    let (dispatcher, clock, _refills) = idle::dispatcher().await;
     let until = {
         let mut state = dispatcher.lock();
         let lane = state.lane(PROJECT, REPLAY);

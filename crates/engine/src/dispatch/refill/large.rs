@@ -4,13 +4,11 @@ use super::*;
 use crate::dispatch::{Exchanged, Taken};
 use crate::settings::Settings;
 use bytes::Bytes;
-use dacapo_model::attempt::HeaderLines;
 use dacapo_model::catalog::Change;
 use dacapo_model::clock::ManualClock;
 use dacapo_model::delivery::{Mode, Status};
-use dacapo_model::event::{Audience, ConnectFace, FanOut, Target};
+use dacapo_model::event::Target;
 use dacapo_model::id::SystemEntropy;
-use dacapo_model::project::{Config, Kind};
 use dacapo_model::retry::{self, Policy};
 use dacapo_model::{Delivery, Endpoint, IdSource, Project};
 use dacapo_store::roles::{NewEvent, Report};
@@ -27,17 +25,7 @@ const EVENTS: usize = 60;
 const AT_ONCE: usize = 3;
 
 fn project() -> Change {
-    Change::Project(Arc::new(Project {
-        id: PROJECT,
-        organisation_id: Id::from_u128(9),
-        name: String::new(),
-        logo_url: String::new(),
-        kind: Kind::Outgoing,
-        config: Config::default(),
-        created_at: AT,
-        updated_at: AT,
-        deleted_at: None,
-    }))
+    Change::Project(Arc::new(Project::plain(PROJECT, Id::from_u128(9), AT)))
 }
 
 fn event(ids: &IdSource, bytes: usize) -> Arc<Event> {
@@ -50,21 +38,8 @@ fn event(ids: &IdSource, bytes: usize) -> Arc<Event> {
     };
     let (id, created_at) = ids.event(AT, 1);
     Arc::new(Event {
-        id,
-        project_id: PROJECT,
-        event_type: "t".to_owned(),
-        data: Bytes::from(vec![b' '; bytes]),
-        headers: HeaderLines::new(),
-        source_id: None,
-        url_query: String::new(),
-        url_path: String::new(),
-        idempotency_key: String::new(),
-        is_duplicate: false,
-        audience: Audience::Project,
-        fan_out: FanOut::Success,
         targets: vec![target],
-        created_at,
-        connect: ConnectFace::default(),
+        ..Event::plain(id, PROJECT, "t", Bytes::from(vec![b' '; bytes]), created_at)
     })
 }
 

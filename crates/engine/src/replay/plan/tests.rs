@@ -8,9 +8,8 @@ use dacapo_model::attempt::HeaderLines;
 use dacapo_model::catalog::{Change, Snapshot};
 use dacapo_model::clock::ManualClock;
 use dacapo_model::delivery::{Mode, Status};
-use dacapo_model::event::{Audience, ConnectFace, FanOut, Target};
+use dacapo_model::event::Target;
 use dacapo_model::id::SystemEntropy;
-use dacapo_model::project::{Config, Kind};
 use dacapo_model::replay::{Elsewhere, Options};
 use dacapo_model::retry::Policy;
 use dacapo_model::{Delivery, Endpoint, Event, Frozen, IdSource, Project, Subscription};
@@ -31,17 +30,7 @@ const BROADCAST: u128 = 12_000;
 const BROADCAST_AT: usize = 700;
 
 fn project() -> Change {
-    Change::Project(Arc::new(Project {
-        id: PROJECT,
-        organisation_id: Id::from_u128(9),
-        name: String::new(),
-        logo_url: String::new(),
-        kind: Kind::Outgoing,
-        config: Config::default(),
-        created_at: AT,
-        updated_at: AT,
-        deleted_at: None,
-    }))
+    Change::Project(Arc::new(Project::plain(PROJECT, Id::from_u128(9), AT)))
 }
 
 fn subscription(endpoint: Id) -> Change {
@@ -95,21 +84,9 @@ impl Place {
         let targets: Vec<Target> = endpoints.map(target).collect();
         let (id, created_at) = self.ids.event(self.clock.now(), u32::try_from(targets.len()).expect("few"));
         Event {
-            id,
-            project_id: project,
-            event_type,
-            data: Bytes::from(format!(r#"{{"id":"{id}"}}"#)),
             headers: HeaderLines::from_iter([("x-kept", "yes")]),
-            source_id: None,
-            url_query: String::new(),
-            url_path: String::new(),
-            idempotency_key: String::new(),
-            is_duplicate: false,
-            audience: Audience::Project,
-            fan_out: FanOut::Success,
             targets,
-            created_at,
-            connect: ConnectFace::default(),
+            ..Event::plain(id, project, event_type, Bytes::from(format!(r#"{{"id":"{id}"}}"#)), created_at)
         }
     }
 

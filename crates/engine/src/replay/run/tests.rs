@@ -6,11 +6,10 @@ use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::upkeep::drop_old;
 use bytes::Bytes;
-use dacapo_model::attempt::HeaderLines;
 use dacapo_model::catalog::Change;
 use dacapo_model::clock::ManualClock;
 use dacapo_model::delivery::{Mode, Status};
-use dacapo_model::event::{Audience, ConnectFace, FanOut, Target};
+use dacapo_model::event::Target;
 use dacapo_model::id::SystemEntropy;
 use dacapo_model::meta_event::{Bodies, Outcome};
 use dacapo_model::project::Config;
@@ -58,17 +57,7 @@ fn telling() -> Config {
 }
 
 fn project() -> Change {
-    Change::Project(Arc::new(Project {
-        id: PROJECT,
-        organisation_id: Id::from_u128(9),
-        name: String::new(),
-        logo_url: String::new(),
-        kind: dacapo_model::project::Kind::Outgoing,
-        config: telling(),
-        created_at: AT,
-        updated_at: AT,
-        deleted_at: None,
-    }))
+    Change::Project(Arc::new(Project { config: telling(), ..Project::plain(PROJECT, Id::from_u128(9), AT) }))
 }
 
 impl Place {
@@ -110,23 +99,8 @@ impl Place {
         };
         let targets: Vec<Target> = (0..deliveries).map(target).collect();
         let (id, created_at) = self.runner.ids.event(self.clock.now(), u32::try_from(deliveries).expect("few"));
-        let event = Arc::new(Event {
-            id,
-            project_id: PROJECT,
-            event_type: "t".to_owned(),
-            data: Bytes::from_static(b"{}"),
-            headers: HeaderLines::new(),
-            source_id: None,
-            url_query: String::new(),
-            url_path: String::new(),
-            idempotency_key: String::new(),
-            is_duplicate: false,
-            audience: Audience::Project,
-            fan_out: FanOut::Success,
-            targets,
-            created_at,
-            connect: ConnectFace::default(),
-        });
+        let event =
+            Arc::new(Event { targets, ..Event::plain(id, PROJECT, "t", Bytes::from_static(b"{}"), created_at) });
         let new = NewEvent { event: Arc::clone(&event), parked: Vec::new(), later: Vec::new() };
         self.runner.store.commit(vec![new], 0).await.expect("commits");
         let reports: Vec<Report> = (0..event.targets.len())

@@ -4,8 +4,6 @@ use crate::conformance::subject::{ALL, ENDPOINT, FOREVER, PROJECT, ROUTED_AT, ST
 use crate::postgres::{Options, PostgresStore};
 use crate::roles::{Commit, Committed, DeliveryFilter, EventFilter, Lease, NewEvent, Query, Queue, Record, Report};
 use bytes::Bytes;
-use dacapo_model::attempt::HeaderLines;
-use dacapo_model::event::{Audience, ConnectFace, FanOut};
 use dacapo_model::id::SystemEntropy;
 use dacapo_model::{Class, Event, Id, IdSource, Status};
 use dacapo_peers::Postgres;
@@ -15,21 +13,8 @@ use std::time::Duration;
 fn event(ids: &IdSource) -> Event {
     let (id, created_at) = ids.event(START, 1);
     Event {
-        id,
-        project_id: PROJECT,
-        event_type: "a\0b".to_owned(),
-        data: Bytes::from_static(b"{}"),
-        headers: HeaderLines::new(),
-        source_id: None,
-        url_query: String::new(),
-        url_path: String::new(),
-        idempotency_key: String::new(),
-        is_duplicate: false,
-        audience: Audience::Project,
-        fan_out: FanOut::Success,
         targets: vec![target(ENDPOINT)],
-        created_at,
-        connect: ConnectFace::default(),
+        ..Event::plain(id, PROJECT, "a\0b", Bytes::from_static(b"{}"), created_at)
     }
 }
 
