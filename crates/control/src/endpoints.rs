@@ -51,7 +51,8 @@ pub struct NewEndpoint {
 /// Ours: whether what failed is sent again by itself when the endpoint heals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoverySetting {
-    pub enabled: bool,
+    /// `None`: on, with a `lookback`.
+    pub enabled: Option<bool>,
     /// Seconds before the healing; `None`: a day.
     pub lookback: Option<u64>,
 }
@@ -127,6 +128,8 @@ pub enum EndpointError {
     CannotActivate(Status),
     #[error("no active secret found")]
     NoActiveSecret,
+    #[error("recover_on_heal.enabled must be true or false")]
+    Recovery,
     #[error("recover_on_heal.lookback must be a duration between 1m and 2160h, such as \"24h\"")]
     Lookback,
     #[error(transparent)]

@@ -110,7 +110,7 @@ impl Searcher {
         Ok(selector.freeze(high_water.time(), high_water, view)?)
     }
 
-    /// A replay or an event the selector names and the project does not have. (Endpoints and owners are looked
+    /// A replay, a subscription or an event the selector names and the project does not have. (Endpoints and owners are looked
     /// for where it is frozen.)
     pub async fn find_unknown(&self, project: Id, selector: &Selector) -> Result<Option<SelectorError>, StoreError> {
         if let Some(replay) = selector.replay_id
@@ -118,8 +118,19 @@ impl Searcher {
         {
             return Ok(Some(SelectorError::new("replay_id", Problem::UnknownReplay(replay.to_string()))));
         }
+        if let Some(subscription) = self.unknown_subscription(project, &selector.subscription_ids) {
+            let problem = Problem::UnknownSubscription(subscription.to_string());
+            return Ok(Some(SelectorError::new("subscription_ids", problem)));
+        }
         let unknown = self.unknown_event(project, &selector.event_ids).await?;
         Ok(unknown.map(|event| SelectorError::new("event_ids", Problem::UnknownEvent(event.to_string()))))
+    }
+
+    /// Those that were deleted are known: history still names them.
+    fn unknown_subscription(&self, project: Id, named: &[Id]) -> Option<Id> {
+        let catalog = self.catalog.snapshot();
+        let view = catalog.project(project)?;
+        named.iter().copied().find(|id| !view.subscriptions.contains_key(id))
     }
 
     /// One of many events, or of one: that has deliveries and no row of its own.

@@ -83,14 +83,22 @@ pub fn encode(detail: &impl Serialize, buffer: &mut Vec<u8>) -> Result<()> {
 
 /// Why it does not read, in words, as the error.
 pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> std::result::Result<T, String> {
+    match front(bytes)? {
+        (detail, []) => Ok(detail),
+        _ => Err("more than was written".to_owned()),
+    }
+}
+
+/// Of a struct, the fields that come first: what follows them is not looked at.
+pub fn decode_front<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> std::result::Result<T, String> {
+    front(bytes).map(|(front, _)| front)
+}
+
+fn front<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> std::result::Result<(T, &'a [u8]), String> {
     let Some((&LAYOUT, encoded)) = bytes.split_first() else {
         return Err("unknown layout".to_owned());
     };
-    match postcard::take_from_bytes(encoded) {
-        Ok((detail, [])) => Ok(detail),
-        Ok(_) => Err("more than was written".to_owned()),
-        Err(cause) => Err(cause.to_string()),
-    }
+    postcard::take_from_bytes(encoded).map_err(|cause| cause.to_string())
 }
 
 struct Appending<'a>(&'a mut Vec<u8>);

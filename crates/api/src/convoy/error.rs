@@ -106,6 +106,7 @@ impl From<EndpointError> for Error {
             | EndpointError::CannotPause(_)
             | EndpointError::CannotActivate(_)
             | EndpointError::NoActiveSecret
+            | EndpointError::Recovery
             | EndpointError::Lookback) => Self::bad(said.to_string()),
         }
     }
@@ -189,6 +190,7 @@ impl From<Refused> for Error {
             said @ (Refused::Selector(_)
             | Refused::Unbounded
             | Refused::UnknownTarget(_)
+            | Refused::NeedsTarget(_)
             | Refused::RefusedTarget(_)
             | Refused::NotCounted { .. }) => Self::bad(said.to_string()),
             said @ (Refused::Moved { .. }

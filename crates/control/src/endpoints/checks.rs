@@ -167,12 +167,13 @@ fn recovery(
     now: Timestamp,
 ) -> Result<Option<RecoverOnHeal>> {
     let Some(given) = given else { return Ok(None) };
+    let enabled = given.enabled.or(given.lookback.map(|_| true)).ok_or(EndpointError::Recovery)?;
     let lookback = given.lookback.unwrap_or(LOOKBACK_DEFAULT_S);
     if !LOOKBACK_S.contains(&lookback) {
         return Err(EndpointError::Lookback);
     }
     let since = before.map_or(now, |before| before.since);
-    Ok(given.enabled.then_some(RecoverOnHeal { lookback, since }))
+    Ok(enabled.then_some(RecoverOnHeal { lookback, since }))
 }
 
 /// Always on in incoming projects.

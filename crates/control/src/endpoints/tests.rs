@@ -218,7 +218,7 @@ async fn recovery_on_heal_is_kept_until_it_is_switched_off() {
     let fixture = Fixture::new().await;
     let project = fixture.first_run().await.project_id;
     let set = |enabled, lookback| Some(RecoverySetting { enabled, lookback });
-    let new = NewEndpoint { recover_on_heal: set(true, Some(7_200)), ..acme() };
+    let new = NewEndpoint { recover_on_heal: set(Some(true), Some(7_200)), ..acme() };
     let endpoint = fixture.control.create_endpoint(project, new).await.expect("created");
     let since = endpoint.created_at;
     assert_eq!(endpoint.recover_on_heal, Some(RecoverOnHeal { lookback: 7_200, since }));
@@ -227,13 +227,15 @@ async fn recovery_on_heal_is_kept_until_it_is_switched_off() {
     let change = async |setting| fixture.control.update_endpoint(project, endpoint.id, update(setting)).await;
     let kept = change(None).await.expect("updated");
     assert_eq!(kept.recover_on_heal, endpoint.recover_on_heal);
-    let longer = change(set(true, None)).await.expect("updated");
+    let longer = change(set(Some(true), None)).await.expect("updated");
     assert_eq!(longer.recover_on_heal, Some(RecoverOnHeal { lookback: 86_400, since }), "it was on all the time");
+    let neither = change(set(None, None)).await.expect_err("says nothing");
+    assert_eq!(neither.to_string(), "recover_on_heal.enabled must be true or false");
     for lookback in [0, 59, 90 * 86_400 + 1] {
-        let fault = change(set(true, Some(lookback))).await.expect_err("out of range");
+        let fault = change(set(Some(true), Some(lookback))).await.expect_err("out of range");
         assert!(fault.to_string().starts_with("recover_on_heal.lookback"), "{fault}");
     }
-    assert_eq!(change(set(false, None)).await.expect("updated").recover_on_heal, None);
+    assert_eq!(change(set(Some(false), None)).await.expect("updated").recover_on_heal, None);
 }
 
 /// Nobody waits so long unless something is wrong.

@@ -72,6 +72,10 @@ pub enum Refused {
     NotCounted { counted: u64 },
     #[error("options.target.endpoint_id: the project has no endpoint {0}")]
     UnknownTarget(Id),
+    #[error(
+        "options.target: what replay {0} sent went to an address, not to an endpoint; say where this one sends it, such as {{\"url\": \"https://…\"}}"
+    )]
+    NeedsTarget(Id),
     #[error("options.target.url: {0}")]
     RefusedTarget(String),
     #[error("idempotency_key: it was used for another replay")]
@@ -324,6 +328,13 @@ impl Desk {
             && let Some(refusal) = self.transport.refusal(&address).await
         {
             return Err(Refused::RefusedTarget(refusal));
+        }
+        if let Some(id) = wish.selector.replay_id
+            && wish.options.target.is_none()
+            && let Some(replay) = self.store.replay_by_id(wish.project_id, id).await?
+            && matches!(replay.definition.options.target, Some(Elsewhere::Url { .. }))
+        {
+            return Err(Refused::NeedsTarget(id));
         }
         // Also the high-water mark: what it makes itself comes later.
         let (id, at) = self.ids.mint(self.clock.now());

@@ -5,7 +5,6 @@ use crate::route;
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::delivery::Reason;
 use dacapo_model::event::Target;
-use dacapo_model::id::{IdMap, IdSet};
 use dacapo_model::replay::{Definition, Elsewhere};
 use dacapo_model::selector::Pair;
 use dacapo_model::{Delivery, Id, Mode, Status, routing};
@@ -32,16 +31,18 @@ pub fn of(view: &ProjectView, replay: Id, definition: &Definition, item: &ScanIt
         endpoints
     });
     pairs.sort_unstable_by_key(|pair| pair.endpoint_id);
-    let routed: IdMap<Target> = routed.unwrap_or_default().into_iter().rev().map(|t| (t.endpoint_id, t)).collect();
-    let before: IdMap<&Delivery> = item.deliveries.iter().map(|delivery| (delivery.id, delivery)).collect();
+    // Sorted and looked up by halves: most events have one of each, for which no map is worth building.
+    let mut routed = routed.unwrap_or_default();
+    routed.sort_by_key(|target| target.endpoint_id);
     let successes = item.deliveries.iter().filter(|delivery| delivery.status == Status::Success);
-    let reached: IdSet = successes.map(|delivery| delivery.endpoint_id).collect();
+    let mut reached: Vec<Id> = successes.map(|delivery| delivery.endpoint_id).collect();
+    reached.sort_unstable();
     match &definition.options.target {
         None => {
             let to_endpoint = |pair: &Pair| {
-                let before = pair.delivery_id.and_then(|id| before.get(&id).copied());
-                let has_reached = reached.contains(&pair.endpoint_id);
-                let target = back_to(view, definition, pair, routed.get(&pair.endpoint_id), before);
+                let before = pair.delivery_id.and_then(|id| delivery(&item.deliveries, id));
+                let has_reached = reached.binary_search(&pair.endpoint_id).is_ok();
+                let target = back_to(view, definition, pair, first_to(&routed, pair.endpoint_id), before);
                 Planned { target, already_succeeded: pair.already_succeeded, has_reached }
             };
             pairs.iter().map(to_endpoint).collect()
@@ -49,6 +50,18 @@ pub fn of(view: &ProjectView, replay: Id, definition: &Definition, item: &ScanIt
         // Whoever it was meant for, it goes there once.
         Some(elsewhere) => pairs.first().map(|_| elsewhere_to(view, replay, elsewhere)).into_iter().collect(),
     }
+}
+
+/// Of some in the order of their ids.
+fn delivery(deliveries: &[Delivery], id: Id) -> Option<&Delivery> {
+    let at = deliveries.binary_search_by_key(&id, |delivery| delivery.id).ok()?;
+    deliveries.get(at)
+}
+
+/// Of some in the order of their endpoints.
+fn first_to(targets: &[Target], endpoint: Id) -> Option<&Target> {
+    let at = targets.partition_point(|target| target.endpoint_id < endpoint);
+    targets.get(at).filter(|target| target.endpoint_id == endpoint)
 }
 
 fn back_to(

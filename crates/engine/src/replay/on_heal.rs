@@ -3,9 +3,10 @@
 use super::desk::{Desk, Refused, Wish};
 use crate::healing::OnHeal;
 use async_trait::async_trait;
+use dacapo_model::Status;
 use dacapo_model::health::{Cause, Heal};
 use dacapo_model::replay::{Asker, AskerKind, Options};
-use dacapo_model::selector::{Moment, Selector, SetMode};
+use dacapo_model::selector::{DeliveryStatus, Moment, Selector, SetMode};
 use dacapo_store::StoreError;
 
 #[async_trait]
@@ -29,8 +30,14 @@ impl OnHeal for Desk {
 }
 
 fn wish(heal: &Heal) -> Wish {
+    // Before it was made active again, what came for it was given up at once, and its newest delivery says so.
+    let (mode, delivery_status) = match heal.cause {
+        Cause::BreakerClosed => (SetMode::Failed, Vec::new()),
+        Cause::Activated => (SetMode::All, [Status::Failure, Status::Discarded].map(DeliveryStatus).to_vec()),
+    };
     let selector = Selector {
-        mode: SetMode::Failed,
+        mode,
+        delivery_status,
         from: Some(Moment::At(heal.at.minus(heal.lookback))),
         endpoint_ids: vec![heal.endpoint_id],
         ..Selector::default()

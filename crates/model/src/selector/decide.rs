@@ -3,8 +3,8 @@
 use super::{Frozen, SetMode};
 use crate::delivery::{Delivery, Reason, Status, Trigger};
 use crate::event::Event;
-use crate::id::Id;
-use std::collections::{HashMap, HashSet};
+use crate::id::{Id, IdMap, IdSet};
+use std::collections::HashSet;
 
 /// An event is meant for this endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Frozen {
         }
         let succeeded = with_success(&known);
         let mut pairs: Vec<Pair> = Vec::new();
-        let mut place: HashMap<Id, usize> = HashMap::new();
+        let mut place: IdMap<usize> = IdMap::default();
         for delivery in newest_of_each_subscription(&known).into_iter().filter(|delivery| self.fits(delivery)) {
             let at = *place.entry(delivery.endpoint_id).or_insert(pairs.len());
             match pairs.get_mut(at) {
@@ -57,7 +57,7 @@ impl Frozen {
                 None => pairs.push(Pair {
                     endpoint_id: delivery.endpoint_id,
                     delivery_id: Some(delivery.id),
-                    already_succeeded: succeeded.contains(&delivery.endpoint_id),
+                    already_succeeded: succeeded.binary_search(&delivery.endpoint_id).is_ok(),
                 }),
             }
         }
@@ -71,20 +71,26 @@ impl Frozen {
             return Vec::new();
         }
         let succeeded = with_success(known);
-        let newest: HashMap<Id, Id> = known.iter().map(|delivery| (delivery.endpoint_id, delivery.id)).collect();
-        let tried: HashSet<Id> =
-            known.iter().filter(|delivery| !never_tried(delivery)).map(|delivery| delivery.endpoint_id).collect();
-        let mut taken = HashSet::new();
+        let mut by_endpoint: Vec<(Id, Id)> = known.iter().map(|delivery| (delivery.endpoint_id, delivery.id)).collect();
+        by_endpoint.sort_unstable();
+        let newest = |endpoint: Id| {
+            let behind = by_endpoint.partition_point(|(of, _)| *of <= endpoint);
+            by_endpoint.get(..behind)?.last().filter(|(of, _)| *of == endpoint).map(|(_, delivery)| *delivery)
+        };
+        let tried = endpoints(known, |delivery| is_backfill && !never_tried(delivery));
+        let mut taken = IdSet::default();
         let mut pairs = Vec::new();
         for endpoint_id in matching {
-            let is_reached = is_backfill && tried.contains(&endpoint_id);
-            if is_reached || !self.wants_endpoint(endpoint_id) || !taken.insert(endpoint_id) {
+            if tried.binary_search(&endpoint_id).is_ok()
+                || !self.wants_endpoint(endpoint_id)
+                || !taken.insert(endpoint_id)
+            {
                 continue;
             }
             pairs.push(Pair {
                 endpoint_id,
-                delivery_id: newest.get(&endpoint_id).copied(),
-                already_succeeded: succeeded.contains(&endpoint_id),
+                delivery_id: newest(endpoint_id),
+                already_succeeded: succeeded.binary_search(&endpoint_id).is_ok(),
             });
         }
         pairs
@@ -133,9 +139,17 @@ fn never_tried(delivery: &Delivery) -> bool {
     delivery.status == Status::Discarded && delivery.attempts == 0
 }
 
-/// The endpoints some delivery reached.
-fn with_success(known: &[&Delivery]) -> HashSet<Id> {
-    known.iter().filter(|delivery| delivery.status == Status::Success).map(|delivery| delivery.endpoint_id).collect()
+/// The endpoints some delivery reached, sorted.
+fn with_success(known: &[&Delivery]) -> Vec<Id> {
+    endpoints(known, |delivery| delivery.status == Status::Success)
+}
+
+/// Sorted: most events have one delivery, for which no set is worth building.
+fn endpoints(known: &[&Delivery], of: impl Fn(&Delivery) -> bool) -> Vec<Id> {
+    let mut endpoints: Vec<Id> =
+        known.iter().filter(|delivery| of(delivery)).map(|delivery| delivery.endpoint_id).collect();
+    endpoints.sort_unstable();
+    endpoints
 }
 
 /// `known` oldest first; so is the result.

@@ -61,6 +61,8 @@ pub enum Problem {
     UnknownEndpoint(String),
     #[error("{0} is no replay of this project")]
     UnknownReplay(String),
+    #[error("{0} is no subscription of this project")]
+    UnknownSubscription(String),
     #[error("{0} is no event of this project, or none that is kept")]
     UnknownEvent(String),
     #[error("no endpoint of this project has the owner {0:?}")]

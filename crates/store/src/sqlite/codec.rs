@@ -51,11 +51,20 @@ pub fn text_or_null(text: &str) -> Option<&str> {
 
 // ---- events ------------------------------------------------------------------------------------
 
-/// Columns of an event, in the order [`event`] reads them.
-pub const EVENT_COLUMNS: &str = "e.ord, e.tail, e.project, e.type, e.data, e.headers, e.flags, e.targets, e.audience, \
-     e.created_at, e.idem, e.source, e.url_query, e.url_path, e.related_to, e.related_kind";
+macro_rules! event_head {
+    () => {
+        "e.ord, e.tail, e.project, e.type, e.flags, e.targets, e.audience, e.created_at, e.source"
+    };
+}
+/// Columns that say what became of an event, in the order [`event_head`] reads them.
+pub const EVENT_HEAD_COLUMNS: &str = event_head!();
+pub const EVENT_FLAGS_COLUMN: usize = 4;
 /// How many those are: what follows them in a joined row starts here.
-pub const EVENT_COLUMN_COUNT: usize = 16;
+pub const EVENT_HEAD_COLUMN_COUNT: usize = 9;
+/// Columns of an event, in the order [`event`] reads them.
+pub const EVENT_COLUMNS: &str =
+    concat!(event_head!(), ", e.data, e.headers, e.idem, e.url_query, e.url_path, e.related_to, e.related_kind");
+pub const EVENT_COLUMN_COUNT: usize = EVENT_HEAD_COLUMN_COUNT + 7;
 
 pub const FLAG_DUPLICATE: i64 = 1;
 const FLAG_TEST_MODE: i64 = 2;
@@ -89,35 +98,48 @@ pub fn fan_out(flags: i64) -> Option<FanOut> {
 }
 
 pub fn event(row: &Row<'_>) -> Result<Event> {
-    let ord: i64 = row.get(0)?;
-    let flags: i64 = row.get(6)?;
-    let fan_out = fan_out(flags).ok_or_else(|| inconsistent("events", "flags", ord, "unknown fan-out"))?;
-    let audience = match flags >> AUDIENCE_SHIFT & 3 {
-        0 => Audience::Endpoints(ids(row.get_ref(8)?.as_blob_or_null().unwrap_or_default().unwrap_or_default())),
-        1 => Audience::Project,
-        _ => Audience::Source,
-    };
-    let related = match (optional_id(row, 14)?, row.get::<_, Option<String>>(15)?) {
+    let mut event = event_head(row)?;
+    let text = |column: usize| Ok::<_, StoreError>(row.get::<_, Option<String>>(column)?.unwrap_or_default());
+    let content = EVENT_HEAD_COLUMN_COUNT;
+    event.data = Bytes::from(row.get::<_, Vec<u8>>(content)?);
+    event.headers = HeaderLines::from_text(text(content + 1)?);
+    event.idempotency_key = text(content + 2)?;
+    event.url_query = text(content + 3)?;
+    event.url_path = text(content + 4)?;
+    event.connect.related = match (optional_id(row, content + 5)?, row.get::<_, Option<String>>(content + 6)?) {
         (Some(to), Some(kind)) => Some(Related { to, kind }),
         _ => None,
     };
-    let found = row.get_ref(7)?.as_blob_or_null().unwrap_or_default().unwrap_or_default();
+    Ok(event)
+}
+
+/// Without its content: the payload, and what else came with it.
+pub fn event_head(row: &Row<'_>) -> Result<Event> {
+    let ord: i64 = row.get(0)?;
+    let flags: i64 = row.get(EVENT_FLAGS_COLUMN)?;
+    let fan_out = fan_out(flags).ok_or_else(|| inconsistent("events", "flags", ord, "unknown fan-out"))?;
+    let audience = match flags >> AUDIENCE_SHIFT & 3 {
+        0 => Audience::Endpoints(ids(row.get_ref(6)?.as_blob_or_null().unwrap_or_default().unwrap_or_default())),
+        1 => Audience::Project,
+        _ => Audience::Source,
+    };
+    let found = row.get_ref(5)?.as_blob_or_null().unwrap_or_default().unwrap_or_default();
     Ok(Event {
         id: id_of(ord, row.get(1)?),
         project_id: id_column(row, 2)?,
         event_type: row.get(3)?,
-        data: Bytes::from(row.get::<_, Vec<u8>>(4)?),
-        headers: HeaderLines::from_text(row.get::<_, Option<String>>(5)?.unwrap_or_default()),
-        source_id: optional_id(row, 11)?,
-        url_query: row.get::<_, Option<String>>(12)?.unwrap_or_default(),
-        url_path: row.get::<_, Option<String>>(13)?.unwrap_or_default(),
-        idempotency_key: row.get::<_, Option<String>>(10)?.unwrap_or_default(),
+        data: Bytes::new(),
+        headers: HeaderLines::new(),
+        source_id: optional_id(row, 8)?,
+        url_query: String::new(),
+        url_path: String::new(),
+        idempotency_key: String::new(),
         is_duplicate: flags & FLAG_DUPLICATE != 0,
         audience,
         fan_out,
         targets: targets::decode(found).ok_or_else(|| inconsistent("events", "targets", ord, "unknown layout"))?,
-        created_at: Timestamp::from_micros(row.get(9)?),
-        connect: ConnectFace { livemode: flags & FLAG_TEST_MODE == 0, related },
+        created_at: Timestamp::from_micros(row.get(7)?),
+        connect: ConnectFace { livemode: flags & FLAG_TEST_MODE == 0, related: None },
     })
 }
 
@@ -171,6 +193,19 @@ pub const SETTLED_COLUMNS: &str = "d.ord, d.project, d.event_ord, d.endpoint, d.
 
 /// Reads a settled delivery whose columns start at `from`.
 pub fn settled(row: &Row<'_>, from: usize) -> Result<Delivery> {
+    settled_as(row, from, |bytes| packed::decode::<detail::Settled<'_>>(bytes).map(|detail| detail.state))
+}
+
+/// The same without a look at the attempt behind, which is most of the row.
+pub fn settled_front(row: &Row<'_>, from: usize) -> Result<Delivery> {
+    settled_as(row, from, |bytes| packed::decode_front(bytes))
+}
+
+fn settled_as(
+    row: &Row<'_>,
+    from: usize,
+    decode: impl FnOnce(&[u8]) -> std::result::Result<detail::SettledState, String>,
+) -> Result<Delivery> {
     let ord: i64 = row.get(from)?;
     let bad = |column| inconsistent("settled", column, ord, "unknown code");
     let columns = detail::SettledColumns {
@@ -181,17 +216,16 @@ pub fn settled(row: &Row<'_>, from: usize) -> Result<Delivery> {
         trigger: Trigger::from_code(row.get(from + 4)?).ok_or_else(|| bad("trigger"))?,
         status: Status::from_code(row.get(from + 5)?).ok_or_else(|| bad("status"))?,
     };
-    settled_detail(row, from)?.delivery(&columns).ok_or_else(|| bad("detail"))
+    let state = decode(blob(row, from + 6)?).map_err(|cause| inconsistent("settled", "detail", ord, &cause))?;
+    state.delivery(&columns).ok_or_else(|| bad("detail"))
 }
 
 /// The attempt inside such a row.
 pub fn first_attempt(row: &Row<'_>, from: usize) -> Result<Option<Attempt>> {
-    Ok(settled_detail(row, from)?.first_attempt(row.get(from)?))
-}
-
-fn settled_detail<'r>(row: &'r Row<'_>, from: usize) -> Result<detail::Settled<'r>> {
     let ord: i64 = row.get(from)?;
-    packed::decode(blob(row, from + 6)?).map_err(|cause| inconsistent("settled", "detail", ord, &cause))
+    let detail: detail::Settled<'_> =
+        packed::decode(blob(row, from + 6)?).map_err(|cause| inconsistent("settled", "detail", ord, &cause))?;
+    Ok(detail.first_attempt(ord))
 }
 
 // ---- attempts ----------------------------------------------------------------------------------

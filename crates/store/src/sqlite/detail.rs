@@ -17,6 +17,15 @@ pub const REPLAY: &str = "substr(d.detail, 19, 16)";
 
 #[derive(Serialize, Deserialize)]
 pub struct Settled<'a> {
+    pub state: SettledState,
+    /// The attempt it settled on, when that was its first; otherwise all are in `attempts`.
+    #[serde(borrow)]
+    first: Option<Made<'a>>,
+}
+
+/// The front of it, which reads by itself: the attempt behind is most of the bytes.
+#[derive(Serialize, Deserialize)]
+pub struct SettledState {
     /// See [`SUBSCRIPTION`].
     subscription: IdBytes,
     /// See [`REPLAY`].
@@ -37,9 +46,6 @@ pub struct Settled<'a> {
     created_at: i64,
     updated_at: i64,
     latency_us: u64,
-    /// The attempt it settled on, when that was its first; otherwise all are in `attempts`.
-    #[serde(borrow)]
-    first: Option<Made<'a>>,
 }
 
 /// What a settled row says outside its `detail`.
@@ -54,7 +60,7 @@ pub struct SettledColumns {
 
 impl<'a> Settled<'a> {
     pub fn of(delivery: &Delivery, first: Option<&'a Attempt>) -> Self {
-        Self {
+        let state = SettledState {
             subscription: delivery.subscription_id.to_bytes(),
             replay: delivery.replay_id.map(Id::to_bytes),
             tail: delivery.id.tail(),
@@ -71,10 +77,16 @@ impl<'a> Settled<'a> {
             created_at: delivery.created_at.micros(),
             updated_at: delivery.updated_at.micros(),
             latency_us: delivery.latency_us,
-            first: first.map(Made::of),
-        }
+        };
+        Self { state, first: first.map(Made::of) }
     }
 
+    pub fn first_attempt(&self, ord: i64) -> Option<Attempt> {
+        self.first.as_ref().map(|made| made.attempt(self.state.id(ord), 1))
+    }
+}
+
+impl SettledState {
     /// `None` for a code that means nothing.
     pub fn delivery(&self, columns: &SettledColumns) -> Option<Delivery> {
         Some(Delivery {
@@ -100,10 +112,6 @@ impl<'a> Settled<'a> {
             updated_at: Timestamp::from_micros(self.updated_at),
             latency_us: self.latency_us,
         })
-    }
-
-    pub fn first_attempt(&self, ord: i64) -> Option<Attempt> {
-        self.first.as_ref().map(|made| made.attempt(self.id(ord), 1))
     }
 
     fn id(&self, ord: i64) -> Id {

@@ -106,7 +106,7 @@ fn event_with_flags(connection: &Connection, project: Id, id: Id) -> Result<Opti
         return Ok(None);
     };
     let event = codec::event(row)?;
-    Ok((event.id == id && event.project_id == project).then_some((event, row.get(6)?)))
+    Ok((event.id == id && event.project_id == project).then_some((event, row.get(codec::EVENT_FLAGS_COLUMN)?)))
 }
 
 fn resend_one(session: &mut Session<'_>, project: Id, id: Id, kind: ResendKind, at: Timestamp) -> Result<Resend> {

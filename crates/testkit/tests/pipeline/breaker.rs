@@ -223,9 +223,20 @@ async fn what_failed_is_sent_again_when_the_endpoint_heals_and_once() -> Result<
     wait_until(SOON, "resuming it is another heal", async || Ok((count().await? == 2).then_some(()))).await?;
     ensure!(broken.record().delivered() == 14, "something was delivered twice");
 
+    // What came while it was paused was given up at once, and is brought back with what failed.
+    product.put(&format!("/endpoints/{dead}/pause"), &json!({})).await?.expect(202)?;
+    let meanwhile = product.send_keyed(&dead, "meanwhile", &json!({"n": "meanwhile"})).await?;
+    product.delivery_in(&meanwhile, "Discarded", SOON).await?;
+    product.put(&format!("/endpoints/{dead}/pause"), &json!({})).await?.expect(202)?;
+    wait_until(SOON, "it is delivered", async || Ok((broken.record().delivered() == 15).then_some(()))).await?;
+    ensure!(count().await? == 3, "{} recoveries of three heals", count().await?);
+
     let bad = json!({"url": broken.url("/"), "name": "n", "recover_on_heal": {"lookback": "5s"}});
     let refused = product.post("/endpoints", &bad).await?.expect(400)?;
     ensure!(refused.message().starts_with("recover_on_heal.lookback must be"), "{}", refused.text);
+    let misspelt = json!({"url": broken.url("/"), "name": "n", "recover_on_heal": {"enabld": false}});
+    let refused = product.post("/endpoints", &misspelt).await?.expect(400)?;
+    ensure!(refused.message() == "recover_on_heal.enabled must be true or false", "{}", refused.text);
     Ok(())
 }
 

@@ -61,6 +61,8 @@ async fn an_edited_url_and_a_rotated_secret_are_as_they_are_or_as_they_were() ->
     let lines = product.report(done["uid"].as_str().context("an id")?).await?;
     let attempts = product.attempts(lines[0]["uid"].as_str().context("an id")?).await?;
     ensure!(attempts[0]["api_version"].is_string() && attempts[0].to_string().contains("/old"), "{}", attempts[0]);
+    let asked = json!({"url": "original", "headers": "current", "secret": "original"});
+    ensure!(attempts[0]["as_of"] == asked, "{}", attempts[0]);
     Ok(())
 }
 
@@ -115,6 +117,25 @@ async fn another_endpoint_or_nobodys_address_gets_each_once_with_its_own_secret(
     ensure!(seen.iter().all(|seen| seen.path == "/laptop" && signed_by("mine", seen)), "{seen:?}");
     ensure!(!done.to_string().contains("mine"), "a secret is shown: {done}");
     ensure!(sink.record().delivered() == 0, "the endpoint itself got something");
+    Ok(())
+}
+
+/// Whom they were sent to is no endpoint, which nothing can be sent to again.
+#[tokio::test]
+async fn what_failed_at_an_address_is_replayed_to_an_address() -> Result<()> {
+    let sink = answering(500).await?;
+    let (product, _) = with_failures(&sink, &json!({})).await?;
+    let laptop = answering(500).await?;
+    let target = json!({"url": laptop.url("/laptop"), "secret": "mine"});
+    let (done, _) = replayed(&product, &laptop, &failed_with(json!({"target": target}))).await?;
+    ensure!(done["counts"]["failure"] == EVENTS, "{done}");
+    laptop.set_plan(Plan::always(Answer::status(200)));
+    let mut again = json!({"mode": "failed", "selector": {"from": "-1h", "replay_id": done["uid"]}});
+    let refused = product.post("/replays", &again).await?.expect(400)?;
+    ensure!(refused.message().starts_with("options.target: what replay "), "{}", refused.text);
+    again["options"] = json!({"target": target});
+    let (done, seen) = replayed(&product, &laptop, &again).await?;
+    ensure!(done["counts"]["success"] == EVENTS && seen.len() as u64 == EVENTS, "{done}");
     Ok(())
 }
 

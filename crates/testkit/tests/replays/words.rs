@@ -26,6 +26,11 @@ async fn every_refusal_names_the_field_and_the_fix() -> Result<()> {
             "selector.endpoint_ids: ",
         ),
         (
+            json!({"selector": {"from": "-1h", "subscription_ids": ["01H0JA5MEES38RRK3HTEJC647K"]}}),
+            400,
+            "selector.subscription_ids: 01H0JA5MEES38RRK3HTEJC647K is no subscription of this project",
+        ),
+        (
             json!({"selector": {"from": "-1h", "delivery_status": ["Success"]}, "mode": "failed"}),
             400,
             "selector.delivery_status: ",

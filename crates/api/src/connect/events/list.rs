@@ -31,7 +31,11 @@ fn filter(query: &QueryString, project: &ProjectView) -> Result<EventFilter, Err
         Some(list) => list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
     };
     if let Some(unknown) = types.iter().find(|name| project.event_type(name).is_none()) {
-        let message = format!("{unknown:?} is no event type of this project.");
+        let message = format!(
+            "{unknown:?} is no registered event type of this project: register it (POST /api/v1/projects/{}/event-types \
+             with {{\"name\": {unknown:?}}}), or leave type out.",
+            project.project.id
+        );
         return Err(Error::parameter("invalid_type", "type", message));
     }
     let livemode = match query.one("livemode") {

@@ -8,7 +8,9 @@ use crate::{Api, Shared};
 use axum::Extension;
 use axum::extract::State;
 use dacapo_control::Caller;
+use dacapo_engine::Refused;
 use dacapo_model::Delivery;
+use dacapo_model::replay::AsOf;
 
 /// A list shows the newest this many, as upstream.
 const LISTED_MAX: usize = 10;
@@ -19,7 +21,8 @@ const SEARCHED_MAX: usize = 1_000;
 pub async fn attempts(State(shared): Api, Extension(caller): Extension<Caller>, path: Named) -> Outcome {
     let delivery = delivery(&shared, &caller, &path).await?;
     let found = shared.store.attempts(caller.project_id(), delivery.id, LISTED_MAX).await?;
-    let views: Vec<_> = found.iter().map(|attempt| AttemptView::new(attempt, &delivery)).collect();
+    let as_of = as_of(&shared, &caller, &delivery).await?;
+    let views: Vec<_> = found.iter().map(|attempt| AttemptView::new(attempt, &delivery, as_of)).collect();
     Ok(envelope::ok("Event delivery attempts fetched successfully", views))
 }
 
@@ -28,7 +31,20 @@ pub async fn attempt(State(shared): Api, Extension(caller): Extension<Caller>, p
     let found = shared.store.attempts(caller.project_id(), delivery.id, SEARCHED_MAX).await?;
     let attempt = found.iter().find(|attempt| Some(attempt.id) == path.attempt);
     let attempt = attempt.ok_or(Error::bad("event delivery attempt not found"))?;
-    Ok(envelope::ok("Event delivery attempt fetched successfully", AttemptView::new(attempt, &delivery)))
+    let as_of = as_of(&shared, &caller, &delivery).await?;
+    Ok(envelope::ok("Event delivery attempt fetched successfully", AttemptView::new(attempt, &delivery, as_of)))
+}
+
+/// Which state of its endpoint's configuration a replay asked its requests to be made with. `None`: no replay,
+/// or one to somewhere else.
+async fn as_of(shared: &Shared, caller: &Caller, delivery: &Delivery) -> Result<Option<AsOf>, Error> {
+    let Some(replay) = delivery.replay_id else { return Ok(None) };
+    match shared.engine.replays().get(caller.project_id(), replay).await {
+        Ok(run) => Ok(Some(run.definition.options).filter(|options| options.target.is_none()).map(|o| o.as_of)),
+        // A single call, which has no such options.
+        Err(Refused::Unknown) => Ok(Some(AsOf::default())),
+        Err(refused) => Err(refused.into()),
+    }
 }
 
 async fn delivery(shared: &Shared, caller: &Caller, path: &Named) -> Result<Delivery, Error> {

@@ -65,8 +65,5 @@ pub fn recovery(body: &Object<'_>) -> Result<Option<RecoverySetting>, BodyError>
         return Ok(None);
     };
     let seconds = |text: Cow<'_, str>| go_duration::parse(&text).map_or(0, |lookback| lookback.as_secs());
-    Ok(Some(RecoverySetting {
-        enabled: given.bool("enabled")?.unwrap_or(true),
-        lookback: given.string("lookback")?.map(seconds),
-    }))
+    Ok(Some(RecoverySetting { enabled: given.bool("enabled")?, lookback: given.string("lookback")?.map(seconds) }))
 }

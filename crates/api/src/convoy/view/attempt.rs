@@ -1,6 +1,8 @@
 //! A delivery attempt (contracts/convoy.md §2.5, App. A).
 
 use super::headers::{Firsts, Joined};
+use super::replay::AsOfView;
+use dacapo_model::replay::AsOf;
 use dacapo_model::{Attempt, Delivery, Id, Timestamp};
 use http::StatusCode;
 use serde::Serialize;
@@ -33,6 +35,9 @@ pub struct AttemptView<'a> {
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     status: bool,
+    /// Ours; of a replay's alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<AsOfView>,
     requested_at: Timestamp,
     responded_at: Option<Timestamp>,
     created_at: Timestamp,
@@ -41,7 +46,7 @@ pub struct AttemptView<'a> {
 }
 
 impl<'a> AttemptView<'a> {
-    pub fn new(attempt: &'a Attempt, delivery: &Delivery) -> Self {
+    pub fn new(attempt: &'a Attempt, delivery: &Delivery, as_of: Option<AsOf>) -> Self {
         let ended_at = attempt.requested_at.plus(Duration::from_micros(attempt.duration_us));
         let answered = attempt.status.is_some();
         Self {
@@ -59,6 +64,7 @@ impl<'a> AttemptView<'a> {
             response_data: String::from_utf8_lossy(&attempt.response_body),
             error: attempt.error.as_deref().filter(|_| !answered),
             status: attempt.succeeded,
+            as_of: as_of.map(AsOfView::new),
             requested_at: attempt.requested_at,
             responded_at: attempt.responded_at(),
             created_at: ended_at,
@@ -116,7 +122,7 @@ pub(in crate::convoy::view) mod tests {
 
     #[test]
     fn an_answered_attempt() {
-        let text = serde_json::to_string(&AttemptView::new(&attempt(), &delivery())).expect("JSON");
+        let text = serde_json::to_string(&AttemptView::new(&attempt(), &delivery(), None)).expect("JSON");
         let expected = format!(
             concat!(
                 r#"{{"uid":"00000000000000000000000001","url":"https://r.example/hook","method":"POST","#,
@@ -144,7 +150,7 @@ pub(in crate::convoy::view) mod tests {
             succeeded: false,
             ..attempt()
         };
-        let text = serde_json::to_string(&AttemptView::new(&silent, &delivery())).expect("JSON");
+        let text = serde_json::to_string(&AttemptView::new(&silent, &delivery(), None)).expect("JSON");
         for absent in ["ip_address", "response_http_header", "http_status", "response_data", "\"status\""] {
             assert!(!text.contains(absent), "{absent} in {text}");
         }

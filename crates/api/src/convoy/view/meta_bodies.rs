@@ -110,7 +110,7 @@ impl<'a> OutcomeView<'a> {
             created_at: delivery.created_at,
             updated_at: delivery.updated_at,
             deleted_at: None,
-            attempt: AttemptView::new(attempt, delivery),
+            attempt: AttemptView::new(attempt, delivery, None),
         }
     }
 }

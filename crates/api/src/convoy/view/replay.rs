@@ -5,7 +5,7 @@ use dacapo_engine::Steered;
 use dacapo_model::breaker;
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::delivery::Reason;
-use dacapo_model::replay::{Asker, Control, Elsewhere, Options, Step};
+use dacapo_model::replay::{AsOf, Asker, Control, Elsewhere, Options, Step};
 use dacapo_model::{Delivery, Event, Id, Replay, Status, Timestamp};
 use dacapo_store::roles;
 use serde::Serialize;
@@ -66,11 +66,17 @@ pub struct OptionsView<'a> {
     target: Option<TargetView<'a>>,
 }
 
-#[derive(Serialize)]
-struct AsOfView {
+#[derive(Clone, Copy, Serialize)]
+pub struct AsOfView {
     url: &'static str,
     headers: &'static str,
     secret: &'static str,
+}
+
+impl AsOfView {
+    pub const fn new(as_of: AsOf) -> Self {
+        Self { url: as_of.url.as_str(), headers: as_of.headers.as_str(), secret: as_of.secret.as_str() }
+    }
 }
 
 /// Without its secret.
@@ -91,11 +97,7 @@ impl<'a> OptionsView<'a> {
             endpoint_concurrency: control.endpoint_concurrency,
             order: options.order.as_str(),
             include_succeeded: options.include_succeeded,
-            as_of: AsOfView {
-                url: options.as_of.url.as_str(),
-                headers: options.as_of.headers.as_str(),
-                secret: options.as_of.secret.as_str(),
-            },
+            as_of: AsOfView::new(options.as_of),
             target: options.target.as_ref().map(|target| match target {
                 Elsewhere::Endpoint(id) => TargetView::EndpointId(*id),
                 Elsewhere::Url { url, .. } => TargetView::Url(url),

@@ -10,23 +10,15 @@ use dacapo_model::Event;
 use rusqlite::{CachedStatement, Connection, Row};
 use std::sync::Arc;
 
-/// What a walk that reads no content leaves out, beside the payload.
-const CONTENT_COLUMNS: [&str; 6] =
-    ["e.headers", "e.idem", "e.url_query", "e.url_path", "e.related_to", "e.related_kind"];
-
 /// Events for [`Items::decide`]: an event's columns, how long its payload is, its later targets, and
 /// whether some of those still wait to become deliveries.
 pub fn columns(request: &ScanRequest) -> String {
-    let mut columns = codec::EVENT_COLUMNS.to_owned();
-    if !request.reads_data() {
+    let columns = match (request.reads_content(), request.reads_data()) {
+        (false, _) => codec::EVENT_HEAD_COLUMNS.to_owned(),
+        (true, true) => codec::EVENT_COLUMNS.to_owned(),
         // A payload that nobody looks at is not read from the disk; its length stands in the row's head.
-        columns = columns.replace("e.data", "x''");
-    }
-    if !request.reads_content() {
-        for column in CONTENT_COLUMNS {
-            columns = columns.replace(column, "NULL");
-        }
-    }
+        (true, false) => codec::EVENT_COLUMNS.replace("e.data", "x''"),
+    };
     format!(
         "{columns}, length(e.data), coalesce(length(e.more), 0), \
          e.more IS NOT NULL AND EXISTS (SELECT 1 FROM fan_outs f WHERE f.event_ord = e.ord)"
@@ -63,14 +55,14 @@ impl<'c> Items<'c> {
     pub fn of(&mut self, order: u64) -> Result<Look> {
         let found = {
             let mut rows = self.event.query([order.cast_signed()])?;
-            rows.next()?.map(read).transpose()?
+            rows.next()?.map(|row| read(row, self.request)).transpose()?
         };
         found.map_or(Ok(Look::default()), |found| self.decide(found))
     }
 
     /// Of a row with [`columns`].
     pub fn of_row(&mut self, row: &Row<'_>) -> Result<Look> {
-        let found = read(row)?;
+        let found = read(row, self.request)?;
         self.decide(found)
     }
 
@@ -119,12 +111,17 @@ struct Found {
     is_unfolding: bool,
 }
 
-fn read(row: &Row<'_>) -> Result<Found> {
+fn read(row: &Row<'_>, request: &ScanRequest) -> Result<Found> {
+    let (event, behind) = if request.reads_content() {
+        (codec::event(row)?, codec::EVENT_COLUMN_COUNT)
+    } else {
+        (codec::event_head(row)?, codec::EVENT_HEAD_COLUMN_COUNT)
+    };
     let bytes = |column: usize| Ok::<_, crate::StoreError>(usize::try_from(row.get::<_, i64>(column)?).unwrap_or(0));
     Ok(Found {
-        event: codec::event(row)?,
-        data_bytes: bytes(codec::EVENT_COLUMN_COUNT)?,
-        later_targets: bytes(codec::EVENT_COLUMN_COUNT + 1)? / TARGET_BYTES,
-        is_unfolding: row.get(codec::EVENT_COLUMN_COUNT + 2)?,
+        event,
+        data_bytes: bytes(behind)?,
+        later_targets: bytes(behind + 1)? / TARGET_BYTES,
+        is_unfolding: row.get(behind + 2)?,
     })
 }
