@@ -15,7 +15,12 @@ mod view;
 mod window;
 
 use axum::response::{IntoResponse, Response};
+use dacapo_model::Id;
 use error::Error;
+
+/// Nothing has this id. It is looked for where what was written is none, so that an answer takes as long as for
+/// one that is unknown, or another tenant's.
+const NOBODYS: Id = Id::MIN;
 
 /// What handlers give: the answer, or what was wrong.
 pub type Outcome = Result<Response, Error>;

@@ -99,14 +99,14 @@ fn remember_call(connection: &Connection, replay: &NewReplay, idempotency: &Idem
 }
 
 fn event_with_flags(connection: &Connection, project: Id, id: Id) -> Result<Option<(Event, i64)>> {
-    let sql = format!("SELECT {} FROM events e WHERE e.ord = ?1", codec::EVENT_COLUMNS);
+    let sql = format!("SELECT {} FROM events e WHERE e.ord = ?1 AND e.project = ?2", codec::EVENT_COLUMNS);
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query([ord(id)])?;
+    let mut rows = statement.query(params![ord(id), project.to_bytes()])?;
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
     let event = codec::event(row)?;
-    Ok((event.id == id && event.project_id == project).then_some((event, row.get(codec::EVENT_FLAGS_COLUMN)?)))
+    Ok((event.id == id).then_some((event, row.get(codec::EVENT_FLAGS_COLUMN)?)))
 }
 
 fn resend_one(session: &mut Session<'_>, project: Id, id: Id, kind: ResendKind, at: Timestamp) -> Result<Resend> {

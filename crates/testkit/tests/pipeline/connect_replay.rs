@@ -75,15 +75,39 @@ async fn refusals_have_their_codes_and_leave_nothing() -> Result<()> {
     ensure!(missing.status == 400 && code(&missing) == "idempotency_key_required", "{}", missing.text);
     let long = replay(&product, &event, &"k".repeat(256)).await?;
     ensure!(long.status == 400 && code(&long) == "idempotency_key_invalid", "{}", long.text);
+    let mut said = Vec::new();
     for unknown in ["01H0JA5MEES38RRK3HTEJC647K", "nonsense"] {
-        let reply = replay(&product, unknown, "key").await?;
-        ensure!(reply.status == 404 && code(&reply) == "event_not_found", "{}", reply.text);
+        let path = format!("/connect/v1/events/evt_{unknown}");
+        let looked_at = product.connect(Method::GET, &path, &[], None).await?;
+        for mut reply in [replay(&product, unknown, "key").await?, looked_at] {
+            ensure!(reply.status == 404 && code(&reply) == "event_not_found", "{}", reply.text);
+            reply.body["error"]["request_id"] = json!("req_…");
+            said.push(reply.body);
+        }
     }
+    ensure!(said.iter().all(|body| *body == said[0]), "malformed ids look unlike unknown ones: {said:?}");
     let foreign = product.client().get("/connect/v1/events", Some("sk_live_nobody")).await?;
     ensure!(foreign.status == 401 && code(&foreign) == "invalid_api_key", "{}", foreign.text);
     ensure!(replays(&product, &event).await?.is_empty(), "a refused replay left a row");
     // A refused call's key is still free.
     replay(&product, &event, "key").await?.expect(201)?;
+    Ok(())
+}
+
+/// A typo must not look like an empty log.
+#[tokio::test]
+async fn the_log_is_narrowed_by_types_that_are_registered() -> Result<()> {
+    let product = Product::fresh().await?;
+    let sink = answering(200).await?;
+    let endpoint = product.subscribed_endpoint(&sink.url("/"), &json!({})).await?;
+    delivered(&product, &endpoint, "e1").await?;
+    let path = "/connect/v1/events?type=test.event";
+    let refused = product.connect(Method::GET, path, &[], None).await?;
+    ensure!(refused.status == 400 && code(&refused) == "invalid_type", "{}", refused.text);
+    ensure!(refused.text.contains("register it (POST /api/v1/projects/"), "{}", refused.text);
+    product.post("/event-types", &json!({"name": "test.event"})).await?.expect(201)?;
+    let list = product.connect(Method::GET, path, &[], None).await?.expect(200)?;
+    ensure!(list.body["data"].as_array().is_some_and(|data| data.len() == 1), "{}", list.text);
     Ok(())
 }
 

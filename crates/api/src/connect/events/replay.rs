@@ -6,7 +6,7 @@ use crate::connect::error::Error;
 use crate::connect::idempotency_key::{self, IDEMPOTENT_REPLAYED, TRUE};
 use crate::connect::payload::Payload;
 use crate::connect::view::{ReplayView, json};
-use crate::connect::{Outcome, fingerprint};
+use crate::connect::{NOBODYS, Outcome, fingerprint};
 use crate::path::Named;
 use axum::Extension;
 use axum::extract::State;
@@ -25,7 +25,7 @@ pub async fn replay(
     Payload(body): Payload,
 ) -> Outcome {
     let key = idempotency_key::required(&headers)?;
-    let event_id = Id::parse_event(&path.text).ok_or(Error::EventNotFound)?;
+    let event_id = Id::parse_event(&path.text).unwrap_or(NOBODYS);
     let request = ReplayRequest {
         project_id: caller.project_id(),
         event_id,

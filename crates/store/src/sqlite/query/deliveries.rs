@@ -11,14 +11,14 @@ use crate::sqlite::fresh::{Fresh, Parents};
 use crate::sqlite::sql::{Conditions, order_bounds, overlap};
 use crate::targets::TARGET_BYTES;
 use dacapo_model::{Delivery, Event, Id, Status, Trigger};
-use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 pub fn one(connection: &Connection, fresh: &Fresh, project: Id, id: Id) -> Result<Option<DeliveryView>> {
     let maybe_fresh = fresh.look(connection, |orders| orders.contains(&id.order()))?;
-    let found = match in_tables(connection, id)? {
+    let found = match in_tables(connection, project, id)? {
         Some(found) => Some(found),
         None if maybe_fresh => implied(&mut Parents::prepare(connection)?, id.order())?,
         None => None,
@@ -26,11 +26,12 @@ pub fn one(connection: &Connection, fresh: &Fresh, project: Id, id: Id) -> Resul
     Ok(found.filter(|found| found.delivery.id == id && found.delivery.project_id == project))
 }
 
-fn in_tables(connection: &Connection, id: Id) -> Result<Option<DeliveryView>> {
+/// Another project's is not read: that would take longer than to find none.
+fn in_tables(connection: &Connection, project: Id, id: Id) -> Result<Option<DeliveryView>> {
     for table in [&SETTLED, &WAITING] {
-        let sql = format!("{} WHERE d.ord = ?1", table.select(&with_event(table.by_order)));
+        let sql = format!("{} WHERE d.ord = ?1 AND d.project = ?2", table.select(&with_event(table.by_order)));
         let mut statement = connection.prepare_cached(&sql)?;
-        let mut rows = statement.query([ord(id)])?;
+        let mut rows = statement.query(params![ord(id), project.to_bytes()])?;
         if let Some(row) = rows.next()? {
             return table.view(row).map(Some);
         }

@@ -11,15 +11,16 @@ use dacapo_model::{Event, Id};
 use rusqlite::{Connection, params, params_from_iter};
 use std::sync::Arc;
 
+/// Another project's is not read: that would take longer than to find none.
 pub fn one(connection: &Connection, project: Id, id: Id) -> Result<Option<Arc<Event>>> {
-    let sql = format!("SELECT {} FROM events e WHERE e.ord = ?1", codec::EVENT_COLUMNS);
+    let sql = format!("SELECT {} FROM events e WHERE e.ord = ?1 AND e.project = ?2", codec::EVENT_COLUMNS);
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query([ord(id)])?;
+    let mut rows = statement.query(params![ord(id), project.to_bytes()])?;
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
     let event = codec::event(row)?;
-    Ok((event.id == id && event.project_id == project).then(|| Arc::new(event)))
+    Ok((event.id == id).then(|| Arc::new(event)))
 }
 
 /// Walks the project's events. SQL leaves out what it can, so that a row that is not wanted is

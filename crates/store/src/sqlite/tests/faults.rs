@@ -2,7 +2,7 @@
 
 use super::Directory;
 use crate::conformance::Place;
-use crate::conformance::subject::{ENDPOINT, FOREVER, PROJECT, START, Subject, born};
+use crate::conformance::subject::{ENDPOINT, FOREVER, OTHER_PROJECT, PROJECT, START, Subject, born};
 use crate::roles::{Commit, Committed, Lease, NewEvent, Query, Queue, Record};
 use crate::sqlite::SqliteStore;
 use crate::sqlite::readers::Readers;
@@ -199,6 +199,8 @@ async fn damage_is_named_by_its_place() {
     other.execute("UPDATE events SET targets = x'00'", []).expect("damages");
     let found = store.event(PROJECT, event.id).await;
     assert!(matches!(found, Err(StoreError::Inconsistent { table: "events", column: "targets", .. })), "{found:?}");
+    // It is not so much as read for others, to whom it is unknown.
+    assert!(store.event(OTHER_PROJECT, event.id).await.expect("is not read").is_none());
     // Others go on, also when the damaged one is old enough to be moved.
     let (id, _) = subject.ids.event(START.plus(Duration::from_secs(600)), 1);
     let later = Event { id, ..subject.event(&[ENDPOINT]) };
@@ -214,6 +216,7 @@ async fn damage_is_named_by_its_place() {
         let found = store.delivery(PROJECT, settled.id).await;
         assert!(matches!(found, Err(StoreError::Inconsistent { table: "settled", column: "detail", .. })), "{found:?}");
     }
+    assert!(store.delivery(OTHER_PROJECT, settled.id).await.expect("is not read").is_none());
     other.execute("UPDATE settled SET detail = ?1", [&whole]).expect("mends");
     assert!(store.delivery(PROJECT, settled.id).await.expect("reads").is_some());
 }
