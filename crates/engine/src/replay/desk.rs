@@ -12,7 +12,7 @@ use super::plan::{Plan, Planner, SAMPLES_MAX, Walk};
 use crate::dispatch::Dispatcher;
 use crate::transport::Transport;
 use dacapo_model::meta_event::Teller;
-use dacapo_model::replay::{Asker, CallKind, Control, Counts, Definition, Elsewhere, Options, Progress, State};
+use dacapo_model::replay::{Asker, CallKind, Control, Counts, Definition, Elsewhere, Options, Progress, Sends, State};
 use dacapo_model::selector::{Selector, SelectorError};
 use dacapo_model::{Clock, Id, IdSource, Replay};
 use dacapo_store::roles::{Acknowledged, CallView, NewReplayRun, Page, ReplayCreated};
@@ -147,8 +147,7 @@ impl Desk {
     /// Nothing is written.
     pub async fn plan(&self, wish: Wish) -> Result<(Definition, Plan), Refused> {
         let (id, mut definition) = self.define(&wish).await?;
-        let plan = self.count(&wish, id, &definition, PLAN_TIME_MAX, SAMPLES_MAX).await?;
-        definition.matched = plan.is_complete.then_some(plan.matched);
+        let plan = self.count(&wish, id, &mut definition, PLAN_TIME_MAX, SAMPLES_MAX).await?;
         Ok((definition, plan))
     }
 
@@ -173,8 +172,7 @@ impl Desk {
         }
         let (id, mut definition) = self.define(&wish).await?;
         let within = if wish.expected.is_some() { PLAN_TIME_MAX } else { COUNT_TIME_MAX };
-        let plan = self.count(&wish, id, &definition, within, 0).await?;
-        definition.matched = plan.is_complete.then_some(plan.matched);
+        let plan = self.count(&wish, id, &mut definition, within, 0).await?;
         match (wish.expected, plan.is_complete) {
             (Some(_), false) => return Err(Refused::NotCounted { counted: plan.matched }),
             (Some(expected), true) if expected != plan.matched => {
@@ -337,15 +335,17 @@ impl Desk {
             mode: wish.selector.mode,
             options: wish.options.clone(),
             matched: None,
+            sends: None,
         };
         Ok((id, definition))
     }
 
+    /// Notes in the definition what was counted.
     async fn count(
         &self,
         wish: &Wish,
         id: Id,
-        definition: &Definition,
+        definition: &mut Definition,
         within: Duration,
         samples_max: usize,
     ) -> Result<Plan, Refused> {
@@ -356,7 +356,12 @@ impl Desk {
         let work = async move { planner.plan(walk).await };
         // Whoever asked may go away: then nobody counts on.
         let counted = AbortOnDropHandle::new(self.aside.spawn(work)).await;
-        Ok(counted.map_err(|cause| StoreError::Unavailable(cause.to_string()))??)
+        let plan = counted.map_err(|cause| StoreError::Unavailable(cause.to_string()))??;
+        if plan.is_complete {
+            definition.matched = Some(plan.matched);
+            definition.sends = Some(Sends { all: plan.to_send(), busiest: plan.busiest });
+        }
+        Ok(plan)
     }
 }
 
