@@ -65,7 +65,7 @@ pub enum Refused {
     )]
     Unbounded,
     #[error(
-        "expected_count: the set holds {found} item(s) now, not {expected}; plan again (\"dry_run\": true) and look at what changed"
+        "expected_count: the set holds {found} item(s) now, not {expected}; plan without it (\"dry_run\": true) and look at what changed"
     )]
     Moved { expected: u64, found: u64 },
     #[error("expected_count: the set could not be counted within {} seconds ({counted} item(s) by then); narrow the selector, or leave expected_count out", PLAN_TIME_MAX.as_secs())]
@@ -144,7 +144,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Nothing is written.
+    /// Nothing is written. Refused where the same start would be for what it expects.
     pub async fn plan(&self, wish: Wish) -> Result<(Definition, Plan), Refused> {
         let (id, mut definition) = self.define(&wish).await?;
         let plan = self.count(&wish, id, &mut definition, PLAN_TIME_MAX, SAMPLES_MAX).await?;
@@ -172,14 +172,7 @@ impl Desk {
         }
         let (id, mut definition) = self.define(&wish).await?;
         let within = if wish.expected.is_some() { PLAN_TIME_MAX } else { COUNT_TIME_MAX };
-        let plan = self.count(&wish, id, &mut definition, within, 0).await?;
-        match (wish.expected, plan.is_complete) {
-            (Some(_), false) => return Err(Refused::NotCounted { counted: plan.matched }),
-            (Some(expected), true) if expected != plan.matched => {
-                return Err(Refused::Moved { expected, found: plan.matched });
-            }
-            _ => {}
-        }
+        self.count(&wish, id, &mut definition, within, 0).await?;
         let new = NewReplayRun {
             id,
             project_id: wish.project_id,
@@ -357,6 +350,13 @@ impl Desk {
         // Whoever asked may go away: then nobody counts on.
         let counted = AbortOnDropHandle::new(self.aside.spawn(work)).await;
         let plan = counted.map_err(|cause| StoreError::Unavailable(cause.to_string()))??;
+        match (wish.expected, plan.is_complete) {
+            (Some(_), false) => return Err(Refused::NotCounted { counted: plan.matched }),
+            (Some(expected), true) if expected != plan.matched => {
+                return Err(Refused::Moved { expected, found: plan.matched });
+            }
+            _ => {}
+        }
         if plan.is_complete {
             definition.matched = Some(plan.matched);
             definition.sends = Some(Sends { all: plan.to_send(), busiest: plan.busiest });
