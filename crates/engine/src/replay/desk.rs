@@ -106,14 +106,17 @@ impl Pace {
     }
 }
 
-/// `rate 50, concurrency 64`, and the caps of endpoints where there are any.
-fn said(control: &Control) -> String {
-    let rate = control.rate.map_or_else(|| "none".to_owned(), |rate| rate.to_string());
-    let mut said = format!("rate {rate}, concurrency {}", control.concurrency);
-    if control.endpoint_rate.is_some() || control.endpoint_concurrency.is_some() {
-        let word = |cap: Option<u32>| cap.map_or_else(|| "none".to_owned(), |cap| cap.to_string());
-        let (rate, concurrency) = (word(control.endpoint_rate), word(control.endpoint_concurrency));
-        said.push_str(&format!(", endpoint_rate {rate}, endpoint_concurrency {concurrency}"));
+/// `rate 50, concurrency 64`, and of the caps of endpoints those there are and those that were spoken of.
+fn said(pace: &Pace, control: &Control) -> String {
+    let word = |cap: Option<u32>| cap.map_or_else(|| "none".to_owned(), |cap| cap.to_string());
+    let mut said = format!("rate {}, concurrency {}", word(control.rate), control.concurrency);
+    for (name, is_named, cap) in [
+        ("endpoint_rate", pace.endpoint_rate.is_some(), control.endpoint_rate),
+        ("endpoint_concurrency", pace.endpoint_concurrency.is_some(), control.endpoint_concurrency),
+    ] {
+        if is_named || cap.is_some() {
+            said.push_str(&format!(", {name} {}", word(cap)));
+        }
     }
     said
 }
@@ -241,7 +244,7 @@ impl Desk {
                 return Err(wrong(control.state, "what is over has no rate; start another one"));
             }
             pace.change(&mut control);
-            control.note(self.clock.now(), by, said(&control));
+            control.note(self.clock.now(), by, said(&pace, &control));
             Ok(control)
         };
         self.steer(project, id, change).await
