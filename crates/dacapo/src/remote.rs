@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Http;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -22,6 +23,8 @@ use std::time::Duration;
 /// Longest one call may take: a plan counts as long as the gateway lets it.
 const CALL_WITHIN: Duration = Duration::from_secs(120);
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What a report is made of.
+const LINES: &str = "application/x-ndjson";
 /// Whichever project it is: a project's key says so itself.
 const ANY_PROJECT: &str = "-";
 
@@ -70,30 +73,69 @@ impl Remote {
 
     /// `data` of the answer. `path`: within the project, with its query.
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        let uri = format!("{}/api/v1/projects/{}{path}", self.url, self.project);
-        let request = Request::builder()
-            .method(method)
-            .uri(&uri)
-            .header(AUTHORIZATION, &self.authorization)
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::from(body.map(Value::to_string).unwrap_or_default()))?;
         let exchange = async {
-            let answer =
-                self.http.request(request).await.map_err(|error| RemoteError::unreachable(&self.url, &error))?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-            let body =
-                body.map_err(|error| RemoteError::BrokenOff { url: self.url.clone(), cause: error.to_string() })?;
-            Ok::<_, RemoteError>((status, body.to_bytes()))
+            let answer = self.ask(method, path, body).await?;
+            Ok::<_, anyhow::Error>((answer.status(), self.whole(answer).await?))
         };
         let answer = tokio::time::timeout(CALL_WITHIN, exchange).await;
-        let (status, bytes) = answer.map_err(|_| RemoteError::Silent { url: self.url.clone() })??;
+        let (status, bytes) = answer.map_err(|_| self.silent())??;
         if !status.is_success() {
             return Err(RemoteError::refused(status, &bytes).into());
         }
         let mut envelope: Value =
             serde_json::from_slice(&bytes).map_err(|_| RemoteError::NoGateway { url: self.url.clone() })?;
         Ok(envelope["data"].take())
+    }
+
+    /// An answer of lines, in pieces as it comes, to `take` until that wants no more. No piece is waited for longer
+    /// than a whole call.
+    pub async fn stream(&self, path: &str, mut take: impl FnMut(&[u8]) -> bool) -> Result<()> {
+        let answer = tokio::time::timeout(CALL_WITHIN, self.ask(Method::GET, path, None)).await;
+        let answer = answer.map_err(|_| self.silent())??;
+        let status = answer.status();
+        if !status.is_success() {
+            let text = tokio::time::timeout(CALL_WITHIN, self.whole(answer)).await.map_err(|_| self.silent())??;
+            return Err(RemoteError::refused(status, &text).into());
+        }
+        if answer.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != LINES) {
+            return Err(RemoteError::NoGateway { url: self.url.clone() }.into());
+        }
+        let mut body = answer.into_body();
+        loop {
+            let frame = tokio::time::timeout(CALL_WITHIN, body.frame()).await;
+            let Some(frame) = frame.map_err(|_| self.half("nothing came for minutes"))? else { return Ok(()) };
+            let frame = frame.map_err(|error| self.half(&error.to_string()))?;
+            if frame.data_ref().is_some_and(|piece| !take(piece)) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<http::Response<Incoming>> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}/api/v1/projects/{}{path}", self.url, self.project))
+            .header(AUTHORIZATION, &self.authorization)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(body.map(Value::to_string).unwrap_or_default()))?;
+        Ok(self.http.request(request).await.map_err(|error| RemoteError::unreachable(&self.url, &error))?)
+    }
+
+    async fn whole(&self, answer: http::Response<Incoming>) -> Result<Bytes> {
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let broken = |cause: Box<dyn std::error::Error + Send + Sync>| RemoteError::BrokenOff {
+            url: self.url.clone(),
+            cause: cause.to_string(),
+        };
+        Ok(body.map_err(broken)?.to_bytes())
+    }
+
+    fn silent(&self) -> RemoteError {
+        RemoteError::Silent { url: self.url.clone() }
+    }
+
+    fn half(&self, cause: &str) -> RemoteError {
+        RemoteError::Half { url: self.url.clone(), cause: cause.to_owned() }
     }
 
     pub async fn get(&self, path: &str) -> Result<Value> {

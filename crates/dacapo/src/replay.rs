@@ -1,8 +1,10 @@
 //! `dacapo replay`: plan, start, watch and steer replays of a running gateway.
 
+mod items;
 mod plan;
 mod show;
 mod span;
+mod table;
 mod watch;
 
 use crate::cli::replay::{Rate, ReplayOptions, ReplayVerb, StartOptions};
@@ -26,6 +28,8 @@ async fn act(options: ReplayOptions) -> Result<()> {
         ReplayVerb::Start(start) => self::start(&remote, &start, json).await,
         ReplayVerb::List { limit, kind } => list(&remote, limit, &kind, json).await,
         ReplayVerb::Show { id } => print(&remote.get(&path(&id, "")).await?, json, show::one),
+        ReplayVerb::Items { id, status, limit } => items::list(&remote, &id, &status, limit, json).await,
+        ReplayVerb::Report { id, status } => items::report(&remote, &id, &status).await,
         ReplayVerb::Watch { id } => watch::follow(&remote, &id, json).await,
         ReplayVerb::Pause { id } => steer(&remote, &id, "/pause", json).await,
         ReplayVerb::Resume { id } => steer(&remote, &id, "/resume", json).await,
@@ -102,9 +106,9 @@ fn wish(start: &StartOptions) -> Result<Value> {
     Ok(Value::Object(body))
 }
 
-async fn list(remote: &Remote, limit: u32, kind: &str, json: bool) -> Result<()> {
+async fn list(remote: &Remote, limit: u64, kind: &str, json: bool) -> Result<()> {
     let page = remote.get(&format!("/replays?perPage={limit}&kind={kind}")).await?;
-    print(&page["content"], json, show::list)
+    print(&page["content"], json, |replays| show::list(replays, terminal::columns()))
 }
 
 async fn steer(remote: &Remote, id: &str, verb: &str, json: bool) -> Result<()> {

@@ -4,8 +4,18 @@ use std::io::{IsTerminal, Write};
 
 /// A closed pipe is the reader's wish, not an error.
 pub fn print(text: &str) {
+    let _ = write(text.as_bytes());
+}
+
+/// As it is, with what became of it.
+pub fn write(bytes: &[u8]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    out.write_all(bytes).and_then(|()| out.flush())
+}
+
+/// Columns that standard output has; `None` where it is no terminal, and lines may be as long as they like.
+pub fn columns() -> Option<usize> {
+    terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0))
 }
 
 pub fn error(text: &str) {

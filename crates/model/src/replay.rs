@@ -10,8 +10,10 @@
 //! `planned` lasts until the node that owns the replay takes it up.
 
 mod call;
+mod pace;
 
 pub use call::{Asked, Call, CallKind, Said, Whereabouts};
+pub use pace::{MARK_EVERY, Marks, PACE_WINDOW, Sends};
 
 use crate::clock::Timestamp;
 use crate::delivery::{Reason, Status};
@@ -19,7 +21,6 @@ use crate::id::Id;
 use crate::selector::{Frozen, SetMode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// Concurrent exchanges of one replay when it says nothing: as many as one endpoint gets.
 pub const CONCURRENCY_DEFAULT: u32 = 64;
@@ -49,6 +50,9 @@ pub struct Definition {
     pub options: Options,
     /// What the set held when it was counted at the start; `None` when counting was given up.
     pub matched: Option<u64>,
+    /// The same of what is sent of it; `None` also where an older version counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sends: Option<Sends>,
 }
 
 /// Who asked, for the audit.
@@ -334,6 +338,8 @@ pub struct Progress {
     pub items: u64,
     /// Items whose event retention removed before they were written.
     pub gone: u64,
+    #[serde(skip_serializing_if = "Marks::is_empty")]
+    pub marks: Marks,
 }
 
 /// An event that has become items for its endpoints, by id, up to this one.
@@ -397,22 +403,6 @@ impl Replay {
         let parts = self.definition.frozen.parts();
         let first = parts.event_ids.first().copied().unwrap_or(Id::MIN).max(parts.first);
         (is_open && !self.progress.exhausted).then(|| self.progress.cursor.map_or(first, |cursor| cursor.max(first)))
-    }
-
-    /// How long the rest takes at the pace so far; `None` while nothing is known.
-    pub fn eta(&self, now: Timestamp) -> Option<Duration> {
-        if self.control.state != State::Running {
-            return None;
-        }
-        let matched = self.definition.matched?;
-        let (done, took) = (self.counts.settled(), now.since(self.control.started_at?));
-        let left = matched.saturating_sub(done.saturating_add(self.gone()));
-        // What the endpoints' caps leave of a rate only the pace so far can tell.
-        let is_capped = self.control.endpoint_rate.is_some() || self.control.endpoint_concurrency.is_some();
-        if let Some(rate) = self.control.rate.filter(|_| !is_capped) {
-            return Some(Duration::from_secs_f64(left as f64 / f64::from(rate.max(1))));
-        }
-        (done > 0).then(|| took.mul_f64(left as f64 / done as f64))
     }
 }
 

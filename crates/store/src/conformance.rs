@@ -91,6 +91,7 @@ macro_rules! suite {
         $crate::conformance::role!($place, replays:
             what_was_asked_for_reads_back,
             a_page_is_written_once,
+            how_fast_it_is_is_written_down_without_items,
             only_what_runs_takes_items,
             an_event_that_is_gone_gives_no_item,
             an_event_nobody_matched_has_matched,

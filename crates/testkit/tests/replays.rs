@@ -10,6 +10,8 @@ mod crash;
 mod nodes;
 #[path = "replays/options.rs"]
 mod options;
+#[path = "replays/pace.rs"]
+mod pace;
 #[path = "replays/resend.rs"]
 mod resend;
 #[path = "replays/run.rs"]

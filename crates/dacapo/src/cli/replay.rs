@@ -3,6 +3,7 @@
 use super::remote::RemoteOptions;
 use super::selector::SelectorOptions;
 use clap::{Args, Subcommand};
+use dacapo_model::Status;
 use serde_json::{Value, json};
 
 #[derive(Args)]
@@ -19,27 +20,62 @@ pub enum ReplayVerb {
     Plan(StartOptions),
     /// Start a replay
     Start(StartOptions),
-    /// The project's replays, newest first
+    /// The project's replays, newest first: how far each is, when it was started, and who asked
     List {
-        /// So many
-        #[arg(long, value_name = "N", default_value_t = 20)]
-        limit: u32,
+        /// So many at most, up to 1000
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = parse_list_limit)]
+        limit: u64,
         /// run: replays of many events; single: events replayed by one call; resend: deliveries sent again
         #[arg(long, value_name = "KIND", default_value = "run", value_parser = ["run", "single", "resend", "all"])]
         kind: String,
     },
     /// One replay
-    Show { id: String },
+    Show {
+        /// As `list` shows it
+        id: String,
+    },
+    /// What a replay is made of, newest first: each event to each endpoint, what became of it and why
+    Items {
+        /// As `list` shows it
+        id: String,
+        /// Those alone that are Scheduled, Processing, Retry, Success, Failure or Discarded (repeatable)
+        #[arg(long, value_name = "STATUS", value_parser = parse_status)]
+        status: Vec<Status>,
+        /// So many at most
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = parse_limit)]
+        limit: u64,
+    },
+    /// Write down every item of a replay, oldest first: a line of JSON each (NDJSON)
+    Report {
+        /// As `list` shows it
+        id: String,
+        /// Those alone that are Scheduled, Processing, Retry, Success, Failure or Discarded (repeatable)
+        #[arg(long, value_name = "STATUS", value_parser = parse_status)]
+        status: Vec<Status>,
+    },
     /// Follow a replay until it is over; ends with 1 unless it was completed
-    Watch { id: String },
+    Watch {
+        /// As `list` shows it
+        id: String,
+    },
     /// Stop sending for a while
-    Pause { id: String },
+    Pause {
+        /// As `list` shows it
+        id: String,
+    },
     /// Go on where it was paused
-    Resume { id: String },
+    Resume {
+        /// As `list` shows it
+        id: String,
+    },
     /// Give up what was not sent
-    Cancel { id: String },
+    Cancel {
+        /// As `list` shows it
+        id: String,
+    },
     /// Change how fast it goes, while it runs
     Rate {
+        /// As `list` shows it
         id: String,
         /// First attempts a second, or "none" for as fast as it goes
         #[arg(long, value_name = "N|none", value_parser = parse_rate)]
@@ -74,7 +110,7 @@ pub struct StartOptions {
     /// Follow it until it is over
     #[arg(long)]
     pub watch: bool,
-    /// Start only if the set still holds so many, as the plan said
+    /// Start (and plan) only if the set holds exactly so many, as the plan said
     #[arg(long, value_name = "N")]
     pub expected_count: Option<u64>,
     /// Yes, everything back to the oldest event kept
@@ -155,6 +191,23 @@ fn parse_rate(text: &str) -> Result<Rate, String> {
     text.parse().map(|rate| Rate(Some(rate))).map_err(|_| "a whole number, or none".to_owned())
 }
 
+/// Replays that one answer of the gateway holds.
+const LIST_MAX: u64 = 1_000;
+
+fn parse_limit(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|limit| *limit > 0).ok_or_else(|| "a whole number from 1 on".to_owned())
+}
+
+fn parse_list_limit(text: &str) -> Result<u64, String> {
+    let limit = parse_limit(text).ok().filter(|limit| *limit <= LIST_MAX);
+    limit.ok_or_else(|| format!("a whole number from 1 to {LIST_MAX}"))
+}
+
+fn parse_status(text: &str) -> Result<Status, String> {
+    let known = Status::ALL.into_iter().find(|status| status.as_str().eq_ignore_ascii_case(text));
+    known.ok_or_else(|| format!("one of {}", Status::ALL.map(Status::as_str).join(", ")))
+}
+
 #[derive(Args)]
 pub struct EventsOptions {
     #[command(flatten)]
@@ -178,8 +231,8 @@ pub enum EventsVerb {
 pub struct SearchOptions {
     #[command(flatten)]
     pub selector: SelectorOptions,
-    /// So many events
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    /// So many events at most
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = parse_limit)]
     pub limit: u64,
     /// Oldest first
     #[arg(long)]

@@ -21,7 +21,7 @@ const SELECTOR: [(&str, &str); 16] = [
     ("filter", "--body, --headers"),
 ];
 /// Fields of a replay beside its selector.
-const REPLAY: [(&str, &str); 22] = [
+const REPLAY: [(&str, &str); 23] = [
     ("name", "--name"),
     ("reason", "--reason"),
     ("dry_run", "--dry-run"),
@@ -44,6 +44,7 @@ const REPLAY: [(&str, &str); 22] = [
     ("options.target.url", "--to-url"),
     ("options.target.secret", "--to-secret"),
     ("perPage", "--limit"),
+    ("status", "--status"),
 ];
 /// Where a text names another field than the one it is about.
 const IN_TEXTS: [(&str, &str); 6] = [
@@ -96,7 +97,10 @@ mod tests {
                 "selector: it has no start; add \"from\", or \"confirm_unbounded\": true if that is meant",
                 "selector: it has no start; add --from, or --confirm-unbounded if that is meant",
             ),
-            ("expected_count: plan again (\"dry_run\": true)", "--expected-count: plan again (`dacapo replay plan`)"),
+            (
+                "expected_count: plan without it (\"dry_run\": true)",
+                "--expected-count: plan without it (`dacapo replay plan`)",
+            ),
             // Written by hand, so it is named as it was written.
             (
                 "selector.since: is no field of a selector: use mode",

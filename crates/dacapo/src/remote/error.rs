@@ -12,6 +12,8 @@ pub enum RemoteError {
     Silent { url: String },
     #[error("{url} broke off its answer: {cause}; the call may have been carried out")]
     BrokenOff { url: String, cause: String },
+    #[error("{url} broke off in the middle: {cause}; what was written is not all of it")]
+    Half { url: String, cause: String },
     #[error("what answers at {url} is no Dacapo gateway")]
     NoGateway { url: String },
     #[error("the key was not accepted: {0} (--key, DACAPO_API_KEY)")]

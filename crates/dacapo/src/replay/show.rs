@@ -1,39 +1,44 @@
 //! Replays as text.
 
 use super::span::span;
+use super::table::Table;
 use serde_json::Value;
 use std::fmt::Write;
 
 /// Longer names are cut in lists.
-const NAME_WIDTH: usize = 28;
+const NAME_WIDTH: usize = 60;
 
-pub fn list(replays: &Value) -> String {
+/// `columns`: of the terminal, if it is one.
+pub fn list(replays: &Value, columns: Option<usize>) -> String {
     let rows = replays.as_array().map(Vec::as_slice).unwrap_or_default();
     if rows.is_empty() {
         return "No replay yet.\n".to_owned();
     }
-    let mut out = format!(
-        "{:<26}  {:<9}  {:<9}  {:>9}  {:>9}  {:>9}  {:>5}  NAME\n",
-        "REPLAY", "STATUS", "MODE", "MATCHED", "SUCCESS", "FAILED", "DONE"
-    );
+    let widths = [("REPLAY", 26), ("STATUS", 9), ("DONE", 4), ("MATCHED", 9), ("SUCCESS", 9), ("FAILED", 9)];
+    let started = |at: &str, mode: &str, by: &str| format!("{at:<20}  {mode:<9}  {by:<38}");
+    let table = Table::new(&widths, &[&started("STARTED", "MODE", "BY"), "NAME"], columns);
+    let mut out = table.head();
     for replay in rows {
         let text = |name: &str| replay[name].as_str().unwrap_or_default();
         let counts = &replay["counts"];
         let count = |name: &str| counts[name].as_u64().map_or_else(|| "?".to_owned(), |count| count.to_string());
+        let [matched, success, failed] = ["matched", "success", "failure"].map(|name| format!("{:>9}", count(name)));
+        let done = format!("{:>4}", percent(replay));
+        let started = started(&second(text("started_at")), text("mode"), &asker(&replay["asked_by"]));
         let name: String = text("name").chars().take(NAME_WIDTH).collect();
-        let _ = writeln!(
-            out,
-            "{:<26}  {:<9}  {:<9}  {:>9}  {:>9}  {:>9}  {:>5}  {name}",
-            text("uid"),
-            text("status"),
-            text("mode"),
-            count("matched"),
-            count("success"),
-            count("failure"),
-            percent(replay),
+        out.push_str(
+            &table.row(&[text("uid"), text("status"), &done, &matched, &success, &failed], &[&started, &name]),
         );
     }
     out
+}
+
+/// Of a time, without the fraction; `-` where there is none.
+pub fn second(at: &str) -> String {
+    if at.is_empty() {
+        return "-".to_owned();
+    }
+    at.get(..19).map_or_else(|| at.to_owned(), |head| format!("{head}Z"))
 }
 
 pub fn one(replay: &Value) -> String {
@@ -61,6 +66,7 @@ pub fn one(replay: &Value) -> String {
     }
     row("FAILURE", text("failure"));
     row("CREATED", text("created_at"));
+    row("STARTED", text("started_at"));
     row("FINISHED", text("finished_at"));
     out
 }
@@ -186,8 +192,33 @@ mod tests {
             assert!(text.contains(line), "{line:?} is missing in\n{text}");
         }
         assert!(!text.contains("NODES") && !text.contains("FINISHED"), "{text}");
+    }
+
+    #[test]
+    fn a_list_says_how_far_each_is_when_it_was_started_and_who_asked() {
+        let replay = json!({
+            "uid": "01H0JA5MEES38RRK3HTEJC647K", "status": "completed", "mode": "discarded", "name": "after the outage", "progress": 1.0,
+            "counts": {"matched": null, "success": 1_234_567, "failure": 3}, "started_at": "2026-01-02T03:10:00.5Z",
+            "asked_by": {"kind": "connect_key", "id": "01H0JA5MEES38RRK3HTEJC647K"},
+        });
+        let waits = json!({"uid": "01H0JA5MEES38RRK3HTEJC647K", "status": "planned", "started_at": null, "asked_by": {"kind": "system"}});
+        let replays = json!([replay, waits]);
+        let wide = list(&replays, None);
+        assert_eq!(
+            wide.lines().collect::<Vec<_>>(),
+            [
+                "REPLAY                      STATUS     DONE  MATCHED    SUCCESS    FAILED     STARTED               MODE       BY                                      NAME",
+                "01H0JA5MEES38RRK3HTEJC647K  completed  100%          ?    1234567          3  2026-01-02T03:10:00Z  discarded  connect_key 01H0JA5MEES38RRK3HTEJC647K  after the outage",
+                "01H0JA5MEES38RRK3HTEJC647K  planned                  ?          ?          ?  -                                system",
+            ]
+        );
+        let narrow = list(&replays, Some(80));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
         assert!(
-            list(&json!([replay])).contains("R                           running    failed          1243       1200")
+            narrow.contains(
+                "3\n    2026-01-02T03:10:00Z  discarded  connect_key 01H0JA5MEES38RRK3HTEJC647K\n    after the outage\n"
+            ),
+            "{narrow}"
         );
     }
 }

@@ -574,6 +574,7 @@ fn replay(n: u128) -> Replay {
             ..Options::default()
         },
         matched: None,
+        sends: None,
     };
     Replay {
         id: Id::from_u128(n + 100),

@@ -12,7 +12,7 @@ use super::plan::{Plan, Planner, SAMPLES_MAX, Walk};
 use crate::dispatch::Dispatcher;
 use crate::transport::Transport;
 use dacapo_model::meta_event::Teller;
-use dacapo_model::replay::{Asker, CallKind, Control, Counts, Definition, Elsewhere, Options, Progress, State};
+use dacapo_model::replay::{Asker, CallKind, Control, Counts, Definition, Elsewhere, Options, Progress, Sends, State};
 use dacapo_model::selector::{Selector, SelectorError};
 use dacapo_model::{Clock, Id, IdSource, Replay};
 use dacapo_store::roles::{Acknowledged, CallView, NewReplayRun, Page, ReplayCreated};
@@ -65,7 +65,7 @@ pub enum Refused {
     )]
     Unbounded,
     #[error(
-        "expected_count: the set holds {found} item(s) now, not {expected}; plan again (\"dry_run\": true) and look at what changed"
+        "expected_count: the set holds {found} item(s) now, not {expected}; plan without it (\"dry_run\": true) and look at what changed"
     )]
     Moved { expected: u64, found: u64 },
     #[error("expected_count: the set could not be counted within {} seconds ({counted} item(s) by then); narrow the selector, or leave expected_count out", PLAN_TIME_MAX.as_secs())]
@@ -110,14 +110,17 @@ impl Pace {
     }
 }
 
-/// `rate 50, concurrency 64`, and the caps of endpoints where there are any.
-fn said(control: &Control) -> String {
-    let rate = control.rate.map_or_else(|| "none".to_owned(), |rate| rate.to_string());
-    let mut said = format!("rate {rate}, concurrency {}", control.concurrency);
-    if control.endpoint_rate.is_some() || control.endpoint_concurrency.is_some() {
-        let word = |cap: Option<u32>| cap.map_or_else(|| "none".to_owned(), |cap| cap.to_string());
-        let (rate, concurrency) = (word(control.endpoint_rate), word(control.endpoint_concurrency));
-        said.push_str(&format!(", endpoint_rate {rate}, endpoint_concurrency {concurrency}"));
+/// `rate 50, concurrency 64`, and of the caps of endpoints those there are and those that were spoken of.
+fn said(pace: &Pace, control: &Control) -> String {
+    let word = |cap: Option<u32>| cap.map_or_else(|| "none".to_owned(), |cap| cap.to_string());
+    let mut said = format!("rate {}, concurrency {}", word(control.rate), control.concurrency);
+    for (name, is_named, cap) in [
+        ("endpoint_rate", pace.endpoint_rate.is_some(), control.endpoint_rate),
+        ("endpoint_concurrency", pace.endpoint_concurrency.is_some(), control.endpoint_concurrency),
+    ] {
+        if is_named || cap.is_some() {
+            said.push_str(&format!(", {name} {}", word(cap)));
+        }
     }
     said
 }
@@ -148,11 +151,10 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Nothing is written.
+    /// Nothing is written. Refused where the same start would be for what it expects.
     pub async fn plan(&self, wish: Wish) -> Result<(Definition, Plan), Refused> {
         let (id, mut definition) = self.define(&wish).await?;
-        let plan = self.count(&wish, id, &definition, PLAN_TIME_MAX, SAMPLES_MAX).await?;
-        definition.matched = plan.is_complete.then_some(plan.matched);
+        let plan = self.count(&wish, id, &mut definition, PLAN_TIME_MAX, SAMPLES_MAX).await?;
         Ok((definition, plan))
     }
 
@@ -177,15 +179,7 @@ impl Desk {
         }
         let (id, mut definition) = self.define(&wish).await?;
         let within = if wish.expected.is_some() { PLAN_TIME_MAX } else { COUNT_TIME_MAX };
-        let plan = self.count(&wish, id, &definition, within, 0).await?;
-        definition.matched = plan.is_complete.then_some(plan.matched);
-        match (wish.expected, plan.is_complete) {
-            (Some(_), false) => return Err(Refused::NotCounted { counted: plan.matched }),
-            (Some(expected), true) if expected != plan.matched => {
-                return Err(Refused::Moved { expected, found: plan.matched });
-            }
-            _ => {}
-        }
+        self.count(&wish, id, &mut definition, within, 0).await?;
         let new = NewReplayRun {
             id,
             project_id: wish.project_id,
@@ -254,7 +248,7 @@ impl Desk {
                 return Err(wrong(control.state, "what is over has no rate; start another one"));
             }
             pace.change(&mut control);
-            control.note(self.clock.now(), by, said(&control));
+            control.note(self.clock.now(), by, said(&pace, &control));
             Ok(control)
         };
         self.steer(project, id, change).await
@@ -348,15 +342,17 @@ impl Desk {
             mode: wish.selector.mode,
             options: wish.options.clone(),
             matched: None,
+            sends: None,
         };
         Ok((id, definition))
     }
 
+    /// Notes in the definition what was counted.
     async fn count(
         &self,
         wish: &Wish,
         id: Id,
-        definition: &Definition,
+        definition: &mut Definition,
         within: Duration,
         samples_max: usize,
     ) -> Result<Plan, Refused> {
@@ -367,7 +363,19 @@ impl Desk {
         let work = async move { planner.plan(walk).await };
         // Whoever asked may go away: then nobody counts on.
         let counted = AbortOnDropHandle::new(self.aside.spawn(work)).await;
-        Ok(counted.map_err(|cause| StoreError::Unavailable(cause.to_string()))??)
+        let plan = counted.map_err(|cause| StoreError::Unavailable(cause.to_string()))??;
+        match (wish.expected, plan.is_complete) {
+            (Some(_), false) => return Err(Refused::NotCounted { counted: plan.matched }),
+            (Some(expected), true) if expected != plan.matched => {
+                return Err(Refused::Moved { expected, found: plan.matched });
+            }
+            _ => {}
+        }
+        if plan.is_complete {
+            definition.matched = Some(plan.matched);
+            definition.sends = Some(Sends { all: plan.to_send(), busiest: plan.busiest });
+        }
+        Ok(plan)
     }
 }
 

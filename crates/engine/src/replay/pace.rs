@@ -1,6 +1,7 @@
-//! A replay's rate: how much of it may be taken now, and when more.
+//! A replay's rate: how much of it may be taken now, and when more; and how it is written down how fast it is.
 
-use dacapo_model::Timestamp;
+use dacapo_model::replay::Marks;
+use dacapo_model::{Replay, Timestamp};
 use std::time::Duration;
 
 /// What a rate may save up while nothing is sent.
@@ -10,11 +11,13 @@ const BURST_MAX: Duration = Duration::from_millis(200);
 pub struct Pace {
     saved: f64,
     at: Timestamp,
+    /// Nothing was marked since this node drives it: what was marked before, another one or process did.
+    is_unmarked: bool,
 }
 
 impl Pace {
     pub const fn starting(now: Timestamp) -> Self {
-        Self { saved: 0.0, at: now }
+        Self { saved: 0.0, at: now, is_unmarked: true }
     }
 
     /// So many may be taken now.
@@ -40,6 +43,16 @@ impl Pace {
 
     pub fn took(&mut self, items: u64) {
         self.saved -= items as f64;
+    }
+
+    /// What is to be written of how fast it is, if anything.
+    pub fn marks(&self, replay: &Replay, now: Timestamp) -> Option<Marks> {
+        replay.progress.marks.with(replay.revision, replay.counts.settled(), now, self.is_unmarked)
+    }
+
+    /// They are written.
+    pub fn has_marked(&mut self) {
+        self.is_unmarked = false;
     }
 }
 

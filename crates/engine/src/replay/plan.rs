@@ -47,6 +47,8 @@ pub struct Plan {
     /// Bytes of payload that would be sent.
     pub bytes: u64,
     pub per_endpoint: BTreeMap<Id, u64>,
+    /// Items that would be sent to the endpoint that would get most, of the first [`GROUPS_MAX`].
+    pub busiest: u64,
     pub per_event_type: BTreeMap<String, u64>,
     pub oldest: Option<Timestamp>,
     pub newest: Option<Timestamp>,

@@ -21,7 +21,7 @@ use crate::dispatch::{Dispatcher, Had, Moment, Place, Work};
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::id::{IdMap, IdSet};
 use dacapo_model::meta_event::Teller;
-use dacapo_model::replay::{Asker, AskerKind, Order, State};
+use dacapo_model::replay::{Asker, AskerKind, Marks, Order, Progress, State};
 use dacapo_model::{Class, Clock, Delivery, Event, Id, IdSource, Replay, Shard, Timestamp, Trigger};
 use dacapo_store::roles::{HELD_UNTIL, ItemPage, Load, Release, ScanPage, ScanRequest, Scheduled};
 use dacapo_store::{LiveCatalog, Store, StoreError};
@@ -219,6 +219,7 @@ impl Runner {
                 self.turn(replay, State::Completed, None, false).await?;
                 return Ok(Step::Done);
             }
+            self.mark(replay, pace, now).await?;
             let is_nearly_done = replay.waiting() <= LAST_ITEMS;
             return Ok(if is_nearly_done { Step::AtEveryWord } else { Step::AtWord });
         }
@@ -231,6 +232,7 @@ impl Runner {
         };
         let room = fresh.saturating_sub(not_tried).min(OPEN_ITEMS_MAX.saturating_sub(open.all));
         if room < least {
+            self.mark(replay, pace, now).await?;
             return Ok(Step::AtWord);
         }
         // A small one is done at once, whatever else goes on: only what follows the first page goes gently.
@@ -260,11 +262,16 @@ impl Runner {
                 return Ok(Step::Again);
             }
         };
-        let Some(written) = self.write(replay, view, page, room, Seen { since, at: now, is_whole: reads_all }).await?
-        else {
+        let marks = pace.marks(replay, now);
+        let is_marked = marks.is_some();
+        let seen = Seen { since, at: now, is_whole: reads_all, marks };
+        let Some(written) = self.write(replay, view, page, room, seen).await? else {
             return Ok(Step::Again);
         };
         pace.took(written.to_send);
+        if is_marked {
+            pace.has_marked();
+        }
         if written.is_last {
             return Ok(Step::Again);
         }
@@ -303,7 +310,7 @@ impl Runner {
         room: Room,
         seen: Seen,
     ) -> Result<Option<Written>, StoreError> {
-        let Seen { since, at: now, is_whole } = seen;
+        let Seen { since, at: now, is_whole, marks } = seen;
         let definition = &replay.definition;
         let due_at = match definition.options.order {
             Order::Unordered => now,
@@ -326,6 +333,7 @@ impl Runner {
             rows.push(Work { delivery, event });
         }
         let mut progress = replay.progress.clone();
+        progress.marks = marks.unwrap_or(progress.marks);
         let written = Written { to_send: taken.to_send as u64, is_last: taken.next.is_none() };
         progress.exhausted = written.is_last;
         progress.scanned += taken.rows;
@@ -351,6 +359,17 @@ impl Runner {
             Scheduled::Void => Ok(None),
             Scheduled::Written { .. } => Ok(Some(written)),
         }
+    }
+
+    /// How far it is, where no page takes that along: a page without items. That it moved on, the next step sees.
+    async fn mark(&self, replay: &Replay, pace: &mut Pace, now: Timestamp) -> Result<(), StoreError> {
+        let Some(marks) = pace.marks(replay, now) else { return Ok(()) };
+        let progress = Progress { marks, ..replay.progress.clone() };
+        let page = ItemPage { replay: replay.id, after: replay.page, progress, items: Vec::new() };
+        if self.store.schedule(page).await? != Scheduled::Void {
+            pace.has_marked();
+        }
+        Ok(())
     }
 
     /// Of the rows that memory takes. Those whose payload cannot be read now are read from the queue later.
@@ -417,6 +436,8 @@ struct Seen {
     at: Timestamp,
     /// Its events have their payloads.
     is_whole: bool,
+    /// To be written with it.
+    marks: Option<Marks>,
 }
 
 /// A page of items.

@@ -10,7 +10,7 @@ use crate::roles::{
 };
 use dacapo_model::delivery::Reason;
 use dacapo_model::event::{FanOut, Target};
-use dacapo_model::replay::{Asker, AskerKind, Control, Definition, Options, Progress, State};
+use dacapo_model::replay::{Asker, AskerKind, Control, Definition, Options, Progress, Sends, State};
 use dacapo_model::{Class, Delivery, Event, Id, Replay, SetMode, Status, Trigger};
 use serde_json::json;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ fn definition(subject: &Subject) -> Definition {
         mode: SetMode::Failed,
         options: Options::default(),
         matched: Some(7),
+        sends: Some(Sends { all: 6, busiest: 4 }),
     }
 }
 
@@ -168,6 +169,21 @@ pub async fn a_page_is_written_once(mut subject: Subject) {
     assert_eq!(subject.deliveries(filter.clone(), second).await, [all[1]]);
     let discarded = DeliveryFilter { statuses: vec![Status::Discarded], ..filter };
     assert_eq!(subject.deliveries(discarded, DOWN).await, [all[2]]);
+}
+
+pub async fn how_fast_it_is_is_written_down_without_items(mut subject: Subject) {
+    let id = running(&subject).await;
+    let event = subject.stored(&[ENDPOINT]).await;
+    schedule(&subject, page(id, 0, vec![item_for(&subject, id, &event, &target(ENDPOINT))])).await;
+    let before = shown(&subject, id).await;
+    let marks = before.progress.marks.with(before.revision, 0, subject.now(), true).expect("the first one");
+    let progress = Progress { marks, ..before.progress.clone() };
+    let page = ItemPage { replay: id, after: before.page, progress: progress.clone(), items: Vec::new() };
+    assert_eq!(schedule(&subject, page).await, Scheduled::Written { items: 0, gone: 0 });
+    subject.crash().await;
+    let after = shown(&subject, id).await;
+    assert_eq!((after.page, after.progress), (2, progress));
+    assert_eq!((after.waiting(), after.revision), (1, before.revision));
 }
 
 pub async fn only_what_runs_takes_items(subject: Subject) {

@@ -1,6 +1,6 @@
 //! Over three nodes on PostgreSQL: killed in turn, and stopped from a node that does not run it.
 
-use super::{SOON, sink};
+use super::{SOON, pace, sink};
 use anyhow::{Context, Result, ensure};
 use dacapo_testkit::clock;
 use dacapo_testkit::nodes::Nodes;
@@ -52,6 +52,10 @@ async fn nodes_killed_in_turn_schedule_each_event_once_and_lose_none() -> Result
         under_way(&sink, 150 + 200 * victim as u64).await.with_context(|| format!("before node {victim} is killed"))?;
         nodes.each[victim].kill9()?;
         nodes.each[victim].restart().await?;
+        // Whichever drives it now, and whichever is asked.
+        for node in &nodes.each {
+            pace::holds_to(&node.replay(&id).await?, 150)?;
+        }
     }
     let done = nodes.each[1].replay_in(&id, "completed", SOON * 3).await?;
     ensure!(done["counts"]["items"] == EVENTS && done["counts"]["success"] == EVENTS, "{done}");
@@ -95,5 +99,30 @@ async fn a_stop_answers_at_once_and_nothing_is_sent_after_it_on_any_node() -> Re
     })
     .await?;
     ensure!(after["counts"]["success"] == delivered, "{delivered} delivered: {after}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_node_says_how_fast_it_is_whichever_drives_it() -> Result<()> {
+    let (_turn, nodes, _sink) = with_missing(Duration::ZERO).await?;
+    let id = nodes.each[0].start_replay(&backfill(&json!({"rate": 20}))).await?;
+    for node in &nodes.each {
+        wait_until(SOON * 2, "it says how fast", async || {
+            let replay = node.replay(&id).await?;
+            pace::holds_to(&replay, 20)?;
+            Ok((replay["pace"].as_f64() > Some(0.0) && replay["eta_seconds"].is_u64()).then_some(()))
+        })
+        .await?;
+    }
+    let slower = nodes.each[1].change_replay(&id, &json!({"rate": 1})).await?.expect(200)?;
+    ensure!(slower.data()["pace"] == 0.0, "{}", slower.text);
+    for node in &nodes.each {
+        pace::holds_to(&node.replay(&id).await?, 1)?;
+    }
+    nodes.each[2].steer_replay(&id, "pause").await?.expect(200)?;
+    for node in &nodes.each {
+        let paused = node.replay(&id).await?;
+        ensure!(paused["pace"] == 0.0 && paused["eta_seconds"].is_null(), "{paused}");
+    }
     Ok(())
 }

@@ -84,6 +84,18 @@ async fn every_refusal_names_the_field_and_the_fix() -> Result<()> {
         let reply = product.post_text("/replays", text).await?;
         ensure!(reply.status == 400, "{text:?}: {} {}", reply.status, reply.text);
     }
+    // A plan says the same of what is expected as the start it is for.
+    let mut plan = with("expected_count", json!(7));
+    plan["dry_run"] = true.into();
+    let refused = product.post("/replays", &plan).await?.expect(409)?;
+    ensure!(
+        refused.message().starts_with("expected_count: the set holds 0 item(s) now, not 7; plan"),
+        "{}",
+        refused.text
+    );
+    plan["expected_count"] = json!(0);
+    let planned = product.post("/replays", &plan).await?.expect(200)?;
+    ensure!(planned.data()["matched"] == 0, "{}", planned.text);
     let none = product.get("/replays").await?.expect(200)?;
     ensure!(none.data()["content"] == json!([]), "a refusal left something behind: {}", none.text);
     Ok(())

@@ -4,6 +4,7 @@ use super::Pair;
 use anyhow::{Context, Result, ensure};
 use dacapo_testkit::product::{Product, binary, text};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::process::Output;
 use tokio::process::Command;
 
@@ -104,6 +105,10 @@ async fn a_replay_is_planned_run_and_watched() -> Result<()> {
         "{}",
         said(&moved)
     );
+    let planned = on(product, &format!("replay plan {ask} --expected-count 4")).await?;
+    ensure!(planned.status.code() == Some(1) && planned.stdout.is_empty(), "{}", said(&planned));
+    ensure!(said(&planned).contains("--expected-count: the set holds 3 item(s) now, not 4"), "{}", said(&planned));
+    ensure!(out(&on(product, &format!("replay plan {ask} --expected-count 3")).await?)?.contains("MATCHED"), "no plan");
     let unbounded = on(product, "replay start --mode failed").await?;
     ensure!(said(&unbounded).contains("add --from, or --confirm-unbounded"), "{}", said(&unbounded));
 
@@ -120,6 +125,10 @@ async fn a_replay_is_planned_run_and_watched() -> Result<()> {
     ensure!(again.contains("3 failed"), "{again}");
     let list = out(&on(product, "replay list").await?)?;
     ensure!(list.lines().count() == 3 && list.contains("outage"), "{list}");
+    let replay = product.replay(&id).await?;
+    let started = text(&replay, "started_at").get(..19).context("a time")?;
+    let by = format!("{started}Z  failed     api_key {}", text(&replay["asked_by"], "id"));
+    ensure!(list.lines().any(|line| line.starts_with(&id) && line.contains(&by)), "{by}\n{list}");
     let shown = out(&on(product, &format!("replay show {id} --json")).await?)?;
     ensure!(serde_json::from_str::<Value>(&shown)?["uid"] == id.as_str(), "{shown}");
     Ok(())
@@ -149,5 +158,74 @@ async fn a_replay_is_steered_from_another_terminal() -> Result<()> {
     ensure!(said(&nothing).contains("say what is to change: --rate, --concurrency"), "{}", said(&nothing));
     let unknown = on(product, "replay show 01H0JA5MEES38RRK3HTEJC647K").await?;
     ensure!(said(&unknown).contains("replay not found"), "{}", said(&unknown));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_replay_is_made_of_is_listed_and_written_down() -> Result<()> {
+    let pair = Pair::new().await?;
+    let product = &pair.product;
+    let events = pair.events(6).await?;
+    let all = "replay start --mode all --include-succeeded --from -1h --watch";
+    let watched = out(&on(product, all).await?)?;
+    let id = field(&watched, "REPLAY").to_owned();
+
+    let table = out(&on(product, &format!("replay items {id}")).await?)?;
+    let head = ["WHEN", "EVENT", "STATUS", "WHY, WAITS FOR", "ENDPOINT"];
+    ensure!(head.iter().all(|name| table.lines().next().is_some_and(|line| line.contains(name))), "{table}");
+    ensure!(table.lines().count() == 7 && events.iter().all(|event| table.contains(event)), "{table}");
+    let failed = format!("{}  Failure     retry_limit        {}", events[5], pair.broken);
+    ensure!(table.contains(&failed) && table.contains(&format!("{}  Success ", events[0])), "{failed}\n{table}");
+
+    let some = on(product, &format!("replay items {id} --status failure --limit 2")).await?;
+    ensure!(out(&some)?.lines().count() == 3 && !out(&some)?.contains("Success"), "{}", out(&some)?);
+    ensure!(said(&some).contains(&format!("dacapo replay report {id}")), "{}", said(&some));
+    let none = on(product, &format!("replay items {id} --status Retry")).await?;
+    ensure!(out(&none)? == "No such item.\n", "{}", out(&none)?);
+    let lines = out(&on(product, &format!("replay items {id} --json --status Success --status Failure")).await?)?;
+    let items: Vec<Value> = lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    ensure!(items.len() == 6 && items.iter().all(|item| item["replay_id"] == id.as_str()), "{lines}");
+
+    let report = out(&on(product, &format!("replay report {id} --status Failure")).await?)?;
+    let asked = product.get(&format!("/replays/{id}/report?status=Failure")).await?.expect(200)?;
+    ensure!(report == asked.text && report.lines().count() == 3, "{report}");
+    for words in ["items", "report"] {
+        let unknown = on(product, &format!("replay {words} 01H0JA5MEES38RRK3HTEJC647K")).await?;
+        ensure!(unknown.status.code() == Some(1) && said(&unknown).contains("replay not found"), "{}", said(&unknown));
+        let slip = on(product, &format!("replay {words} {id} --status lost")).await?;
+        ensure!(said(&slip).contains("one of Scheduled, Processing, Retry"), "{}", said(&slip));
+    }
+    for words in ["events search", "replay list", &format!("replay items {id}")] {
+        let nothing = on(product, &format!("{words} --limit 0")).await?;
+        ensure!(nothing.status.code() == Some(2) && nothing.stdout.is_empty(), "{words}: {}", said(&nothing));
+        ensure!(
+            said(&nothing).contains("--limit") && said(&nothing).contains("a whole number from 1"),
+            "{}",
+            said(&nothing)
+        );
+    }
+    Ok(())
+}
+
+/// More than a page of a list, and than a read of a report.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_items_of_a_larger_replay_are_shown_once() -> Result<()> {
+    const EVENTS: u64 = 620;
+    let pair = Pair::new().await?;
+    let product = &pair.product;
+    product.send_numbered(&pair.sound, 0..EVENTS).await?;
+    let all = "replay start --mode all --include-succeeded --from -1h --watch";
+    let id = field(&out(&on(product, all).await?)?, "REPLAY").to_owned();
+    let distinct = |lines: &str, field: &str| -> Result<usize> {
+        let rows: Vec<Value> = lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        ensure!(rows.len() as u64 == EVENTS, "{} lines", rows.len());
+        Ok(rows.iter().map(|row| text(row, field).to_owned()).collect::<HashSet<_>>().len())
+    };
+    let items = out(&on(product, &format!("replay items {id} --limit 5000 --json")).await?)?;
+    ensure!(distinct(&items, "event_id")? as u64 == EVENTS, "some twice");
+    let report = out(&on(product, &format!("replay report {id}")).await?)?;
+    ensure!(distinct(&report, "event_id")? as u64 == EVENTS, "some twice");
+    let table = out(&on(product, &format!("replay items {id} --limit 250")).await?)?;
+    ensure!(table.lines().count() == 251 && table.matches("WHEN").count() == 1, "{} lines", table.lines().count());
     Ok(())
 }

@@ -27,7 +27,7 @@ pub struct ReplayView<'a> {
     counts: Counts,
     /// 0 to 1; `null` while the total is not known.
     progress: Option<f64>,
-    /// Settled items a second since it started.
+    /// Items settled a second, of late; of one that is over, while it ran.
     pace: f64,
     eta_seconds: Option<u64>,
     failure: Option<&'a str>,
@@ -109,8 +109,6 @@ impl<'a> OptionsView<'a> {
 impl<'a> ReplayView<'a> {
     pub fn new(replay: &'a Replay, now: Timestamp) -> Self {
         let (definition, control, counts) = (&replay.definition, &replay.control, &replay.counts);
-        let until = control.finished_at.unwrap_or(now);
-        let took = control.started_at.map_or(0.0, |start| until.since(start).as_secs_f64());
         let done = counts.settled().saturating_add(replay.gone());
         let progress = definition.matched.map(|matched| match matched {
             0 => 1.0,
@@ -139,7 +137,7 @@ impl<'a> ReplayView<'a> {
                 by_reason: by_reason(replay),
             },
             progress,
-            pace: if took > 0.0 { counts.settled() as f64 / took } else { 0.0 },
+            pace: replay.pace(now),
             eta_seconds: replay.eta(now).map(|eta| eta.as_secs_f64().ceil() as u64),
             failure: control.failure.as_deref(),
             steps: &control.steps,

@@ -36,6 +36,11 @@ impl<K: Hash + Ord + Clone> Groups<K> {
         }
     }
 
+    /// The largest count.
+    pub fn most(&self) -> u64 {
+        self.counts.iter().map(|(_, count)| *count).max().unwrap_or(0)
+    }
+
     pub fn into_map(self) -> BTreeMap<K, u64> {
         self.counts.into_iter().collect()
     }

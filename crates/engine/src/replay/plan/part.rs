@@ -13,6 +13,8 @@ pub struct Part {
     /// But for the groups.
     plan: Plan,
     per_endpoint: Groups<Id>,
+    /// Of these, the ones that are sent.
+    sent_to: Groups<Id>,
     per_event_type: Groups<String>,
 }
 
@@ -27,7 +29,12 @@ impl Part {
 
     fn listing(groups_max: usize) -> Self {
         let plan = Plan { is_complete: true, ..Plan::default() };
-        Self { plan, per_endpoint: Groups::of_first(groups_max), per_event_type: Groups::of_first(groups_max) }
+        Self {
+            plan,
+            per_endpoint: Groups::of_first(groups_max),
+            sent_to: Groups::of_first(groups_max),
+            per_event_type: Groups::of_first(groups_max),
+        }
     }
 
     pub fn looked_at(&mut self, rows: u64) {
@@ -44,7 +51,10 @@ impl Part {
             plan.already_succeeded += u64::from(*already_succeeded);
             match target.discarded {
                 Some(reason) => *plan.skipped.entry(reason.as_str()).or_default() += 1,
-                None => plan.bytes += item.data_bytes as u64,
+                None => {
+                    plan.bytes += item.data_bytes as u64;
+                    self.sent_to.add(&target.endpoint_id, 1);
+                }
             }
             self.per_endpoint.add(&target.endpoint_id, 1);
         }
@@ -89,11 +99,12 @@ impl Part {
         let missing = samples_max.saturating_sub(plan.samples.len());
         plan.samples.extend(more.samples.into_iter().take(missing));
         self.per_endpoint.append(next.per_endpoint);
+        self.sent_to.append(next.sent_to);
         self.per_event_type.append(next.per_event_type);
     }
 
     pub fn finish(self) -> Plan {
         let (per_endpoint, per_event_type) = (self.per_endpoint.into_map(), self.per_event_type.into_map());
-        Plan { per_endpoint, per_event_type, ..self.plan }
+        Plan { per_endpoint, busiest: self.sent_to.most(), per_event_type, ..self.plan }
     }
 }

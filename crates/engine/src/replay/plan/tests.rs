@@ -142,6 +142,7 @@ impl Place {
             frozen,
             options,
             matched: None,
+            sends: None,
         };
         let within = Duration::from_secs(60);
         Walk { view: Arc::clone(&self.view), replay, definition, within, samples_max: SAMPLES_MAX }

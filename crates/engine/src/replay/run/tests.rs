@@ -129,6 +129,7 @@ impl Place {
             mode: SetMode::Failed,
             options,
             matched: None,
+            sends: None,
         };
         let control = Control::new(&definition.options);
         let new = NewReplayRun { id, project_id: PROJECT, definition, control, key: None, open_max: 9 };
