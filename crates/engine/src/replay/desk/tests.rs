@@ -1,6 +1,8 @@
 //! What was done is answered as done, also when the store stops answering in the middle.
 
+use super::steer::{STOP_WITHIN, all_told};
 use super::*;
+use dacapo_store::roles::Acknowledged;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn gone<T>() -> Result<T, StoreError> {

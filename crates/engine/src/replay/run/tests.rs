@@ -1,8 +1,10 @@
 //! Steps of a replay on a real store.
 
+use super::step::PAGE_EVENTS_MAX;
 use super::*;
 use crate::dispatch::Exchanged;
 use crate::metrics::Metrics;
+use crate::replay::page::PAGE_ITEMS_MAX;
 use crate::settings::Settings;
 use crate::upkeep::drop_old;
 use bytes::Bytes;
@@ -13,12 +15,13 @@ use dacapo_model::event::Target;
 use dacapo_model::id::SystemEntropy;
 use dacapo_model::meta_event::{Bodies, Outcome};
 use dacapo_model::project::Config;
-use dacapo_model::replay::{Control, Definition, Options};
+use dacapo_model::replay::{Control, Definition, Options, Order, State};
 use dacapo_model::retry::{Kind, Policy};
-use dacapo_model::{Endpoint, Event, Project, SetMode};
+use dacapo_model::{Class, Delivery, Endpoint, Event, Project, Replay, SetMode, Timestamp};
 use dacapo_store::roles::lease::Deadline;
 use dacapo_store::roles::{Holding, NewEvent, NewReplayRun, ReplayCreated, Report};
 use dacapo_store::sqlite::SqliteStore;
+use std::collections::BTreeSet;
 
 const PROJECT: Id = Id::from_u128(1);
 const ENDPOINT: Id = Id::from_u128(2);
