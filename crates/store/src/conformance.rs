@@ -96,6 +96,7 @@ macro_rules! suite {
             an_event_nobody_matched_has_matched,
             counts_follow_the_items,
             held_items_are_not_due,
+            what_is_resent_by_hand_is_not_put_on_hold,
             heads_are_the_oldest_of_each_endpoint,
             an_event_has_reached_whom_it_succeeded_at,
             a_later_target_of_a_large_fan_out_is_reached_too,
