@@ -157,6 +157,7 @@ macro_rules! suite {
             an_item_has_all_that_was_asked_for,
             a_page_looks_at_so_many_rows,
             what_failed_is_found_without_looking_at_the_rest,
+            a_replays_items_are_found_without_looking_at_others,
             what_is_born_later_is_not_met,
             another_projects_events_are_not_met);
         $crate::conformance::role!($place, catalog:
