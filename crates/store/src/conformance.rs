@@ -97,6 +97,7 @@ macro_rules! suite {
             an_event_nobody_matched_has_matched,
             counts_follow_the_items,
             held_items_are_not_due,
+            what_is_resent_by_hand_is_not_put_on_hold,
             heads_are_the_oldest_of_each_endpoint,
             an_event_has_reached_whom_it_succeeded_at,
             a_later_target_of_a_large_fan_out_is_reached_too,
@@ -157,6 +158,7 @@ macro_rules! suite {
             an_item_has_all_that_was_asked_for,
             a_page_looks_at_so_many_rows,
             what_failed_is_found_without_looking_at_the_rest,
+            a_replays_items_are_found_without_looking_at_others,
             what_is_born_later_is_not_met,
             another_projects_events_are_not_met);
         $crate::conformance::role!($place, catalog:

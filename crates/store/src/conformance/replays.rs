@@ -278,6 +278,35 @@ pub async fn held_items_are_not_due(mut subject: Subject) {
     assert_eq!((nothing.items, nothing.endpoints), (0, Vec::new()));
 }
 
+/// Whatever else is said of it: one engine packs the mark of a resend behind numbers of different lengths.
+pub async fn what_is_resent_by_hand_is_not_put_on_hold(subject: Subject) {
+    let id = running(&subject).await;
+    let event = subject.stored(&[ENDPOINT]).await;
+    let mut items: Vec<Delivery> = (0..6).map(|_| item_for(&subject, id, &event, &target(ENDPOINT))).collect();
+    for (item, interval_s) in items.iter_mut().zip([0, 127, 128, 300, 70_000, u32::MAX]) {
+        item.policy.interval_s = interval_s;
+        item.policy.limit = 1 + interval_s / 2;
+    }
+    let resent: Vec<Id> = items.iter().map(|item| item.id).collect();
+    let others: Vec<Delivery> = items.iter().map(|item| Delivery { id: subject.mint(), ..item.clone() }).collect();
+    schedule(&subject, page(id, 0, items.iter().chain(&others).cloned().collect())).await;
+    // Tried more often than fits into a byte, then given up.
+    let given_up = items.iter().zip([1, 2, 127, 128, 129, 20_000]).map(|(item, attempts)| {
+        subject.attempted(&Delivery { attempts: attempts - 1, ..item.clone() }, Status::Failure)
+    });
+    subject.record(given_up.collect::<Vec<_>>()).await;
+    let answers = subject.store().resend(subject.resend(resent.clone(), ResendKind::Failed)).await.expect("resends");
+    assert_eq!(answers.len(), resent.len());
+    let (store, now) = (subject.store(), subject.now());
+    assert_eq!(store.hold_items(id, now, ALL).await.expect("holds"), others.len() as u64);
+    assert_eq!(ids_of(&subject, ENDPOINT, now).await, resent, "due as they were");
+    // Tried, it waits for its retry as any other of the replay.
+    let due = store.due(ENDPOINT, Class::Replay, now, ALL).await.expect("reads");
+    let tried = subject.attempted(&due[0].delivery, Status::Retry);
+    subject.record([tried.clone()]).await;
+    assert_eq!(store.hold_items(id, tried.delivery.due_at, 1).await.expect("holds"), 1);
+}
+
 pub async fn heads_are_the_oldest_of_each_endpoint(subject: Subject) {
     let id = running(&subject).await;
     let mut items = Vec::new();

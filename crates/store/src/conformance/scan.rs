@@ -82,7 +82,11 @@ fn meant(items: &[ScanItem], selector: &Frozen, matching: &[Id]) -> Vec<(Id, Pai
 }
 
 async fn replay(subject: &Subject, event: Id, endpoint: Id) -> Delivery {
-    let (id, replay_id) = (subject.mint(), subject.mint());
+    replay_as(subject, subject.mint(), event, endpoint).await
+}
+
+async fn replay_as(subject: &Subject, replay_id: Id, event: Id, endpoint: Id) -> Delivery {
+    let id = subject.mint();
     let at = subject.now();
     let targets = vec![(id, target(endpoint))];
     let replay =
@@ -403,6 +407,50 @@ pub async fn what_failed_is_found_without_looking_at_the_rest(subject: Subject) 
         let page = subject.store().scan(request(&frozen)).await.expect("reads");
         assert_eq!((ids(&page.items), page.next), (failed.clone(), None), "{selector}");
         assert!(page.rows <= failed.len() as u64, "{selector}: {} rows", page.rows);
+    }
+}
+
+/// Of events that other replays, and failures, are many of.
+pub async fn a_replays_items_are_found_without_looking_at_others(subject: Subject) {
+    const EVENTS: usize = 120;
+    const OUTCOMES: [Option<Status>; 4] = [Some(Status::Success), Some(Status::Failure), Some(Status::Discarded), None];
+    let events: Vec<Event> = (0..EVENTS).map(|_| subject.event(&[ENDPOINT])).collect();
+    subject.commit(events.clone()).await;
+    subject.record(events.iter().map(|event| subject.attempted(&born(event, 0), Status::Failure))).await;
+    let other = subject.mint();
+    for (event, outcome) in events.iter().zip(OUTCOMES.iter().cycle()) {
+        let made = replay_as(&subject, other, event.id, ENDPOINT_2).await;
+        subject.record(outcome.map(|status| subject.attempted(&made, status))).await;
+    }
+    let asked = subject.mint();
+    let mut its = Vec::new();
+    // Not in the order of the events.
+    for (at, outcome) in [70, 10, 110, 30, 90, 50, 20, 100].into_iter().zip(OUTCOMES.into_iter().cycle()) {
+        let made = replay_as(&subject, asked, events[at].id, ENDPOINT).await;
+        subject.record(outcome.map(|status| subject.attempted(&made, status))).await;
+        its.push((events[at].id, outcome));
+    }
+    its.sort_unstable_by_key(|(event, _)| *event);
+    let all = OUTCOMES.as_slice();
+    for (selector, wanted) in [
+        (json!({"replay_id": asked}), all),
+        (json!({"replay_id": asked, "attempts_min": 0}), all),
+        (json!({"replay_id": asked, "endpoints": [ENDPOINT]}), all),
+        (json!({"replay_id": asked, "mode": "failed"}), &all[1..2]),
+        (json!({"replay_id": asked, "mode": "discarded"}), &all[2..3]),
+        (json!({"replay_id": asked, "delivery_status": ["Success", "Scheduled"]}), &[all[0], all[3]]),
+    ] {
+        let frozen = frozen(subject.mint(), &selector);
+        let mut expected: Vec<Id> =
+            its.iter().filter(|(_, outcome)| wanted.contains(outcome)).map(|(event, _)| *event).collect();
+        for ascending in [true, false] {
+            let page = subject.store().scan(ScanRequest { ascending, ..request(&frozen) }).await.expect("reads");
+            assert_eq!((ids(&page.items), page.next), (expected.clone(), None), "{selector}");
+            assert!(page.rows <= expected.len() as u64, "{selector}: {} rows", page.rows);
+            let small = ScanRequest { ascending, rows_max: 1, items_max: 1, ..request(&frozen) };
+            assert_eq!(ids(&walk(&subject, small).await), expected, "{selector}, one by one");
+            expected.reverse();
+        }
     }
 }
 

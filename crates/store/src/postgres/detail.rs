@@ -69,6 +69,10 @@ pub struct DeliveryColumns {
 }
 
 /// Of a delivery in either table; what only one of them needs costs a byte in the other.
+///
+/// Conditions look into it, and count on the order of the fields: the layout's byte, `subscription`, from byte 18
+/// on (counted from 0) `replay`, from byte 37 on, where there is one, three numbers up to `attempts`, each of which
+/// ends with its first byte below 128; the byte behind the third is `manual`.
 #[derive(Serialize, Deserialize)]
 pub struct Facts<'a> {
     subscription: IdBytes,

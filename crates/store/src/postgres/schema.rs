@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("selectors.sql"),
     include_str!("calls.sql"),
     include_str!("meta_events.sql"),
+    include_str!("replay_items.sql"),
 ];
 
 /// How long a step waits for a table that others use. (While it waits, they wait behind it.)

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("selectors.sql"),
     include_str!("calls.sql"),
     include_str!("meta_events.sql"),
+    include_str!("replay_items.sql"),
 ];
 
 /// How long a write waits for another process that holds the file before it answers `Unavailable`.

@@ -44,9 +44,12 @@ static OPEN: Sql = Sql {
            FROM waiting WHERE class = 2 AND substring(detail FROM 19 FOR 16) = $1",
     types: &[Type::BYTEA, Type::INT8],
 };
+/// Not those resent by hand: how `manual` is found says [`Facts`](crate::postgres::detail::Facts).
 static HOLD: Sql = Sql {
     text: "UPDATE waiting w SET due_at = $3 FROM (SELECT id FROM waiting WHERE class = 2 \
-           AND substring(detail FROM 19 FOR 16) = $1 AND due_at <= $2 LIMIT $4 FOR UPDATE SKIP LOCKED) c \
+           AND substring(detail FROM 19 FOR 16) = $1 AND due_at <= $2 AND \
+           (SELECT get_byte(detail, n + 1) FROM generate_series(37, length(detail) - 2) n WHERE get_byte(detail, n) < 128 \
+            ORDER BY n OFFSET 2 LIMIT 1) = 0 LIMIT $4 FOR UPDATE SKIP LOCKED) c \
            WHERE w.id = c.id RETURNING w.id",
     types: &[Type::BYTEA, Type::INT8, Type::INT8, Type::INT8],
 };

@@ -17,6 +17,8 @@ use tokio_postgres::types::Type;
 
 /// Orders, which are 65,536 a millisecond: more than any event has endpoints.
 const SPAN: u64 = 1 << 20;
+/// As the indexes name it.
+const REPLAY_IS: &str = "substring(d.detail FROM 19 FOR 16) = {}";
 /// What a batch grows by when all of its rows lie within [`SPAN`].
 const BATCH_GROWTH: u64 = 4;
 
@@ -31,6 +33,10 @@ pub enum Stream {
     WaitingReplays,
     /// What failed, or was discarded, in order of its event; replays too.
     GivenUp(Status),
+    /// Of this replay, what ended so, in order of its event.
+    SettledItems(Id, Status),
+    /// What waits of it, which is no more than a queue holds.
+    WaitingItems(Id),
 }
 
 /// `None`: the selector's events are found by walking the project.
@@ -40,14 +46,19 @@ pub fn of(request: &ScanRequest) -> Option<Vec<Stream>> {
         return None;
     }
     let states = selector.delivery_states();
+    if let Some(replay) = parts.replay_id {
+        // Whatever else is asked.
+        let (settled, waiting): (Vec<Status>, Vec<Status>) = states.into_iter().partition(|state| state.is_settled());
+        let waiting = (!waiting.is_empty()).then_some(Stream::WaitingItems(replay));
+        let settled = settled.into_iter().map(|status| Stream::SettledItems(replay, status));
+        return Some(settled.chain(waiting).collect());
+    }
     if states.iter().all(|state| matches!(state, Status::Failure | Status::Discarded)) {
         return Some(states.into_iter().map(Stream::GivenUp).collect());
     }
     let mut streams = Vec::new();
     if states.iter().any(|state| state.is_settled()) {
-        // Whatever else is asked: what a replay made is among the replays.
         match &parts.endpoints {
-            _ if parts.replay_id.is_some() => {}
             Some(few) if few.len() <= ENDPOINTS_WALKED_MAX => {
                 streams.extend(few.iter().map(|endpoint| Stream::Settled(Some(*endpoint))));
             }
@@ -56,10 +67,7 @@ pub fn of(request: &ScanRequest) -> Option<Vec<Stream>> {
         streams.push(Stream::SettledReplays);
     }
     if states.iter().any(|state| !state.is_settled()) {
-        if parts.replay_id.is_none() {
-            streams.push(Stream::Waiting);
-        }
-        streams.push(Stream::WaitingReplays);
+        streams.extend([Stream::Waiting, Stream::WaitingReplays]);
     }
     Some(streams)
 }
@@ -144,17 +152,16 @@ async fn round(
 impl Stream {
     fn table(self) -> &'static str {
         match self {
-            Self::Settled(_) | Self::SettledReplays | Self::GivenUp(_) => "settled",
-            Self::Waiting | Self::WaitingReplays => "waiting",
+            Self::Settled(_) | Self::SettledReplays | Self::GivenUp(_) | Self::SettledItems(..) => "settled",
+            Self::Waiting | Self::WaitingReplays | Self::WaitingItems(_) => "waiting",
         }
     }
 
     const fn is_by_event(self) -> bool {
-        matches!(self, Self::SettledReplays | Self::WaitingReplays | Self::GivenUp(_))
+        !matches!(self, Self::Settled(_) | Self::Waiting)
     }
 
-    /// Columns: event, delivery, endpoint, project, whether it is a replay, of settled ones the status, and
-    /// where the order is that of replays, which one's it is.
+    /// Columns: event, delivery, endpoint, project, whether it is a replay, of settled ones the status.
     pub fn statement(self, request: &ScanRequest, bounds: &RangeInclusive<u128>, limit: u64) -> (String, Conditions) {
         let mut conditions = Conditions::default();
         let order_by = match self {
@@ -181,17 +188,26 @@ impl Stream {
                 conditions.between("d.event", bounds);
                 "d.event"
             }
+            Self::SettledItems(replay, status) => {
+                conditions.literal("d.trigger = 1");
+                conditions.with(REPLAY_IS, replay.to_bytes().to_vec(), Type::BYTEA);
+                conditions.with("d.status = {}", i16::from(status.code()), Type::INT2);
+                conditions.between("d.event", bounds);
+                "d.event"
+            }
+            Self::WaitingItems(replay) => {
+                conditions.literal("d.class = 2");
+                conditions.with(REPLAY_IS, replay.to_bytes().to_vec(), Type::BYTEA);
+                conditions.between("d.event", bounds);
+                "d.event"
+            }
         };
         let (is_replay, status) = match self.table() {
             "settled" => ("d.trigger = 1", "d.status"),
             _ => ("d.class = 2", "NULL::smallint"),
         };
-        let replay = match self {
-            Self::SettledReplays | Self::WaitingReplays => "substring(d.detail FROM 19 FOR 16)",
-            _ => "NULL::bytea",
-        };
         let sql = format!(
-            "SELECT d.event, d.id, d.endpoint, d.project, {is_replay}, {status}, {replay} FROM {} d \
+            "SELECT d.event, d.id, d.endpoint, d.project, {is_replay}, {status} FROM {} d \
              WHERE {} ORDER BY {order_by} {} LIMIT {limit}",
             self.table(),
             conditions.sql(),
@@ -206,12 +222,7 @@ impl Stream {
         let status: Option<i16> = codec::column(row, 5)?;
         let in_state = status.is_none_or(|code| states.iter().any(|state| i16::from(state.code()) == code));
         let of_stream = matches!(self, Self::GivenUp(_)) || is_replay == self.is_by_event();
-        let replay = codec::column::<Option<&[u8]>>(row, 6)?.and_then(Id::from_slice);
-        let asked = request.selector.parts().replay_id;
-        // Where it was read, another replay's is left out.
-        let is_its = asked.is_none() || replay.is_none() || replay == asked;
         let wanted = of_stream
-            && is_its
             && in_state
             && codec::id(row, 3)? == request.project
             && request.selector.wants_endpoint(codec::id(row, 2)?);

@@ -186,6 +186,47 @@ async fn what_failed_is_found_by_an_index_of_its_own() {
     uses(&plan, "project_status_event_endpoint_idx", filled.today);
 }
 
+/// Nor what other replays made, of the same events.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replays_items_are_found_past_all_others() {
+    let filled = Filled::new().await;
+    let items = "'\\x01' || uuid_send(i.project) || '\\x01' || uuid_send(md5((i.n % 10)::text)::uuid)";
+    filled
+        .database
+        .sql(&format!(
+            "UPDATE settled s SET trigger = 1, status = 3 + i.n % 3, detail = {items} FROM rows i WHERE s.id = i.id; \
+             UPDATE waiting w SET class = 2, detail = {items} FROM rows i WHERE w.id = i.id; \
+             ANALYZE settled; ANALYZE waiting"
+        ))
+        .await;
+    let parts = serde_json::json!({"mode": "all", "first": Id::MIN, "last": Id::MAX, "high_water": Id::MAX, "replay_id": BUSY_ENDPOINT});
+    let request = ScanRequest {
+        project: BUSY_PROJECT,
+        selector: Arc::new(serde_json::from_value(parts).expect("a selector")),
+        ascending: true,
+        after: None,
+        upto: None,
+        rows_max: 1_000,
+        items_max: 1_000,
+        deliveries_max: 1_000,
+        load: Load::default(),
+    };
+    let streams = streams::of(&request).expect("a way");
+    let bounds = start_of(filled.today).as_u128()..=start_of(filled.today + 1).as_u128() - 1;
+    let (settled, waiting) = streams.split_at(3);
+    for stream in settled {
+        let (text, conditions) = stream.statement(&request, &bounds, 100);
+        let plan = filled.plan(Purpose::Work, &text, conditions.values()).await;
+        uses(&plan, "substring_status_event_idx", filled.today);
+        assert!(!plan.contains("Filter"), "only its own are read:\n{plan}");
+    }
+    for stream in waiting {
+        let (text, conditions) = stream.statement(&request, &bounds, 100);
+        let plan = filled.plan(Purpose::Work, &text, conditions.values()).await;
+        uses(&plan, "waiting_by_replay", filled.today);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_day_that_is_over_is_dropped_whole() {
     let filled = Filled::new().await;

@@ -25,6 +25,10 @@ pub enum Stream {
     WaitingReplays,
     /// What failed, or was discarded, in order of its event; replays too.
     GivenUp(Status),
+    /// Of this replay, what ended so, in order of its event.
+    SettledItems(Id, Status),
+    /// What waits of it, which is no more than a queue holds.
+    WaitingItems(Id),
 }
 
 struct Batch {
@@ -42,13 +46,18 @@ pub fn of(connection: &Connection, request: &ScanRequest) -> Result<Option<Vec<S
         return Ok(None);
     }
     let states = selector.delivery_states();
+    if let Some(replay) = parts.replay_id {
+        // Whatever else is asked.
+        let (settled, waiting): (Vec<Status>, Vec<Status>) = states.into_iter().partition(|state| state.is_settled());
+        let waiting = (!waiting.is_empty()).then_some(Stream::WaitingItems(replay));
+        let settled = settled.into_iter().map(|status| Stream::SettledItems(replay, status));
+        return Ok(Some(settled.chain(waiting).collect()));
+    }
     if states.iter().all(|state| matches!(state, Status::Failure | Status::Discarded)) {
         return Ok(Some(states.into_iter().map(Stream::GivenUp).collect()));
     }
-    let mut streams = match (&parts.endpoints, parts.replay_id) {
-        // Whatever else is asked: what a replay made is among the replays.
-        (_, Some(_)) => Vec::new(),
-        (Some(endpoints), None) if endpoints.len() <= ENDPOINTS_WALKED_MAX => {
+    let mut streams: Vec<Stream> = match &parts.endpoints {
+        Some(endpoints) if endpoints.len() <= ENDPOINTS_WALKED_MAX => {
             let upto = endpoint_log::complete_upto(connection)?;
             endpoints.iter().map(|id| Stream::Log(*id)).chain([Stream::SinceLogged(upto)]).collect()
         }
@@ -137,19 +146,33 @@ impl Reader<'_> {
         match stream {
             Stream::Log(endpoint) => self.log(endpoint),
             Stream::SinceLogged(upto) => self.since_logged(upto),
-            Stream::SettledReplays => self.by_event(&format!(
-                "{} FROM settled d INDEXED BY settled_by_event WHERE d.trigger = 1",
-                detail::REPLAY
-            )),
-            Stream::WaitingReplays => {
-                self.by_event("d.replay FROM waiting d INDEXED BY waiting_by_event WHERE d.trigger = 1")
+            Stream::SettledReplays => {
+                let any = "settled d INDEXED BY settled_by_event WHERE d.trigger = 1 AND ?4 IS NOT NULL";
+                self.by_event(any, self.request.project)
             }
-            // Which replay's, says the event's own look. The index alone is read.
-            Stream::GivenUp(status) => self.by_event(&format!(
-                "NULL FROM settled d INDEXED BY settled_given_up \
-                 WHERE d.status IN (4, 5) AND d.status = {} AND d.project = ?4",
-                status.code()
-            )),
+            Stream::WaitingReplays => {
+                let any = "waiting d INDEXED BY waiting_by_event WHERE d.trigger = 1 AND ?4 IS NOT NULL";
+                self.by_event(any, self.request.project)
+            }
+            // The index alone is read.
+            Stream::GivenUp(status) => {
+                let code = status.code();
+                let of_project = format!(
+                    "settled d INDEXED BY settled_given_up \
+                     WHERE d.status IN (4, 5) AND d.status = {code} AND d.project = ?4"
+                );
+                self.by_event(&of_project, self.request.project)
+            }
+            Stream::SettledItems(replay, status) => {
+                let (named, code) = (detail::REPLAY, status.code());
+                let of_replay = format!(
+                    "settled d INDEXED BY settled_items WHERE d.trigger = 1 AND {named} = ?4 AND d.status = {code}"
+                );
+                self.by_event(&of_replay, replay)
+            }
+            Stream::WaitingItems(replay) => {
+                self.by_event("waiting d INDEXED BY waiting_by_replay WHERE d.replay = ?4", replay)
+            }
         }
     }
 
@@ -233,17 +256,16 @@ impl Reader<'_> {
         Ok(Batch { events, complete_upto, rows })
     }
 
-    /// `source`: the replay, from deliveries `d` of all projects or of this one (`?4`).
-    fn by_event(&self, source: &str) -> Result<Batch> {
+    /// `from`: deliveries `d`, of a project or a replay (`?4`).
+    fn by_event(&self, from: &str, of: Id) -> Result<Batch> {
         let sql = format!(
-            "SELECT d.event_ord, d.project, d.endpoint, {source} \
-             AND d.event_ord BETWEEN ?1 AND ?2 AND ?4 IS NOT NULL ORDER BY d.event_ord {} LIMIT ?3",
+            "SELECT d.event_ord, d.project, d.endpoint FROM {from} AND d.event_ord BETWEEN ?1 AND ?2 \
+             ORDER BY d.event_ord {} LIMIT ?3",
             direction(self.request)
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let (low, high) = (self.bounds.start().cast_signed(), self.bounds.end().cast_signed());
-        let project = self.request.project.to_bytes();
-        let mut rows = statement.query(params![low, high, self.limit.cast_signed(), project])?;
+        let mut rows = statement.query(params![low, high, self.limit.cast_signed(), of.to_bytes()])?;
         let mut batch = Batch { events: Vec::new(), complete_upto: None, rows: 0 };
         let mut last = None;
         while let Some(row) = rows.next()? {
@@ -251,11 +273,7 @@ impl Reader<'_> {
             let event: i64 = row.get(0)?;
             last = Some(event.cast_unsigned());
             let (project, endpoint) = (codec::id_column(row, 1)?, codec::id_column(row, 2)?);
-            // Where it was read, another replay's is left out.
-            let replay = row.get_ref(3)?.as_bytes_or_null().ok().flatten().and_then(Id::from_slice);
-            let wanted = self.request.selector.parts().replay_id;
-            let is_its = wanted.is_none() || replay.is_none() || replay == wanted;
-            if is_its && project == self.request.project && self.request.selector.wants_endpoint(endpoint) {
+            if project == self.request.project && self.request.selector.wants_endpoint(endpoint) {
                 batch.events.push(event.cast_unsigned());
             }
         }
