@@ -35,7 +35,7 @@ pub async fn list(remote: &Remote, id: &str, statuses: &[Status], limit: u64, js
         if !json && shown == 0 {
             terminal::print("No such item.\n");
         } else if !json && has_more {
-            terminal::note(&format!("There are more: --limit shows them, dacapo replay report {id} all."));
+            terminal::note("There are more: --limit shows them, dacapo replay report all of them.");
         }
         return Ok(());
     }

@@ -179,7 +179,7 @@ async fn what_a_replay_is_made_of_is_listed_and_written_down() -> Result<()> {
 
     let some = on(product, &format!("replay items {id} --status failure --limit 2")).await?;
     ensure!(out(&some)?.lines().count() == 3 && !out(&some)?.contains("Success"), "{}", out(&some)?);
-    ensure!(said(&some).contains(&format!("dacapo replay report {id}")), "{}", said(&some));
+    ensure!(said(&some).contains("dacapo replay report"), "{}", said(&some));
     let none = on(product, &format!("replay items {id} --status Retry")).await?;
     ensure!(out(&none)? == "No such item.\n", "{}", out(&none)?);
     let lines = out(&on(product, &format!("replay items {id} --json --status Success --status Failure")).await?)?;

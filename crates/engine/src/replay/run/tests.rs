@@ -216,6 +216,44 @@ async fn who_waits_for_its_items_is_told_of_them_alone() {
     assert_eq!(place.steps(second, &mut second_pace).await, (0, Step::AtEveryWord));
 }
 
+/// Where no page takes it along, how fast it is is written by itself; who takes it over begins anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_fast_it_is_is_known_while_it_waits_for_its_items() {
+    let place = Place::new().await;
+    for _ in 0..4 {
+        place.failed(1).await;
+    }
+    let target = dacapo_model::replay::Elsewhere::Url { url: "https://a.test/".to_owned(), secret: String::new() };
+    let id = place.replay(Options { target: Some(target), ..Options::default() }).await;
+    let succeed = async |items| {
+        let due = place.runner.store.due(id, Class::Replay, place.clock.now(), items).await.expect("reads");
+        let reports = due.into_iter().map(|waiting| place.report(waiting.delivery, Status::Success));
+        place.runner.store.record(reports.collect()).await.expect("records");
+    };
+    let told = async || {
+        let replay = place.shown(id).await;
+        (replay.page, replay.pace(place.clock.now()))
+    };
+    let mut pace = Pace::starting(AT);
+    assert_eq!(place.steps(id, &mut pace).await.1, Step::AtEveryWord);
+    assert_eq!(told().await, (1, 0.0));
+    succeed(2).await;
+    place.clock.advance(Duration::from_secs(2));
+    for _ in 0..2 {
+        assert_eq!(place.steps(id, &mut pace).await, (0, Step::AtEveryWord));
+        assert_eq!(told().await, (2, 1.0), "written once");
+    }
+    place.clock.advance(Duration::from_secs(600));
+    let mut heir = Pace::starting(place.clock.now());
+    assert_eq!(place.steps(id, &mut heir).await, (0, Step::AtEveryWord));
+    succeed(1).await;
+    place.clock.advance(Duration::from_secs(2));
+    assert_eq!(place.steps(id, &mut heir).await, (0, Step::AtEveryWord));
+    assert_eq!(told().await, (4, 0.5), "of what it was before the outage nothing is left");
+    succeed(1).await;
+    assert_eq!(place.steps(id, &mut heir).await.1, Step::Done);
+}
+
 /// Time alone gives a rate its next items; a pause waits for nothing once all it has is held.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_what_time_changes_is_looked_at_again_after_a_time() {
