@@ -24,7 +24,12 @@ pub fn list(replays: &Value, columns: Option<usize>) -> String {
         let count = |name: &str| counts[name].as_u64().map_or_else(|| "?".to_owned(), |count| count.to_string());
         let [matched, success, failed] = ["matched", "success", "failure"].map(|name| format!("{:>9}", count(name)));
         let done = format!("{:>4}", percent(replay));
-        let started = started(&second(text("started_at")), text("mode"), &asker(&replay["asked_by"]));
+        // Of a single call that says more than its mode.
+        let mode = match text("kind") {
+            call @ ("single" | "resend") => call,
+            _ => text("mode"),
+        };
+        let started = started(&second(text("started_at")), mode, &asker(&replay["asked_by"]));
         let name: String = text("name").chars().take(NAME_WIDTH).collect();
         out.push_str(
             &table.row(&[text("uid"), text("status"), &done, &matched, &success, &failed], &[&started, &name]),
@@ -68,6 +73,12 @@ pub fn one(replay: &Value) -> String {
     row("CREATED", text("created_at"));
     row("STARTED", text("started_at"));
     row("FINISHED", text("finished_at"));
+    // The audit: who did what.
+    for step in replay["steps"].as_array().into_iter().flatten() {
+        let at = second(step["at"].as_str().unwrap_or_default());
+        let what = step["what"].as_str().unwrap_or_default();
+        row("STEP", &format!("{at}  {what}, {}", asker(&step["by"])));
+    }
     out
 }
 
@@ -140,7 +151,7 @@ pub fn outcomes(replay: &Value) -> String {
         number("waiting")
     );
     if number("gone") > 0 {
-        let _ = write!(text, ", {} gone with retention", number("gone"));
+        let _ = write!(text, ", {} gone (removed, or for nobody now)", number("gone"));
     }
     if let Some(matched) = counts["matched"].as_u64() {
         let _ = write!(text, " of {matched}");

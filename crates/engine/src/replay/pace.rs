@@ -4,8 +4,9 @@ use dacapo_model::replay::Marks;
 use dacapo_model::{Replay, Timestamp};
 use std::time::Duration;
 
-/// What a rate may save up while nothing is sent.
-const BURST_MAX: Duration = Duration::from_millis(200);
+/// What a rate may save up while nothing is sent: a step on a busy store takes some tenths of a second, and what
+/// it keeps back is to be made up for.
+const BURST_MAX: Duration = Duration::from_secs(1);
 
 /// How many items a rate allows.
 pub struct Pace {

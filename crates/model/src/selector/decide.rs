@@ -41,6 +41,7 @@ impl Frozen {
         let mut known: Vec<&Delivery> = deliveries
             .iter()
             .filter(|one| one.id <= self.parts().high_water && self.wants_endpoint(one.endpoint_id))
+            .filter(|one| !is_to_an_address(one) || self.parts().replay_id.is_some())
             .collect();
         known.sort_unstable_by_key(|delivery| delivery.id);
         self.leave_out_what_hides(&mut known);
@@ -132,6 +133,11 @@ impl Frozen {
             && parts.replay_id.is_none_or(|replay| delivery.replay_id == Some(replay))
             && (parts.subscriptions.is_empty() || parts.subscriptions.contains(&delivery.subscription_id))
     }
+}
+
+/// Of a replay to a URL of its own: under the replay's id it went to no endpoint, and says nothing of any.
+fn is_to_an_address(delivery: &Delivery) -> bool {
+    delivery.replay_id == Some(delivery.endpoint_id)
 }
 
 /// Paused or switched off when the event came: a row for the record, nothing was sent.

@@ -278,6 +278,28 @@ pub async fn an_event_in_slices_means_what_it_means_whole(subject: Subject) {
     }
 }
 
+/// Also behind an id that is no event's, as a run stands when it has taken nothing of an event yet.
+pub async fn a_walk_goes_on_behind_any_id(subject: Subject) {
+    let (all, replay_id) = history(&subject).await;
+    let high_water = subject.mint();
+    for selector in selectors(&all, replay_id) {
+        let frozen = frozen(high_water, &selector);
+        for (ascending, before) in [(true, -1i128), (false, 1)] {
+            let forward = ScanRequest { ascending, ..request(&frozen) };
+            let whole = ids(&walk(&subject, forward.clone()).await);
+            for (index, event) in whole.iter().enumerate() {
+                for (behind, rest) in [
+                    (Id::from_u128(event.as_u128().wrapping_add_signed(before)), &whole[index..]),
+                    (*event, &whole[index + 1..]),
+                ] {
+                    let behind = ScanRequest { after: Some(Place::Behind(behind)), ..forward.clone() };
+                    assert_eq!(ids(&walk(&subject, behind).await), rest, "{selector}");
+                }
+            }
+        }
+    }
+}
+
 /// Wherever a walk is cut: its parts together are the walk, in either direction.
 pub async fn a_walk_in_segments_is_the_walk(subject: Subject) {
     let (mut all, replay_id) = history(&subject).await;

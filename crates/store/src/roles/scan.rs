@@ -36,7 +36,7 @@ pub struct ScanRequest {
 /// Where a walk stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Everything up to this event, in reading direction, is decided.
+    /// Everything up to this id, in reading direction, is decided. It need not be an event's.
     Behind(Id),
     /// Everything before this event is, and of its endpoints, by id, those up to this one.
     Within { event: Id, endpoint: Id },

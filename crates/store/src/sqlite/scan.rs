@@ -17,7 +17,7 @@ use crate::roles::{PAGE_BYTES_MAX, Place, Scan, ScanItem, ScanPage, ScanRequest}
 use async_trait::async_trait;
 use dacapo_model::Id;
 use item::{Items, Look};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use std::ops::RangeInclusive;
 
 /// With more endpoints than this, walking the project is no longer than walking each.
@@ -40,7 +40,7 @@ impl Scan for SqliteStore {
 
 /// Along the project: its index alone is read, a small part of what a walk reads.
 fn cut(connection: &Connection, request: &ScanRequest, rows: usize) -> Result<Option<Id>> {
-    let bounds = bounds(request);
+    let bounds = bounds(connection, request)?;
     let is_along_project = request.selector.parts().event_ids.is_empty() && streams::of(connection, request)?.is_none();
     if bounds.is_empty() || !is_along_project {
         return Ok(None);
@@ -55,7 +55,7 @@ const fn edge(order: u64, ascending: bool) -> Id {
 }
 
 fn page(connection: &Connection, request: &ScanRequest) -> Result<ScanPage> {
-    let bounds = bounds(request);
+    let bounds = bounds(connection, request)?;
     let mut page = Page { items: Vec::new(), deliveries: 0, bytes: 0, looked_upto: None, rest: None, rows: 0, request };
     if bounds.is_empty() {
         return Ok(page.finish());
@@ -74,16 +74,19 @@ fn page(connection: &Connection, request: &ScanRequest) -> Result<ScanPage> {
 }
 
 /// The events a page may look at.
-fn bounds(request: &ScanRequest) -> RangeInclusive<u64> {
+fn bounds(connection: &Connection, request: &ScanRequest) -> Result<RangeInclusive<u64>> {
     let parts = request.selector.parts();
     let (mut low, mut high) = (parts.first.order(), parts.last.order().min(ORDER_MAX));
     match (request.after, request.ascending) {
         (Some(Place::Within { event, .. }), true) => low = low.max(event.order()),
         (Some(Place::Within { event, .. }), false) => high = high.min(event.order()),
-        (Some(Place::Behind(event)), true) => low = low.max(event.order().saturating_add(1)),
-        (Some(Place::Behind(event)), false) => match event.order().checked_sub(1) {
-            Some(before) => high = high.min(before),
-            None => return EMPTY,
+        (Some(Place::Behind(id)), true) => match next_order(connection, id, true)? {
+            Some(next) => low = low.max(next),
+            None => return Ok(EMPTY),
+        },
+        (Some(Place::Behind(id)), false) => match next_order(connection, id, false)? {
+            Some(next) => high = high.min(next),
+            None => return Ok(EMPTY),
         },
         (None, _) => {}
     }
@@ -92,7 +95,24 @@ fn bounds(request: &ScanRequest) -> RangeInclusive<u64> {
         (Some(upto), false) => low = low.max(upto.order()),
         (None, _) => {}
     }
-    if low > high || parts.first > parts.last { EMPTY } else { low..=high }
+    Ok(if low > high || parts.first > parts.last { EMPTY } else { low..=high })
+}
+
+/// The first order in reading direction that is not wholly behind the id. That need not be an event's: then the
+/// event with its order may be still to come.
+fn next_order(connection: &Connection, id: Id, ascending: bool) -> Result<Option<u64>> {
+    let order = id.order();
+    let mut statement = connection.prepare_cached("SELECT tail FROM events WHERE ord = ?1")?;
+    let tail: Option<i64> = statement.query_row([order.cast_signed()], |row| row.get(0)).optional()?;
+    let is_to_come = tail.map(i64::cast_unsigned).is_some_and(|tail| match ascending {
+        true => tail > id.tail(),
+        false => tail < id.tail(),
+    });
+    Ok(match (is_to_come, ascending) {
+        (true, _) => Some(order),
+        (false, true) => order.checked_add(1),
+        (false, false) => order.checked_sub(1),
+    })
 }
 
 #[expect(clippy::reversed_empty_ranges, reason = "a range without a member")]

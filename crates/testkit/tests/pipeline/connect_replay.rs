@@ -60,6 +60,10 @@ async fn the_same_key_twice_is_one_row() -> Result<()> {
     let other = delivered(&product, &endpoint, "e2").await?;
     let conflict = replay(&product, &other, "key-1").await?;
     ensure!(conflict.status == 409 && code(&conflict) == "idempotency_conflict", "{}", conflict.text);
+    let (path, body) = (replay_path(&event), json!({"endpoint_id": "nobody"}));
+    let key = [("idempotency-key", "key-1")];
+    let conflict = product.connect(Method::POST, &path, &key, Some(&body)).await?;
+    ensure!(conflict.status == 409 && code(&conflict) == "idempotency_conflict", "{}", conflict.text);
     replay(&product, &event, "key-2").await?.expect(201)?;
     ensure!(replays(&product, &event).await?.len() == 2, "a second key is a second replay");
     Ok(())

@@ -130,6 +130,9 @@ async fn what_failed_at_an_address_is_replayed_to_an_address() -> Result<()> {
     let (done, _) = replayed(&product, &laptop, &failed_with(json!({"target": target}))).await?;
     ensure!(done["counts"]["failure"] == EVENTS, "{done}");
     laptop.set_plan(Plan::always(Answer::status(200)));
+    // Nor are they among what failed at endpoints.
+    let plan = product.plan_replay(&failed_with(json!({}))).await?;
+    ensure!(plan["matched"] == EVENTS && plan["to_send"] == EVENTS, "{plan}");
     let mut again = json!({"mode": "failed", "selector": {"from": "-1h", "replay_id": done["uid"]}});
     let refused = product.post("/replays", &again).await?.expect(400)?;
     ensure!(refused.message().starts_with("options.target: what replay "), "{}", refused.text);

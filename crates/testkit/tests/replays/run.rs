@@ -7,6 +7,51 @@ use dacapo_testkit::sink::{Answer, Plan};
 use http::Method;
 use serde_json::json;
 
+/// Pages end in the middle of events, and just before them: none is left out.
+#[tokio::test]
+async fn plan_run_and_delivered_are_one_number_where_events_have_several_endpoints() -> Result<()> {
+    const EVENTS: u64 = 120;
+    let product = Product::fresh().await?;
+    let mut sinks = Vec::new();
+    for _ in 0..7 {
+        let sink = answering(200).await?;
+        product.subscribed_endpoint(&sink.url("/"), &json!({})).await?;
+        sinks.push(sink);
+    }
+    for n in 0..EVENTS {
+        let body = json!({"type": "test.event", "data": {"n": n}});
+        product.connect(Method::POST, "/connect/v1/events", &[], Some(&body)).await?.expect(201)?;
+    }
+    let items = EVENTS * sinks.len() as u64;
+    wait_until(SOON, "all have all", async || {
+        Ok(sinks.iter().all(|sink| sink.record().delivered() == EVENTS).then_some(()))
+    })
+    .await?;
+    for options in [json!({}), json!({"rate": 400}), json!({"order": "per_endpoint"}), json!({"endpoint_rate": 100})] {
+        let mut body = json!({"mode": "all", "selector": {"from": "-1h"}, "options": options, "expected_count": items});
+        body["options"]["include_succeeded"] = json!(true);
+        let id = product.start_replay(&body).await?;
+        let done = product.replay_in(&id, "completed", SOON).await?;
+        let counts = &done["counts"];
+        ensure!(counts["matched"] == items && counts["items"] == items && counts["success"] == items, "{done}");
+        for sink in &sinks {
+            let seen = sink.record().seen();
+            let its: Vec<&str> = seen
+                .iter()
+                .filter(|seen| seen.header("webhook-replay") == id)
+                .map(|s| s.header("x-dacapo-event-id"))
+                .collect();
+            let events: std::collections::BTreeSet<&str> = its.iter().copied().collect();
+            ensure!(
+                its.len() as u64 == EVENTS && events.len() as u64 == EVENTS,
+                "{} of {EVENTS}: {done}",
+                events.len()
+            );
+        }
+    }
+    Ok(())
+}
+
 /// An endpoint was down; what failed is planned, started with the planned count, and delivered.
 #[tokio::test]
 async fn plan_run_and_delivered_are_one_number() -> Result<()> {

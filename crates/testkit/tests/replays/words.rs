@@ -55,6 +55,12 @@ async fn every_refusal_names_the_field_and_the_fix() -> Result<()> {
         (with("options", json!({"target": {}})), 400, "options.target: say where"),
         (with("options", json!({"target": {"url": "ftp://x"}})), 400, "options.target.url: "),
         (
+            with("options", json!({"target": {"url": "http://127.0.0.1:0/"}})),
+            400,
+            "options.target.url: nobody listens on that port",
+        ),
+        (with("options", json!({"target": {"url": "http://[::1]:70000/"}})), 400, "options.target.url: nobody"),
+        (
             with("options", json!({"target": {"url": "http://user:word@127.0.0.1/"}})),
             400,
             "options.target.url: a user name and a password",
@@ -142,6 +148,13 @@ async fn a_key_starts_one_and_so_many_may_be_open() -> Result<()> {
     product.send_numbered(&endpoint, 2..3).await?;
     let again = product.post("/replays", &body).await?.expect(200)?;
     ensure!(again.data()["uid"] == first, "{}", again.text);
+    // In another order it says the same.
+    let text = format!(
+        r#"{{"idempotency_key": "once", "options": {}, "selector": {}, "mode": "all", "expected_count": 2}}"#,
+        body["options"], body["selector"]
+    );
+    let reordered = product.post_text("/replays", text).await?.expect(200)?;
+    ensure!(reordered.data()["uid"] == first, "{}", reordered.text);
     let mut other = body.clone();
     other["name"] = json!("another");
     product.post("/replays", &other).await?.expect(409)?;

@@ -26,12 +26,15 @@ pub struct Written {
     pub expected: Option<u64>,
     pub confirm_unbounded: bool,
     pub key: Option<String>,
+    /// The body, alike for all that mean the same but for spaces and the order of names.
+    pub canonical: String,
 }
 
 /// The whole body of `POST ~/replays`.
 pub fn read(body: &[u8], https_only: bool) -> Result<Written, Error> {
     let fields = object(body)?;
     let mut written = Written {
+        canonical: canonical(&fields),
         name: String::new(),
         reason: String::new(),
         given: Value::Null,
@@ -71,6 +74,12 @@ pub fn read(body: &[u8], https_only: bool) -> Result<Written, Error> {
         written.selector.check_mode().map_err(of_selector)?;
     }
     Ok(written)
+}
+
+fn canonical(fields: &Map<String, Value>) -> String {
+    let mut sorted = Value::Object(fields.clone());
+    sorted.sort_all_objects();
+    sorted.to_string()
 }
 
 /// `PATCH ~/replays/{id}`: any of the rates and concurrencies; `null` lifts all but the replay's own
@@ -169,7 +178,7 @@ fn target(value: &Value, https_only: bool) -> Result<Elsewhere, Error> {
                 let id = text.parse::<Id>().map_err(|_| Error::bad(format!("{field}: {text} is no endpoint's id")))?;
                 endpoint = Some(id);
             }
-            "url" => url = Some(unsecret(field, address(field, &text(field, value, usize::MAX)?, https_only)?)?),
+            "url" => url = Some(address(field, &text(field, value, usize::MAX)?, https_only)?),
             "secret" => secret = text(field, value, NAME_CHARS_MAX)?,
             _ => return Err(unknown(field, "endpoint_id, or url and secret")),
         }
@@ -186,17 +195,22 @@ fn target(value: &Value, https_only: bool) -> Result<Elsewhere, Error> {
     }
 }
 
+/// Kept with the replay and shown, so there is no secret in it; and nobody but the replay ever sends there, so what
+/// cannot be connected to is not worth a try.
 fn address(field: &str, text: &str, https_only: bool) -> Result<String, Error> {
-    endpoint_url::normalise(text, https_only).map_err(|refusal| Error::bad(format!("{field}: {refusal}")))
-}
-
-/// It is kept with the replay and shown.
-fn unsecret(field: &str, url: String) -> Result<String, Error> {
-    let authority = url.parse::<http::Uri>().ok().and_then(|uri| uri.into_parts().authority);
-    if authority.is_some_and(|authority| authority.as_str().contains('@')) {
-        let instead = "a user name and a password in it would be shown to everybody who sees the replay; make an endpoint \
-                       with basic_auth, and give its endpoint_id";
-        return Err(Error::bad(format!("{field}: {instead}")));
+    let bad = |why: &dyn std::fmt::Display| Error::bad(format!("{field}: {why}"));
+    let url = endpoint_url::normalise(text, https_only).map_err(|refusal| bad(&refusal))?;
+    let uri: http::Uri = url.parse().map_err(|cause| bad(&cause))?;
+    let Some(authority) = uri.authority() else { return Ok(url) };
+    if authority.as_str().contains('@') {
+        return Err(bad(
+            &"a user name and a password in it would be shown to everybody who sees the replay; make an endpoint \
+              with basic_auth, and give its endpoint_id",
+        ));
+    }
+    let has_port = authority.as_str().len() > authority.host().len() + ":".len();
+    if has_port && authority.port_u16().unwrap_or(0) == 0 {
+        return Err(bad(&"nobody listens on that port; use one from 1 to 65535"));
     }
     Ok(url)
 }

@@ -17,7 +17,7 @@ pub async fn create(State(shared): Api, Extension(caller): Extension<Caller>, Pa
     let https_only = caller.project.project.config.ssl.enforce_secure_endpoints;
     let written = body::read(&bytes, https_only)?;
     let fingerprint = || {
-        let digest = digest::digest(&digest::SHA256, &bytes);
+        let digest = digest::digest(&digest::SHA256, written.canonical.as_bytes());
         digest.as_ref().try_into().unwrap_or_default()
     };
     let wish = Wish {
