@@ -2,7 +2,7 @@
 //!
 //! - In: a frozen definition. Out: counts, and the first few requests as they would go out.
 //! - Promise: what one walk from end to end counts, whether it was cut in segments or not. A long walk is cut
-//!   ([`dacapo_store::roles::Scan::cut`]) and two segments are counted side by side; each has two pages in memory.
+//!   ([`dacapo_store::roles::Scan::cut`]) and some segments are counted side by side; each has two pages in memory.
 //! - Failure: the store's; when time is up, what was counted by then.
 
 mod groups;
@@ -27,8 +27,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Events a segment of a walk looks at. Finding where it ends costs a few hundredths of walking it.
 const SEGMENT_EVENTS: usize = 16_384;
-/// Plans that count a second segment beside their first: it takes another reader of the store's, and requests
-/// want some too.
+/// Segments of a plan that are counted beside its first: reading and counting take turns within each, and three of
+/// them keep two cores busy.
+const SEGMENTS_BESIDE_MAX: usize = 2;
+/// Plans that may do so: each segment takes a reader of the store's, and requests want some too.
 const PLANS_SIDE_BY_SIDE_MAX: usize = 1;
 /// Endpoints, and event types, that are listed each by itself; the others are counted in the sum only.
 pub const GROUPS_MAX: usize = 1_000;
@@ -122,9 +124,9 @@ impl Planner {
 
     /// For another segment beside so many.
     fn has_place<'p>(&'p self, under_way: usize, beside: &mut Option<SemaphorePermit<'p>>) -> bool {
-        if under_way == 1 && beside.is_none() {
+        if under_way > 0 && beside.is_none() {
             *beside = self.side_by_side.try_acquire().ok();
         }
-        under_way == 0 || under_way == 1 && beside.is_some()
+        under_way == 0 || under_way <= SEGMENTS_BESIDE_MAX && beside.is_some()
     }
 }
