@@ -4,9 +4,11 @@ use dacapo_model::replay::Marks;
 use dacapo_model::{Replay, Timestamp};
 use std::time::Duration;
 
-/// What a rate may save up while nothing is sent: a step on a busy store takes some tenths of a second, and what
-/// it keeps back is to be made up for.
-const BURST_MAX: Duration = Duration::from_secs(1);
+/// What a rate that was asked for may save up while nothing is taken: a step on a busy store takes some tenths of a
+/// second, and what it keeps back is to be made up for.
+pub const SAVED_OF_ASKED: Duration = Duration::from_secs(1);
+/// The same of the rate beside live traffic, which is nobody's wish: it would only delay that.
+pub const SAVED_BESIDE: Duration = Duration::from_millis(200);
 
 /// How many items a rate allows.
 pub struct Pace {
@@ -21,8 +23,8 @@ impl Pace {
         Self { saved: 0.0, at: now, is_unmarked: true }
     }
 
-    /// So many may be taken now.
-    pub fn leave(&mut self, rate: Option<u32>, now: Timestamp) -> usize {
+    /// So many may be taken now. `saves_most`: what the rate may have saved up.
+    pub fn leave(&mut self, rate: Option<u32>, saves_most: Duration, now: Timestamp) -> usize {
         let passed = now.since(self.at);
         self.at = now;
         let Some(rate) = rate else {
@@ -30,9 +32,14 @@ impl Pace {
             return usize::MAX;
         };
         let rate = f64::from(rate);
-        let burst = (rate * BURST_MAX.as_secs_f64()).max(1.0);
-        self.saved = (self.saved + rate * passed.as_secs_f64()).min(burst);
+        let most = (rate * saves_most.as_secs_f64()).max(1.0);
+        self.saved = (self.saved + rate * passed.as_secs_f64()).min(most);
         self.saved.max(0.0) as usize
+    }
+
+    /// A pause is nothing to be made up for.
+    pub fn rests(&mut self, now: Timestamp) {
+        (self.saved, self.at) = (0.0, now);
     }
 
     /// Until there is leave for one.
@@ -63,6 +70,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn what_a_slow_step_kept_back_is_made_up_for_and_a_pause_is_not() {
+        let start = Timestamp::from_millis(1_000_000);
+        let at = |ms| start.plus(Duration::from_millis(ms));
+        let mut pace = Pace::starting(start);
+        assert_eq!(pace.leave(Some(100), SAVED_OF_ASKED, at(600)), 60);
+        pace.took(60);
+        assert_eq!(pace.leave(Some(100), SAVED_OF_ASKED, at(9_000)), 100, "a second's worth at most");
+        pace.took(100);
+        assert_eq!(pace.leave(Some(100), SAVED_BESIDE, at(12_000)), 20);
+        pace.rests(at(20_000));
+        assert_eq!(pace.leave(Some(100), SAVED_OF_ASKED, at(20_050)), 5);
+    }
+
     proptest! {
         /// Whatever the steps: no more than the rate allows since the start.
         #[test]
@@ -71,7 +92,7 @@ mod tests {
             let (mut now, mut sent, mut pace) = (start, 0u64, Pace::starting(start));
             for ms in steps {
                 now = now.plus(Duration::from_millis(ms));
-                let items = pace.leave(Some(rate), now).min(PAGE_ITEMS_MAX) as u64;
+                let items = pace.leave(Some(rate), SAVED_OF_ASKED, now).min(PAGE_ITEMS_MAX) as u64;
                 pace.took(items);
                 sent += items;
                 let most = f64::from(rate) * now.since(start).as_secs_f64();

@@ -2,7 +2,7 @@
 
 use super::page_of_items::Seen;
 use super::{Runner, SYSTEM, Step};
-use crate::replay::pace::Pace;
+use crate::replay::pace::{Pace, SAVED_BESIDE, SAVED_OF_ASKED};
 use crate::replay::page::{PAGE_ITEMS_MAX, Room};
 use dacapo_model::replay::{Order, State};
 use dacapo_model::{Class, Id, Replay};
@@ -36,6 +36,7 @@ impl Runner {
             }
             State::Running => self.run(&replay, pace).await,
             State::Paused => {
+                pace.rests(self.clock.now());
                 if self.store.hold_items(id, self.clock.now(), MOVED_ITEMS_MAX).await? > 0 {
                     return Ok(Step::Again);
                 }
@@ -87,7 +88,8 @@ impl Runner {
         // A small one is done at once, whatever else goes on: only what follows the first page goes gently.
         let beside = || self.beside.rate(replay.control.rate, self.driven().len(), now);
         let rate = if replay.page == 0 { replay.control.rate } else { beside() };
-        let leave = pace.leave(rate, now);
+        let saves = if replay.control.rate.is_some() { SAVED_OF_ASKED } else { SAVED_BESIDE };
+        let leave = pace.leave(rate, saves, now);
         if leave == 0 {
             return Ok(Step::Paced(pace.wait(rate)));
         }
@@ -125,7 +127,7 @@ impl Runner {
             return Ok(Step::Again);
         }
         // Small pages cost more than they bring.
-        let is_behind = pace.leave(rate, self.clock.now()) >= PAGE_EVENTS_MAX;
+        let is_behind = pace.leave(rate, saves, self.clock.now()) >= PAGE_EVENTS_MAX;
         Ok(if is_behind { Step::Again } else { Step::Paced(pace.wait(rate)) })
     }
 
