@@ -29,8 +29,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Between two pages of a replay with a rate: each takes what the rate allows since the one before.
-const PACE_EVERY: Duration = Duration::from_millis(100);
 /// After a step that moved nothing, also when there is word: word comes with every batch of records.
 const REST: Duration = Duration::from_millis(20);
 /// Items of a replay may be settled by other nodes, which give no word of it.
@@ -128,10 +126,10 @@ impl Runner {
                 }
                 Ok(Step::After(wait)) => wait,
                 // Each word of the page's own items would cut the next one shorter.
-                Ok(Step::Paced(wait)) => {
+                Ok(Step::Paced { wait, every }) => {
                     has_moved = true;
-                    tokio::time::sleep(PACE_EVERY).await;
-                    match wait.checked_sub(PACE_EVERY) {
+                    tokio::time::sleep(every).await;
+                    match wait.checked_sub(every) {
                         None | Some(Duration::ZERO) => continue,
                         Some(rest) => rest,
                     }
@@ -162,8 +160,11 @@ enum Step {
     Again,
     /// Time alone makes a difference.
     After(Duration),
-    /// So does it, and soon.
-    Paced(Duration),
+    /// So does it, and soon: no page before `every` is over.
+    Paced {
+        wait: Duration,
+        every: Duration,
+    },
     /// Nothing to do before somebody does something to it, or its items come to something.
     AtWord,
     /// The same, without a rest.

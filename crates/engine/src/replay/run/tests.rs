@@ -264,9 +264,10 @@ async fn only_what_time_changes_is_looked_at_again_after_a_time() {
     let target = dacapo_model::replay::Elsewhere::Url { url: "https://a.test/".to_owned(), secret: String::new() };
     let id = place.replay(Options { rate: Some(1), target: Some(target), ..Options::default() }).await;
     let mut pace = Pace::starting(AT);
-    assert_eq!(place.steps(id, &mut pace).await.1, Step::Paced(Duration::from_secs(1)));
+    let a_second = |step: &Step| matches!(step, Step::Paced { wait, .. } if *wait == Duration::from_secs(1));
+    assert!(a_second(&place.steps(id, &mut pace).await.1));
     place.clock.advance(Duration::from_millis(1_500));
-    assert_eq!(place.steps(id, &mut pace).await.1, Step::Paced(Duration::from_secs(1)), "one a second");
+    assert!(a_second(&place.steps(id, &mut pace).await.1), "one a second");
     assert_eq!(place.shown(id).await.progress.items, 1);
     let replay = place.shown(id).await;
     let control = replay.control.to(State::Paused, AT, &SYSTEM).expect("an arrow");
@@ -291,11 +292,11 @@ async fn a_replays_first_page_is_written_at_once_beside_live_events_and_the_rest
     let id = place.replay(Options { target: Some(target), ..Options::default() }).await;
     place.metrics.committed.inc();
     let mut pace = Pace::starting(AT);
-    assert!(matches!(place.steps(id, &mut pace).await.1, Step::Paced(_)));
+    assert!(matches!(place.steps(id, &mut pace).await.1, Step::Paced { .. }));
     assert_eq!(place.shown(id).await.progress.items, PAGE_EVENTS_MAX as u64);
     place.clock.advance(Duration::from_millis(50));
     place.metrics.committed.inc();
-    assert!(matches!(place.steps(id, &mut pace).await.1, Step::Paced(_)));
+    assert!(matches!(place.steps(id, &mut pace).await.1, Step::Paced { .. }));
     let items = place.shown(id).await.progress.items - PAGE_EVENTS_MAX as u64;
     assert!((20..=26).contains(&items), "{items} in 50 ms");
 }
