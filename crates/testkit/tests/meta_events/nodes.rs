@@ -2,7 +2,7 @@
 
 use super::{all_in, each_once, hanging, listed, sink, tell};
 use anyhow::{Context, Result, ensure};
-use dacapo_testkit::nodes::{Nodes, owner_of};
+use dacapo_testkit::nodes::{Nodes, owner_of, settled_on};
 use dacapo_testkit::product::wait_until;
 use dacapo_testkit::sink::{Answer, Plan, Sink};
 use serde_json::json;
@@ -19,6 +19,9 @@ static TURN: Mutex<()> = Mutex::const_new(());
 async fn two(plan: Plan) -> Result<(MutexGuard<'static, ()>, Nodes, Sink)> {
     let turn = TURN.lock().await;
     let mut nodes = Nodes::start(2).await?;
+    // A shard that is still on its way to its owner would be sent by the other one.
+    let urls: Vec<&str> = nodes.each.iter().map(|node| node.url()).collect();
+    settled_on(&nodes.each[0], &urls, TAKEN_OVER_WITHIN).await?;
     let owner = owner_of(&nodes.each[0].nodes().await?, &nodes.keys()?.project_id)?.context("somebody owns it")?;
     let at = nodes.each.iter().position(|node| node.url() == owner).context("one of them")?;
     nodes.each.swap(0, at);
