@@ -174,30 +174,23 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use dacapo_model::delivery::Reason;
-    use dacapo_model::event::{Audience, ConnectFace, FanOut, Related, Target};
+    use dacapo_model::event::{ConnectFace, Related, Target};
     use dacapo_model::retry::{Policy, Strategy};
     use dacapo_model::{Mode, Trigger};
 
     fn event() -> Event {
         Event {
-            id: Id::from_u128(1),
-            project_id: Id::from_u128(2),
-            event_type: "invoice.paid".to_owned(),
-            data: Bytes::from_static(br#"{"z":1.50,"a":"<\u00e9>"}"#),
-            headers: dacapo_model::attempt::HeaderLines::new(),
-            source_id: None,
-            url_query: String::new(),
-            url_path: String::new(),
-            idempotency_key: String::new(),
-            is_duplicate: false,
-            audience: Audience::Project,
-            fan_out: FanOut::Success,
-            targets: Vec::new(),
-            created_at: Timestamp::from_millis(1_767_225_600_000),
             connect: ConnectFace {
                 livemode: false,
                 related: Some(Related { to: Id::from_u128(9), kind: "invoice".to_owned() }),
             },
+            ..Event::plain(
+                Id::from_u128(1),
+                Id::from_u128(2),
+                "invoice.paid",
+                Bytes::from_static(br#"{"z":1.50,"a":"<\u00e9>"}"#),
+                Timestamp::from_millis(1_767_225_600_000),
+            )
         }
     }
 

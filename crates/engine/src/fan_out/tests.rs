@@ -5,9 +5,7 @@ use super::*;
 use crate::settings::Settings;
 use async_trait::async_trait;
 use bytes::Bytes;
-use dacapo_model::attempt::HeaderLines;
 use dacapo_model::clock::ManualClock;
-use dacapo_model::event::{Audience, ConnectFace, FanOut};
 use dacapo_model::{Event, Timestamp};
 use dacapo_store::roles::{Catalog, Contents, Part};
 use dacapo_store::{LiveCatalog, StoreError};
@@ -70,23 +68,7 @@ impl Catalog for Nothing {
 }
 
 fn large(id: Id) -> Event {
-    Event {
-        id,
-        project_id: Id::from_u128(1),
-        event_type: "a".to_owned(),
-        data: Bytes::from_static(b"{}"),
-        headers: HeaderLines::default(),
-        source_id: None,
-        url_query: String::new(),
-        url_path: String::new(),
-        idempotency_key: String::new(),
-        is_duplicate: false,
-        audience: Audience::Project,
-        fan_out: FanOut::Success,
-        targets: Vec::new(),
-        created_at: AT,
-        connect: ConnectFace { livemode: true, related: None },
-    }
+    Event::plain(id, Id::from_u128(1), "a", Bytes::from_static(b"{}"), AT)
 }
 
 fn id(number: usize) -> Id {

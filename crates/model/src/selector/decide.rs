@@ -38,11 +38,12 @@ impl Frozen {
         deliveries: &[Delivery],
         matching: impl FnOnce() -> Vec<Id>,
     ) -> Vec<Pair> {
-        let mut known: Vec<&Delivery> = deliveries
-            .iter()
-            .filter(|one| one.id <= self.parts().high_water && self.wants_endpoint(one.endpoint_id))
-            .filter(|one| !is_to_an_address(one) || self.parts().replay_id.is_some())
-            .collect();
+        let counts = |one: &&Delivery| {
+            one.id <= self.parts().high_water
+                && self.wants_endpoint(one.endpoint_id)
+                && (self.parts().replay_id.is_some() || !is_to_an_address(one))
+        };
+        let mut known: Vec<&Delivery> = deliveries.iter().filter(counts).collect();
         known.sort_unstable_by_key(|delivery| delivery.id);
         self.leave_out_what_hides(&mut known);
         if self.needs_routing() {

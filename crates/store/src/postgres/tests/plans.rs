@@ -160,16 +160,10 @@ async fn lists_walk_an_index_within_their_window() {
     uses(&plan, "event_idx", filled.today);
 }
 
-/// Beside everything that was delivered at the first try.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_failed_is_found_by_an_index_of_its_own() {
-    let filled = Filled::new().await;
-    filled.database.sql("UPDATE settled SET status = 4 WHERE get_byte(uuid_send(id), 15) = 1; ANALYZE settled").await;
-    let parts = serde_json::json!({"mode": "failed", "first": Id::MIN, "last": Id::MAX, "high_water": Id::MAX});
-    let selector = Arc::new(serde_json::from_value(parts).expect("a selector"));
-    let request = ScanRequest {
+fn walk_of(parts: serde_json::Value) -> ScanRequest {
+    ScanRequest {
         project: BUSY_PROJECT,
-        selector,
+        selector: Arc::new(serde_json::from_value(parts).expect("a selector")),
         ascending: true,
         after: None,
         upto: None,
@@ -177,7 +171,16 @@ async fn what_failed_is_found_by_an_index_of_its_own() {
         items_max: 1_000,
         deliveries_max: 1_000,
         load: Load::default(),
-    };
+    }
+}
+
+/// Beside everything that was delivered at the first try.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_failed_is_found_by_an_index_of_its_own() {
+    let filled = Filled::new().await;
+    filled.database.sql("UPDATE settled SET status = 4 WHERE get_byte(uuid_send(id), 15) = 1; ANALYZE settled").await;
+    let parts = serde_json::json!({"mode": "failed", "first": Id::MIN, "last": Id::MAX, "high_water": Id::MAX});
+    let request = walk_of(parts);
     let streams = streams::of(&request).expect("a way");
     assert_eq!(streams.len(), 1);
     let bounds = start_of(filled.today).as_u128()..=start_of(filled.today + 1).as_u128() - 1;
@@ -200,17 +203,7 @@ async fn a_replays_items_are_found_past_all_others() {
         ))
         .await;
     let parts = serde_json::json!({"mode": "all", "first": Id::MIN, "last": Id::MAX, "high_water": Id::MAX, "replay_id": BUSY_ENDPOINT});
-    let request = ScanRequest {
-        project: BUSY_PROJECT,
-        selector: Arc::new(serde_json::from_value(parts).expect("a selector")),
-        ascending: true,
-        after: None,
-        upto: None,
-        rows_max: 1_000,
-        items_max: 1_000,
-        deliveries_max: 1_000,
-        load: Load::default(),
-    };
+    let request = walk_of(parts);
     let streams = streams::of(&request).expect("a way");
     let bounds = start_of(filled.today).as_u128()..=start_of(filled.today + 1).as_u128() - 1;
     let (settled, waiting) = streams.split_at(3);
