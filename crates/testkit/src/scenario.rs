@@ -7,6 +7,7 @@ mod fanout;
 mod history;
 mod latency;
 mod measure;
+mod pages;
 mod postgres;
 mod replay;
 mod report;
@@ -43,12 +44,23 @@ pub enum Scenario {
     Postgres,
 }
 
+/// What Dacapo keeps its data in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum StoreKind {
+    #[default]
+    Sqlite,
+    /// A server of its own for each run, whose processes count as Dacapo's
+    Postgres,
+}
+
 /// What the command line decides.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Without it only the forwarder is measured.
     pub dacapo: Option<PathBuf>,
     pub forwarder: PathBuf,
+    /// Of all scenarios but `postgres`.
+    pub store: StoreKind,
     /// Data directories are made in here, one for each run.
     pub data_root: PathBuf,
     pub runs: usize,

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use clap::Parser;
 use dacapo_testkit::product;
-use dacapo_testkit::scenario::{self, DeadKind, Scenario, Settings};
+use dacapo_testkit::scenario::{self, DeadKind, Scenario, Settings, StoreKind};
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +23,9 @@ struct Arguments {
     /// What to measure
     #[arg(long, value_enum, value_delimiter = ',', default_value = "throughput,latency")]
     scenario: Vec<Scenario>,
+    /// What Dacapo keeps its data in, in every scenario but `postgres`
+    #[arg(long, value_enum, default_value = "sqlite")]
+    store: StoreKind,
     /// Alternating runs of each comparison
     #[arg(long, default_value_t = 5)]
     runs: usize,
@@ -74,6 +77,7 @@ async fn main() -> Result<()> {
     let settings = Settings {
         dacapo,
         forwarder: product::sibling("forwarder")?,
+        store: arguments.store,
         data_root: arguments.data_root.unwrap_or_else(std::env::temp_dir),
         runs: arguments.runs,
         seconds: Duration::from_secs(arguments.seconds),

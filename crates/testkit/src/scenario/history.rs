@@ -4,7 +4,7 @@ use super::measure::{Measure, arrived, measure};
 use super::report::{Report, Row};
 use super::subject::Subject;
 use super::throughput::drive;
-use super::{Settings, latency, progress};
+use super::{Settings, latency, pages, progress};
 use crate::generator::{self, Load};
 use crate::procfs;
 use anyhow::{Result, ensure};
@@ -40,7 +40,8 @@ pub(super) async fn run(settings: &Settings, report: &mut Report) -> Result<()> 
     after.add(measure(&subject, &target, &drive(settings)).await);
     after.compare(&before, |m| m.delivered_s);
     after_paced.add(measure(&subject, &target, &latency::drive(settings)).await);
-    for row in [before, filled, after, after_paced] {
+    let lists = pages::rows("history", &mut subject).await?;
+    for row in [before, filled, after, after_paced].into_iter().chain(lists) {
         report.row(row);
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! What is measured: a process, a sink of its own, and where to send.
 
-use super::Settings;
+use super::{Settings, StoreKind};
 use crate::generator::{Shape, Target};
 use crate::nodes::Nodes;
 use crate::procfs;
@@ -66,6 +66,9 @@ impl Subject {
     }
 
     pub async fn dacapo(settings: &Settings) -> Result<Self> {
+        if settings.store == StoreKind::Postgres {
+            return Self::nodes(settings, 1).await;
+        }
         let binary = settings.dacapo.clone().context("no dacapo binary: name it with --dacapo")?;
         let sink = Sink::start(Plan::default(), Keep::default()).await?;
         let dir = tempfile::Builder::new().prefix("dacapo-bench-").tempdir_in(&settings.data_root)?;
