@@ -7,7 +7,7 @@ use dacapo_testkit::nodes::kills::{Field, TAKEN_OVER_WITHIN};
 use dacapo_testkit::nodes::{Nodes, owner_of, settled_on};
 use dacapo_testkit::product::{self, wait_until};
 use dacapo_testkit::sink::{Answer, Plan};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Requests at once to one endpoint: what a node may have in hand when it is stopped.
 const CONCURRENCY: usize = 4;
@@ -15,6 +15,8 @@ const CONCURRENCY: usize = 4;
 const PER_SECOND: u32 = 480;
 const SLOW: Duration = Duration::from_millis(200);
 const QUICK: Duration = Duration::from_millis(5);
+/// The node stands still at least this long, three times its lease.
+const FROZEN: Duration = Duration::from_secs(30);
 /// What the endpoints' queues hold together before the node is stopped.
 const WAITING_MIN: u64 = 200;
 
@@ -38,6 +40,7 @@ async fn a_node_frozen_beyond_its_lease_is_fenced_and_sends_only_what_it_had_in_
     ensure!(owned > 0, "none of the endpoints is this node's: the run shows nothing");
 
     frozen.freeze()?;
+    let frozen_since = Instant::now();
     field.sink.set_plan(Plan::always(Answer::status(200).after(QUICK)));
     let others = field.nodes.urls(&[0, 1]);
     let others: Vec<&str> = others.iter().map(String::as_str).collect();
@@ -46,7 +49,9 @@ async fn a_node_frozen_beyond_its_lease_is_fenced_and_sends_only_what_it_had_in_
     let held = acknowledged.distinct();
     let beyond = async || Ok((field.sink.record().ledger().distinct() > held).then_some(()));
     wait_until(SOON, "the others are through with what waited", beyond).await?;
-    acknowledged_more(&acknowledged, u64::from(PER_SECOND), SOON).await?;
+    while frozen_since.elapsed() < FROZEN {
+        acknowledged_more(&acknowledged, u64::from(PER_SECOND), SOON).await?;
+    }
     let before = field.duplicates();
 
     frozen.thaw()?;
