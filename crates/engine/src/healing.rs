@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Looked at this often without word: a shard may have come to this node with a heal nobody acted upon.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Rest between two looks: each goes through every endpoint, and changes can come by the hundred a second.
+const LOOKS_APART: Duration = Duration::from_millis(100);
 /// Heals acted upon in one round; the rest follows with the next.
 const HEALS_MAX: usize = 64;
 
@@ -49,6 +51,10 @@ impl Healing {
             tokio::select! {
                 Ok(()) = changes.changed() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = stop.cancelled() => return,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOKS_APART) => {}
                 () = stop.cancelled() => return,
             }
         }

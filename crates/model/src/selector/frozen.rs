@@ -101,7 +101,7 @@ impl Selector {
         if self.endpoint_ids.is_empty() && self.owner_ids.is_empty() {
             return Ok(None);
         }
-        let unknown = |id: &&Id| !view.endpoints.contains_key(id);
+        let unknown = |id: &&Id| !view.endpoints.contains_key(*id);
         if let Some(id) = self.endpoint_ids.iter().find(unknown) {
             return Err(SelectorError::new("endpoint_ids", Problem::UnknownEndpoint(id.to_string())));
         }

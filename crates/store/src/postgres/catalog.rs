@@ -38,10 +38,11 @@ pub static WRITE: Sql = Sql {
            i (kind, id, doc) ON CONFLICT (kind, id) DO UPDATE SET version = excluded.version, doc = excluded.doc",
     types: &[Type::INT2_ARRAY, Type::UUID_ARRAY, Type::TEXT_ARRAY, Type::INT8],
 };
-/// Replays may ask for an endpoint as it was.
+/// Replays may ask for an endpoint as it was. A look-up for each: joined, every endpoint there is would be read.
 static KEEP: Sql = Sql {
-    text: "INSERT INTO endpoint_versions (endpoint, until, doc) SELECT c.id, i.until, c.doc \
-           FROM unnest($1, $2) i (id, until) JOIN catalog c ON c.kind = $3 AND c.id = i.id \
+    text: "INSERT INTO endpoint_versions (endpoint, until, doc) SELECT k.id, k.until, k.doc FROM \
+           (SELECT i.id, i.until, (SELECT c.doc FROM catalog c WHERE c.kind = $3 AND c.id = i.id) doc \
+           FROM unnest($1, $2) i (id, until)) k WHERE k.doc IS NOT NULL \
            ON CONFLICT (endpoint, until) DO UPDATE SET doc = excluded.doc",
     types: &[Type::UUID_ARRAY, Type::INT8_ARRAY, Type::INT2],
 };
