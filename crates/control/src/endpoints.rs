@@ -128,7 +128,7 @@ pub enum EndpointError {
     CannotActivate(Status),
     #[error("no active secret found")]
     NoActiveSecret,
-    #[error("recover_on_heal.enabled must be true or false")]
+    #[error("recover_on_heal.enabled must be true or false; beside it there is only lookback")]
     Recovery,
     #[error("recover_on_heal.lookback must be a duration between 1m and 2160h, such as \"24h\"")]
     Lookback,

@@ -258,7 +258,7 @@ impl Reason {
             Self::RetryLimit => "retry_limit",
             Self::AnsweredOnce => "answered_once",
             Self::AddressRefused => "address_refused",
-            Self::Gone => "gone",
+            Self::Gone => "endpoint_gone",
             Self::EndpointDeleted => "endpoint_deleted",
             Self::EndpointInactive => "endpoint_inactive",
             Self::EndpointPaused => "endpoint_paused",

@@ -230,7 +230,7 @@ async fn recovery_on_heal_is_kept_until_it_is_switched_off() {
     let longer = change(set(Some(true), None)).await.expect("updated");
     assert_eq!(longer.recover_on_heal, Some(RecoverOnHeal { lookback: 86_400, since }), "it was on all the time");
     let neither = change(set(None, None)).await.expect_err("says nothing");
-    assert_eq!(neither.to_string(), "recover_on_heal.enabled must be true or false");
+    assert_eq!(neither.to_string(), "recover_on_heal.enabled must be true or false; beside it there is only lookback");
     for lookback in [0, 59, 90 * 86_400 + 1] {
         let fault = change(set(Some(true), Some(lookback))).await.expect_err("out of range");
         assert!(fault.to_string().starts_with("recover_on_heal.lookback"), "{fault}");

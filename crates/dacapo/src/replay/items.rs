@@ -41,10 +41,23 @@ pub async fn list(remote: &Remote, id: &str, statuses: &[Status], limit: u64, js
     }
 }
 
-/// Every item, as it comes.
+/// Every item, as it comes. Says so when history holds fewer than the replay had.
 pub async fn report(remote: &Remote, id: &str, statuses: &[Status]) -> Result<()> {
     let narrowed = narrowing(statuses).replacen('&', "?", 1);
-    remote.stream(&path(id, &format!("/report{narrowed}")), |lines| terminal::write(lines).is_ok()).await
+    let (mut shown, mut is_read) = (0, true);
+    let take = |lines: &[u8]| {
+        shown += lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+        is_read = terminal::write(lines).is_ok();
+        is_read
+    };
+    remote.stream(&path(id, &format!("/report{narrowed}")), take).await?;
+    if is_read && statuses.is_empty() {
+        let had = remote.get(&path(id, "")).await?["counts"]["items"].as_u64().unwrap_or_default();
+        if let Some(missing) = had.checked_sub(shown).filter(|missing| *missing > 0) {
+            terminal::note(&format!("{missing} of {had} items are not here: retention has removed their events."));
+        }
+    }
+    Ok(())
 }
 
 fn narrowing(statuses: &[Status]) -> String {

@@ -13,20 +13,21 @@ pub const SAVED_BESIDE: Duration = Duration::from_millis(200);
 /// How many items a rate allows.
 pub struct Pace {
     saved: f64,
-    at: Timestamp,
+    /// Until when it was saved up; `None`: it rests, and begins anew when it is asked for the next time.
+    at: Option<Timestamp>,
     /// Nothing was marked since this node drives it: what was marked before, another one or process did.
     is_unmarked: bool,
 }
 
 impl Pace {
     pub const fn starting(now: Timestamp) -> Self {
-        Self { saved: 0.0, at: now, is_unmarked: true }
+        Self { saved: 0.0, at: Some(now), is_unmarked: true }
     }
 
     /// So many may be taken now. `saves_most`: what the rate may have saved up.
     pub fn leave(&mut self, rate: Option<u32>, saves_most: Duration, now: Timestamp) -> usize {
-        let passed = now.since(self.at);
-        self.at = now;
+        let passed = self.at.map_or(Duration::ZERO, |at| now.since(at));
+        self.at = Some(now);
         let Some(rate) = rate else {
             self.saved = 0.0;
             return usize::MAX;
@@ -37,9 +38,9 @@ impl Pace {
         self.saved.max(0.0) as usize
     }
 
-    /// A pause is nothing to be made up for.
-    pub fn rests(&mut self, now: Timestamp) {
-        (self.saved, self.at) = (0.0, now);
+    /// A pause is nothing to be made up for, however long it lasts.
+    pub fn rests(&mut self) {
+        (self.saved, self.at) = (0.0, None);
     }
 
     /// Until there is leave for one.
@@ -80,7 +81,8 @@ mod tests {
         assert_eq!(pace.leave(Some(100), SAVED_OF_ASKED, at(9_000)), 100, "a second's worth at most");
         pace.took(100);
         assert_eq!(pace.leave(Some(100), SAVED_BESIDE, at(12_000)), 20);
-        pace.rests(at(20_000));
+        pace.rests();
+        assert_eq!(pace.leave(Some(100), SAVED_OF_ASKED, at(20_000)), 0);
         assert_eq!(pace.leave(Some(100), SAVED_OF_ASKED, at(20_050)), 5);
     }
 

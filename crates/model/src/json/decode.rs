@@ -63,6 +63,12 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// The first of its fields that is none of these.
+    pub fn unknown(&self, known: &[&str]) -> Option<&str> {
+        let is_known = |key: &str| known.iter().any(|name| key.eq_ignore_ascii_case(name));
+        self.fields.0.iter().map(|(key, _)| key.as_ref()).find(|key| !is_known(key))
+    }
+
     /// Whether the field is there and not `null`.
     pub fn has(&self, name: &str) -> bool {
         self.raw(name).is_some()

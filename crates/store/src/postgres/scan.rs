@@ -24,11 +24,11 @@ use std::ops::RangeInclusive;
 /// With more endpoints than this, walking the project is no longer than walking each.
 const ENDPOINTS_WALKED_MAX: usize = 64;
 /// Events read at once, where payloads are: they are in memory together.
-const CHUNK_EVENTS: usize = 256;
+const CHUNK_EVENTS: usize = if cfg!(test) { 4 } else { 256 };
 /// The same where none are.
-const LEAN_CHUNK_EVENTS: usize = 1_000;
-/// Rows read at once to find the next events, at least.
-const ROWS_AHEAD_MIN: u64 = 256;
+const LEAN_CHUNK_EVENTS: usize = if cfg!(test) { 7 } else { 1_000 };
+/// Rows read at once to find the next events, at least. Few in tests, whose walks take many rounds then.
+const ROWS_AHEAD_MIN: u64 = if cfg!(test) { 3 } else { 256 };
 
 #[async_trait]
 impl Scan for PostgresStore {

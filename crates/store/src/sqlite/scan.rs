@@ -22,8 +22,8 @@ use std::ops::RangeInclusive;
 
 /// With more endpoints than this, walking the project is no longer than walking each.
 const ENDPOINTS_WALKED_MAX: usize = 64;
-/// Rows read at once to find the next events, at least.
-const ROWS_AHEAD_MIN: u64 = 256;
+/// Rows read at once to find the next events, at least. Few in tests, whose walks take many rounds then.
+const ROWS_AHEAD_MIN: u64 = if cfg!(test) { 3 } else { 256 };
 /// Orders are rowids, which are signed.
 const ORDER_MAX: u64 = i64::MAX.cast_unsigned();
 

@@ -234,9 +234,18 @@ async fn what_failed_is_sent_again_when_the_endpoint_heals_and_once() -> Result<
     let bad = json!({"url": broken.url("/"), "name": "n", "recover_on_heal": {"lookback": "5s"}});
     let refused = product.post("/endpoints", &bad).await?.expect(400)?;
     ensure!(refused.message().starts_with("recover_on_heal.lookback must be"), "{}", refused.text);
-    let misspelt = json!({"url": broken.url("/"), "name": "n", "recover_on_heal": {"enabld": false}});
-    let refused = product.post("/endpoints", &misspelt).await?.expect(400)?;
-    ensure!(refused.message() == "recover_on_heal.enabled must be true or false", "{}", refused.text);
+    let says = "recover_on_heal.enabled must be true or false; beside it there is only lookback";
+    for odd in [
+        json!({"enabld": false}),
+        json!({"enabled": true, "look_back": "1h"}),
+        json!({"enabled": "yes"}),
+        json!({}),
+        json!(true),
+    ] {
+        let given = json!({"url": broken.url("/"), "name": "n", "recover_on_heal": odd});
+        let refused = product.post("/endpoints", &given).await?.expect(400)?;
+        ensure!(refused.message() == says, "{odd}: {}", refused.text);
+    }
     Ok(())
 }
 

@@ -47,6 +47,6 @@ fn decode(body: &[u8], version: Version) -> Result<NewEndpoint, BodyError> {
         rate_limit_duration: fields::seconds(&body, version, "rate_limit_duration")?,
         authentication: fields::authentication(&body)?,
         mtls: fields::has_certificate(&body)?,
-        recover_on_heal: fields::recovery(&body)?,
+        recover_on_heal: fields::recovery(&body),
     })
 }

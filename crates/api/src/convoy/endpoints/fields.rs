@@ -59,11 +59,17 @@ pub fn has_certificate(body: &Object<'_>) -> Result<bool, BodyError> {
     Ok(!text(&given, "client_cert")?.is_empty() || !text(&given, "client_key")?.is_empty())
 }
 
-/// Ours. A lookback that is no duration is refused by the name of its field, as one out of range is.
-pub fn recovery(body: &Object<'_>) -> Result<Option<RecoverySetting>, BodyError> {
-    let Some(given) = body.object("recover_on_heal")? else {
-        return Ok(None);
+/// Ours, so what is wrong with it is refused by its name, as values out of range are, and not in Convoy's words.
+pub fn recovery(body: &Object<'_>) -> Option<RecoverySetting> {
+    const NOTHING: RecoverySetting = RecoverySetting { enabled: None, lookback: None };
+    let given = match body.object("recover_on_heal") {
+        Ok(given) => given?,
+        Err(_) => return Some(NOTHING),
     };
     let seconds = |text: Cow<'_, str>| go_duration::parse(&text).map_or(0, |lookback| lookback.as_secs());
-    Ok(Some(RecoverySetting { enabled: given.bool("enabled")?, lookback: given.string("lookback")?.map(seconds) }))
+    Some(match (given.unknown(&["enabled", "lookback"]), given.bool("enabled"), given.string("lookback")) {
+        (None, Ok(enabled), Ok(lookback)) => RecoverySetting { enabled, lookback: lookback.map(seconds) },
+        (None, Ok(enabled), Err(_)) => RecoverySetting { enabled, lookback: Some(0) },
+        _ => NOTHING,
+    })
 }

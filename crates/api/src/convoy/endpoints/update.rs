@@ -47,7 +47,7 @@ fn decode(body: &[u8], version: Version) -> Result<EndpointUpdate, BodyError> {
         rate_limit_duration: fields::seconds(&body, version, "rate_limit_duration")?,
         authentication: fields::authentication(&body)?,
         mtls: fields::has_certificate(&body)?,
-        recover_on_heal: fields::recovery(&body)?,
+        recover_on_heal: fields::recovery(&body),
     })
 }
 

@@ -232,9 +232,9 @@ fn text(field: &str, value: &Value, chars_max: usize) -> Result<String, Error> {
 }
 
 fn key(field: &str, value: &Value) -> Result<String, Error> {
-    let text = text(field, value, KEY_BYTES_MAX)?;
+    let text = value.as_str().ok_or_else(|| Error::bad(format!("{field}: it needs a text")))?;
     match text.len() {
-        1..=KEY_BYTES_MAX => Ok(text),
+        1..=KEY_BYTES_MAX => Ok(text.to_owned()),
         _ => Err(Error::bad(format!("{field}: 1 to {KEY_BYTES_MAX} bytes"))),
     }
 }

@@ -40,7 +40,7 @@ impl Runner {
             }
             State::Running => self.run(&replay, pace).await,
             State::Paused => {
-                pace.rests(self.clock.now());
+                pace.rests();
                 if self.store.hold_items(id, self.clock.now(), MOVED_ITEMS_MAX).await? > 0 {
                     return Ok(Step::Again);
                 }

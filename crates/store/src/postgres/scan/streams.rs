@@ -87,7 +87,7 @@ pub async fn walk(
         if page.take(transaction, &round.events).await? {
             return Ok(());
         }
-        let Some(upto) = round.complete_upto else { return Ok(()) };
+        let Some(upto) = round.complete_upto else { break };
         if bounds.contains(&upto.as_u128()) {
             page.next = Some(Place::Behind(upto));
             bounds = beyond(&bounds, upto, request.ascending);
@@ -99,7 +99,7 @@ pub async fn walk(
             return Ok(());
         }
     }
-    // The last round ended at the very edge.
+    // To the end of the bounds, whatever the rounds before came to.
     page.next = None;
     Ok(())
 }

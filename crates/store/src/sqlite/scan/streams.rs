@@ -182,7 +182,7 @@ impl Reader<'_> {
              WHERE l.endpoint = ?1 AND l.ord BETWEEN ?2 AND ?3 ORDER BY l.ord {} LIMIT ?4",
             direction(self.request)
         );
-        let high = self.before_next_event()?;
+        let high = self.last_born()?;
         let mut statement = self.connection.prepare_cached(&sql)?;
         let low = self.bounds.start().cast_signed();
         let mut rows = statement.query(params![endpoint.to_bytes(), low, high, self.limit.cast_signed()])?;
@@ -217,23 +217,27 @@ impl Reader<'_> {
         downward.unwrap_or(order.cast_unsigned()).clamp(*self.bounds.start(), *self.bounds.end())
     }
 
-    /// The last order that a delivery of the newest event within bounds can have.
-    fn before_next_event(&self) -> Result<i64> {
-        let sql = "SELECT min(ord) FROM events WHERE ord > ?1";
-        let high = self.bounds.end().cast_signed();
-        let next: Option<i64> = self.connection.prepare_cached(sql)?.query_row([high], |row| row.get(0))?;
-        Ok(next.map_or(i64::MAX, |next| next - 1))
+    /// The order of the last delivery that events within bounds were born with. Behind it lie replays, as many as
+    /// there are: read downward from them, a batch of nothing else would say nothing of the bounds.
+    fn last_born(&self) -> Result<i64> {
+        let newest = self.newest_event(self.bounds.end().cast_signed())?;
+        Ok(newest.map_or(0, |(event, targets)| event + targets))
     }
 
     /// The event that was born with the delivery of this order; `None` for a replay.
     fn event_of(&self, order: i64) -> Result<Option<u64>> {
+        let before = self.newest_event(order - 1)?;
+        Ok(before.filter(|(event, targets)| order <= event + targets).map(|(event, _)| event.cast_unsigned()))
+    }
+
+    /// The newest event up to this order, whosever it is, and how many targets it has.
+    fn newest_event(&self, upto: i64) -> Result<Option<(i64, i64)>> {
         let sql = format!(
             "SELECT ord, (coalesce(length(targets), 0) + coalesce(length(more), 0)) / {TARGET_BYTES} FROM events \
-             WHERE ord < ?1 ORDER BY ord DESC LIMIT 1"
+             WHERE ord <= ?1 ORDER BY ord DESC LIMIT 1"
         );
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
-        let before = self.connection.prepare_cached(&sql)?.query_row([order], read).optional()?;
-        Ok(before.filter(|(event, targets)| order <= event + targets).map(|(event, _)| event.cast_unsigned()))
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        Ok(self.connection.prepare_cached(&sql)?.query_row([upto], read).optional()?)
     }
 
     fn since_logged(&self, upto: u64) -> Result<Batch> {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 /// Parameters of the page, not of the selector.
 const OF_THE_PAGE: [&str; 5] = ["cursor", "next_page_cursor", "perPage", "per_page", "sort"];
 /// Fields with one value; all others are lists, whose parameters repeat.
-const SINGLE: [&str; 5] = ["mode", "from", "to", "idempotency_key", "replay_id"];
+const ONE_VALUE: [&str; 7] = ["mode", "from", "to", "idempotency_key", "replay_id", "attempts_min", "filter"];
 
 pub fn of_body(body: &[u8]) -> Result<Selector, Error> {
     // Says what is wrong with the JSON as all routes do.
@@ -21,6 +21,9 @@ pub fn of_body(body: &[u8]) -> Result<Selector, Error> {
 pub fn of_query(query: &QueryString) -> Result<Selector, Error> {
     let mut fields = Map::new();
     for name in query.names().filter(|name| !OF_THE_PAGE.contains(name)) {
+        if ONE_VALUE.contains(&name) && query.all(name).nth(1).is_some() {
+            return Err(Error::bad(format!("{name}: it is given twice; it has one value")));
+        }
         if let Some(value) = value(query, name)? {
             fields.insert(name.to_owned(), value);
         }
@@ -32,9 +35,9 @@ pub fn of_query(query: &QueryString) -> Result<Selector, Error> {
 fn value(query: &QueryString, name: &str) -> Result<Option<Value>, Error> {
     let Some(text) = query.one(name).or_else(|| query.all(name).next()) else { return Ok(None) };
     Ok(Some(match name {
-        _ if SINGLE.contains(&name) => text.into(),
         "attempts_min" => text.parse::<u64>().map_or_else(|_| text.into(), Value::from),
         "filter" => tree::read(text.as_bytes(), "filter")?,
+        _ if ONE_VALUE.contains(&name) => text.into(),
         _ => query.all(name).map(Value::from).collect(),
     }))
 }
@@ -68,6 +71,7 @@ mod tests {
             ("attempts_min=x", "attempts_min: needs a whole number"),
             ("filter={", "filter: is not JSON"),
             ("mode=broken", "mode: \"broken\" is not known"),
+            ("from=-1h&from=-2h", "from: it is given twice"),
         ] {
             let text = text(of_query(&QueryString::parse(query)));
             assert!(text.starts_with(says), "{query}: {text}");
