@@ -52,8 +52,10 @@ pub async fn report(remote: &Remote, id: &str, statuses: &[Status]) -> Result<()
     };
     remote.stream(&path(id, &format!("/report{narrowed}")), take).await?;
     if is_read && statuses.is_empty() {
-        let had = remote.get(&path(id, "")).await?["counts"]["items"].as_u64().unwrap_or_default();
-        if let Some(missing) = had.checked_sub(shown).filter(|missing| *missing > 0) {
+        let replay = remote.get(&path(id, "")).await?;
+        let had = replay["counts"]["items"].as_u64().unwrap_or_default();
+        let is_over = replay["finished_at"].is_string();
+        if let Some(missing) = had.checked_sub(shown).filter(|missing| is_over && *missing > 0) {
             terminal::note(&format!("{missing} of {had} items are not here: retention has removed their events."));
         }
     }

@@ -7,7 +7,7 @@ use crate::postgres::session::{Sql, Step, Transaction};
 use crate::roles::{Place, ScanItem, ScanRequest, Slice};
 use crate::targets::TARGET_BYTES;
 use dacapo_model::{Delivery, Event, Id};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio_postgres::types::Type;
 
@@ -80,7 +80,8 @@ pub fn admitted(request: &ScanRequest, rows: &[tokio_postgres::Row]) -> Result<H
     Ok(admitted)
 }
 
-/// At events that together have no more deliveries than a page takes, or at a single one.
+/// At events that were born with no more deliveries together than a page takes, or at a single one: at as many of
+/// them, from the first on, as fill a page.
 pub async fn look(
     transaction: &mut Transaction,
     request: &ScanRequest,
@@ -88,32 +89,23 @@ pub async fn look(
 ) -> Result<Vec<(Id, Look)>> {
     let selector = &request.selector;
     let wanted = request.load.deliveries || selector.reads_deliveries();
-    let mut all = Some(HashMap::new());
+    let mut read = Deliveries { of: HashMap::new(), large: HashSet::new(), events: batch.len() };
     if wanted {
-        all = all_deliveries(transaction, &batch.iter().collect::<Vec<_>>(), request.deliveries_max).await?;
+        read = Deliveries::read(transaction, &batch, request.deliveries_max).await?;
     }
-    let mut looks = Vec::with_capacity(batch.len());
-    for admitted in batch {
+    let mut looks = Vec::with_capacity(read.events);
+    for admitted in batch.into_iter().take(read.events) {
         let begun = match request.after {
             Some(Place::Within { event, endpoint }) if event == admitted.event.id => Some(endpoint),
             _ => None,
         };
         let is_large = begun.is_some() || admitted.born() > request.deliveries_max;
-        let whole: Option<Vec<Delivery>> = match &mut all {
-            _ if wanted && is_large => None,
-            Some(all) => Some(all.remove(&admitted.event.id).unwrap_or_default()),
-            // Together they were too many.
-            None => all_deliveries(transaction, &[&admitted], request.deliveries_max)
-                .await?
-                .map(|mut found| found.remove(&admitted.event.id).unwrap_or_default()),
-        };
-        let sliced = match whole {
-            Some(deliveries) => Sliced {
-                is_reached: selector.reaches(&admitted.event, &deliveries),
-                slice: Slice { after: begun, upto: None },
-                deliveries,
-            },
-            None => slice::after(transaction, request, &admitted.event, begun).await?,
+        let sliced = if wanted && (is_large || read.large.contains(&admitted.event.id)) {
+            slice::after(transaction, request, &admitted.event, begun).await?
+        } else {
+            let deliveries = read.of.remove(&admitted.event.id).unwrap_or_default();
+            let is_reached = selector.reaches(&admitted.event, &deliveries);
+            Sliced { is_reached, slice: Slice { after: begun, upto: None }, deliveries }
         };
         looks.push((admitted.event.id, decided(request, admitted, sliced)));
     }
@@ -171,10 +163,45 @@ pub static WAITING_REPLAYS: Sql = Sql {
     types: EVENTS,
 };
 
+/// What a batch of events got.
+struct Deliveries {
+    of: HashMap<Id, Vec<Delivery>>,
+    /// Events that have more by themselves than a page takes.
+    large: HashSet<Id>,
+    /// So many of the batch's first events were looked at.
+    events: usize,
+}
+
+impl Deliveries {
+    /// What was sent again is known only once it is read: where a batch turns out too large, its halves are read.
+    async fn read(transaction: &mut Transaction, batch: &[Admitted], most: usize) -> Result<Self> {
+        let mut read = Self { of: HashMap::new(), large: HashSet::new(), events: 0 };
+        let (mut parts, mut rows) = (vec![batch], 0);
+        while let Some(part) = parts.pop().filter(|_| rows < most) {
+            match (all_deliveries(transaction, part, most).await?, part) {
+                (Some(found), _) => {
+                    rows += found.values().map(Vec::len).sum::<usize>();
+                    read.of.extend(found);
+                }
+                (None, [single]) => {
+                    read.large.insert(single.event.id);
+                }
+                (None, several) => {
+                    let (first, second) = several.split_at(several.len() / 2);
+                    parts.extend([second, first]);
+                    continue;
+                }
+            }
+            read.events += part.len();
+        }
+        Ok(read)
+    }
+}
+
 /// By event, each by id. `None` when they are more than `most`.
 async fn all_deliveries(
     transaction: &mut Transaction,
-    events: &[&Admitted],
+    events: &[Admitted],
     most: usize,
 ) -> Result<Option<HashMap<Id, Vec<Delivery>>>> {
     if events.is_empty() {
@@ -187,7 +214,7 @@ async fn all_deliveries(
     let bounds = events.iter().map(|admitted| admitted.event.id);
     let (first, last) = (bounds.clone().min().unwrap_or(Id::MAX), bounds.max().unwrap_or(Id::MIN));
     let (first, last) = (uuid(first), uuid(last));
-    let born: Vec<&&Admitted> = events.iter().filter(|admitted| !admitted.event.targets.is_empty()).collect();
+    let born: Vec<&Admitted> = events.iter().filter(|admitted| !admitted.event.targets.is_empty()).collect();
     let parents = uuids(born.iter().map(|admitted| admitted.event.id));
     let order = |admitted: &Admitted, beyond: u64| Id::from_parts(admitted.event.id.order().saturating_add(beyond), 0);
     let low = uuids(born.iter().map(|admitted| order(admitted, 1)));
