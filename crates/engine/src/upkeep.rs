@@ -16,6 +16,10 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// What `/readyz` says then.
 const LAPSED: &str = "the database has not been reached for longer than this node's lease lasts";
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
+/// What waits is counted so many at a time, with rests this many times as long as each took: millions of them are
+/// no reason for anybody to wait.
+const COUNTED_AT_ONCE: usize = 5_000;
+const COUNT_RESTS: u32 = 20;
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
 /// Events one retention call removes: short enough not to hold the writer up.
 const RETENTION_EVENTS_MAX: usize = 1_000;
@@ -63,15 +67,36 @@ impl Upkeep {
             if let Ok(backlog) = self.store.backlog().await {
                 let now = self.clock.now();
                 for class in Class::ALL {
-                    let of_class = || backlog.iter().filter(|waiting| waiting.class == class);
-                    let depth: u64 = of_class().map(|waiting| waiting.count).sum();
-                    let oldest = of_class().map(|waiting| now.since(waiting.next_due)).max().unwrap_or_default();
+                    let of_class = backlog.iter().filter(|waiting| waiting.class == class);
+                    let oldest = of_class.map(|waiting| now.since(waiting.next_due)).max().unwrap_or_default();
                     let label = ClassLabel::from(class);
-                    self.metrics.queue_depth.get_or_create(&label).set(i64::try_from(depth).unwrap_or(i64::MAX));
                     self.metrics.queue_age_seconds.get_or_create(&label).set(oldest.as_secs_f64());
                 }
             }
+            if let Ok(counts) = self.count_waiting().await {
+                for (class, count) in counts {
+                    let label = ClassLabel::from(class);
+                    self.metrics.queue_depth.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
+                }
+            }
             tokio::time::sleep(GAUGES_EVERY).await;
+        }
+    }
+
+    async fn count_waiting(&self) -> dacapo_store::Result<Vec<(Class, u64)>> {
+        let mut sums = Class::ALL.map(|class| (class, 0)).to_vec();
+        let mut after = None;
+        loop {
+            let began = tokio::time::Instant::now();
+            let depth = self.store.count_waiting(after, COUNTED_AT_ONCE).await?;
+            for (class, sum) in &mut sums {
+                *sum += depth.counts.iter().filter(|(of, _)| of == class).map(|(_, count)| count).sum::<u64>();
+            }
+            after = depth.next;
+            if after.is_none() {
+                return Ok(sums);
+            }
+            tokio::time::sleep(began.elapsed() * COUNT_RESTS).await;
         }
     }
 

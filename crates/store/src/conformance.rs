@@ -63,7 +63,7 @@ macro_rules! suite {
             several_lanes_are_read_at_once_as_each_alone,
             what_the_caller_holds_hides_nothing_else,
             a_read_takes_so_many_bytes_of_payload,
-            the_backlog_counts_each_lane);
+            the_backlog_has_each_lane, what_waits_is_counted_in_stretches);
         $crate::conformance::role!($place, record:
             a_success_settles,
             a_retry_waits_until_it_is_due,

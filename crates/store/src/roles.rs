@@ -21,7 +21,7 @@ pub use fan_out::{FanOuts, Part};
 pub use lease::{Allowance, Epoch, Holding, Lease, NodeView};
 pub use meta_events::MetaEvents;
 pub use query::{DeliveryFilter, DeliveryView, EventFilter, Page, Query, Window};
-pub use queue::{ARRIVALS_QUEUED_MAX, Arrival, Arrivals, Backlog, Due, Look, Queue, Waiting};
+pub use queue::{ARRIVALS_QUEUED_MAX, Arrival, Arrivals, Backlog, CountedUpto, Depth, Due, Look, Queue, Waiting};
 pub use record::{Record, Report};
 pub use replays::{
     Acknowledged, CallView, HELD_UNTIL, ItemPage, NewReplayRun, OpenItems, Release, Released, ReplayCreated, Replays,

@@ -362,7 +362,6 @@ impl World {
                 endpoint_id: work.delivery.endpoint_id,
                 class: work.delivery.class(),
                 next_due: work.delivery.due_at,
-                count: 1,
             };
             self.dispatcher.take_up(&self.waiting.values().map(backlog).collect::<Vec<_>>());
         }

@@ -1,10 +1,14 @@
 //! `Queue`: what is owed is found again, once, in order.
 
 use super::Subject;
-use super::subject::{ALL, ENDPOINT, ENDPOINT_2, FOREVER, OTHER_PROJECT, PROJECT, ROUTED_AT, START, born, ids};
+use super::subject::{
+    ALL, ENDPOINT, ENDPOINT_2, ENDPOINT_3, FOREVER, OTHER_PROJECT, PROJECT, ROUTED_AT, START, born, ids,
+};
+use crate::Store;
 use crate::roles::{Backlog, Look, NewEvent, Waiting};
 use bytes::Bytes;
 use dacapo_model::{Class, Delivery, Event, Id, Status};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,7 +149,39 @@ pub async fn several_lanes_are_read_at_once_as_each_alone(mut subject: Subject) 
     assert!(rows > 10 && found.iter().any(|due| due.next.is_some()), "the comparison is of something");
 }
 
-pub async fn the_backlog_counts_each_lane(mut subject: Subject) {
+/// All of it, in stretches of so many.
+pub async fn counted(store: &dyn Store, rows_max: usize) -> BTreeMap<u8, u64> {
+    let (mut counts, mut after) = (BTreeMap::new(), None);
+    loop {
+        let depth = store.count_waiting(after, rows_max).await.expect("reads");
+        let found: u64 = depth.counts.iter().map(|(_, count)| count).sum();
+        assert!(found <= rows_max as u64 && (depth.next.is_none() || depth.next != after), "stands still");
+        for (class, count) in depth.counts {
+            *counts.entry(class.code()).or_default() += count;
+        }
+        after = depth.next;
+        if after.is_none() {
+            return counts;
+        }
+    }
+}
+
+/// However few are counted at once, over whatever lanes they lie.
+pub async fn what_waits_is_counted_in_stretches(mut subject: Subject) {
+    assert_eq!(counted(subject.store().as_ref(), 1).await, BTreeMap::new());
+    retries(&subject).await;
+    for n in 0..7 {
+        subject.stored(&[ENDPOINT, ENDPOINT_2, ENDPOINT_3][..1 + n % 3]).await;
+    }
+    subject.settled(Status::Success).await;
+    subject.crash().await;
+    let expected = BTreeMap::from([(Class::Live.code(), 7 + 4 + 2), (Class::Retry.code(), 4)]);
+    for rows_max in [1, 2, 3, 5, ALL] {
+        assert_eq!(counted(subject.store().as_ref(), rows_max).await, expected, "{rows_max} at once");
+    }
+}
+
+pub async fn the_backlog_has_each_lane(mut subject: Subject) {
     assert_eq!(subject.store().backlog().await.expect("reads"), []);
     retries(&subject).await;
     subject.stored_as(Event { project_id: OTHER_PROJECT, ..subject.event(&[ENDPOINT_2]) }).await;
@@ -153,11 +189,9 @@ pub async fn the_backlog_counts_each_lane(mut subject: Subject) {
     subject.crash().await;
     let mut backlog = subject.store().backlog().await.expect("reads");
     backlog.sort_by_key(|lane| lane.endpoint_id);
-    let lane =
-        |project_id, endpoint_id, class, next_due, count| Backlog { project_id, endpoint_id, class, next_due, count };
+    let lane = |project_id, endpoint_id, class, next_due| Backlog { project_id, endpoint_id, class, next_due };
     let first = START.plus(Duration::from_secs(10));
-    let expected =
-        [lane(PROJECT, ENDPOINT, Class::Retry, first, 4), lane(OTHER_PROJECT, ENDPOINT_2, Class::Live, START, 1)];
+    let expected = [lane(PROJECT, ENDPOINT, Class::Retry, first), lane(OTHER_PROJECT, ENDPOINT_2, Class::Live, START)];
     assert_eq!(backlog, expected);
 }
 

@@ -6,7 +6,7 @@ use super::lease::number;
 use super::session::{Purpose, Sql, Step};
 use crate::Result;
 use crate::StoreError;
-use crate::roles::{Arrivals, Backlog, Due, Look, Queue, Waiting};
+use crate::roles::{Arrivals, Backlog, CountedUpto, Depth, Due, Look, Queue, Waiting};
 use async_trait::async_trait;
 use dacapo_model::{Class, Id, Shard, Timestamp};
 use std::collections::BTreeSet;
@@ -15,20 +15,37 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-/// A start with millions waiting walks their keys once.
+/// There may be as many lanes as endpoints.
 const BACKLOG_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Other nodes' word comes with each of their commits: what follows within this time is read together.
 const READS_APART: Duration = Duration::from_millis(10);
 
-/// One walk over the lane index, which holds all keys but the project.
+/// From lane to lane along their index: the first of each, and none of the others.
 pub static BACKLOG: Sql = Sql {
-    text: "SELECT l.endpoint, l.class, l.next_due, l.count, p.project FROM \
-           (SELECT shard, endpoint, class, min(due_at) AS next_due, count(*) AS count FROM waiting \
-            WHERE shard = ANY ($1) GROUP BY shard, endpoint, class) l \
-           CROSS JOIN LATERAL (SELECT w.project FROM waiting w WHERE w.shard = l.shard AND w.endpoint = l.endpoint \
-            AND w.class = l.class ORDER BY w.due_at LIMIT 1) p",
+    text: "WITH RECURSIVE lanes AS ( \
+           SELECT f.* FROM unnest($1) s (shard) CROSS JOIN LATERAL \
+           (SELECT w.shard, w.endpoint, w.class, w.due_at, w.project FROM waiting w WHERE w.shard = s.shard \
+            ORDER BY w.shard, w.endpoint, w.class, w.due_at, w.id LIMIT 1) f \
+           UNION ALL \
+           SELECT n.* FROM lanes l CROSS JOIN LATERAL \
+           (SELECT w.shard, w.endpoint, w.class, w.due_at, w.project FROM waiting w \
+            WHERE w.shard = l.shard AND (w.endpoint, w.class) > (l.endpoint, l.class) \
+            ORDER BY w.shard, w.endpoint, w.class, w.due_at, w.id LIMIT 1) n) \
+           SELECT endpoint, class, due_at, project FROM lanes",
     types: &[Type::INT2_ARRAY],
+};
+/// A row for each class, and the last place: each shard from a place of its own on, in the order of the shards.
+pub static COUNT: Sql = Sql {
+    text: "WITH places AS MATERIALIZED ( \
+           SELECT p.* FROM unnest($1, $2, $3, $4, $5) s (shard, endpoint, class, due_at, id) CROSS JOIN LATERAL \
+           (SELECT w.shard, w.endpoint, w.class, w.due_at, w.id FROM waiting w WHERE w.shard = s.shard \
+            AND (w.endpoint, w.class, w.due_at, w.id) > (s.endpoint, s.class, s.due_at, s.id) \
+            ORDER BY w.shard, w.endpoint, w.class, w.due_at, w.id LIMIT $6) p LIMIT $6) \
+           SELECT c.class, c.count, l.endpoint, l.class, l.due_at, l.id \
+           FROM (SELECT class, count(*) AS count FROM places GROUP BY class) c CROSS JOIN \
+           (SELECT * FROM places ORDER BY shard DESC, endpoint DESC, class DESC, due_at DESC, id DESC LIMIT 1) l",
+    types: &[Type::INT2_ARRAY, Type::UUID_ARRAY, Type::INT2_ARRAY, Type::INT8_ARRAY, Type::UUID_ARRAY, Type::INT8],
 };
 /// A row for each delivery, or one for a lane without any. An id that begins in the middle of one and ends in the
 /// next of the known ones does not come up: half of each is random. All of it is seen at one moment: a lane whose shard has an
@@ -119,17 +136,47 @@ impl Queue for PostgresStore {
         rows.iter()
             .map(|row| {
                 let endpoint_id = id(row, 0)?;
-                let code: i16 = column(row, 1)?;
                 Ok(Backlog {
-                    project_id: id(row, 4)?,
+                    project_id: id(row, 3)?,
                     endpoint_id,
-                    class: class(code)
-                        .ok_or_else(|| codec::inconsistent("waiting", "class", endpoint_id, "unknown class"))?,
+                    class: class(column(row, 1)?, endpoint_id)?,
                     next_due: Timestamp::from_micros(column(row, 2)?),
-                    count: column::<i64>(row, 3)?.cast_unsigned(),
                 })
             })
             .collect()
+    }
+
+    async fn count_waiting(&self, after: Option<CountedUpto>, rows_max: usize) -> Result<Depth> {
+        let from = after.map_or(i16::MIN, |place| number(Shard::of(place.endpoint_id)));
+        let mut shards = self.held();
+        shards.retain(|shard| *shard >= from);
+        shards.sort_unstable();
+        // The first one goes on behind the place; the others begin before any.
+        let (mut endpoints, mut ids) = (vec![Uuid::nil(); shards.len()], vec![Uuid::nil(); shards.len()]);
+        let (mut classes, mut due) = (vec![-1_i16; shards.len()], vec![i64::MIN; shards.len()]);
+        if let Some(place) = after.filter(|_| shards.first() == Some(&from)) {
+            (endpoints[0], ids[0]) = (uuid(place.endpoint_id), uuid(place.delivery_id));
+            (classes[0], due[0]) = (place.class.code().into(), place.due_at.micros());
+        }
+        let limit = i64::try_from(rows_max).unwrap_or(i64::MAX);
+        let count = Step::Known(&COUNT, vec![&shards, &endpoints, &classes, &due, &ids, &limit]);
+        let rows = self.inner.reads.once(Purpose::Work, count).await?;
+        let (mut depth, mut found) = (Depth::default(), 0);
+        for row in &rows {
+            let (of, endpoint_id): (i64, Id) = (column(row, 1)?, id(row, 2)?);
+            found += of;
+            depth.counts.push((class(column(row, 0)?, endpoint_id)?, of.cast_unsigned()));
+            depth.next = Some(CountedUpto {
+                endpoint_id,
+                class: class(column(row, 3)?, endpoint_id)?,
+                due_at: Timestamp::from_micros(column(row, 4)?),
+                delivery_id: id(row, 5)?,
+            });
+        }
+        if found < limit {
+            depth.next = None;
+        }
+        Ok(depth)
     }
 
     /// In one round trip.
@@ -188,6 +235,7 @@ impl Queue for PostgresStore {
     }
 }
 
-fn class(code: i16) -> Option<Class> {
-    u8::try_from(code).ok().and_then(Class::from_code)
+fn class(code: i16, endpoint_id: Id) -> Result<Class> {
+    let known = u8::try_from(code).ok().and_then(Class::from_code);
+    known.ok_or_else(|| codec::inconsistent("waiting", "class", endpoint_id, "unknown class"))
 }

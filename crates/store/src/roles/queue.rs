@@ -15,8 +15,23 @@ pub struct Backlog {
     pub class: Class,
     /// The earliest moment something is due.
     pub next_due: Timestamp,
-    /// How many wait.
-    pub count: u64,
+}
+
+/// How many wait, of a stretch of the lanes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    pub counts: Vec<(Class, u64)>,
+    /// Where the next stretch begins. `None`: that was the last one.
+    pub next: Option<CountedUpto>,
+}
+
+/// A delivery that waits, by its place in its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountedUpto {
+    pub endpoint_id: Id,
+    pub class: Class,
+    pub due_at: Timestamp,
+    pub delivery_id: Id,
 }
 
 /// A delivery with what is needed to send it.
@@ -95,9 +110,13 @@ impl Arrivals {
 
 #[async_trait]
 pub trait Queue: Send + Sync + 'static {
-    /// Every (endpoint, class) with waiting deliveries, of the shards this process holds. Cheap enough for each start-up and for
-    /// the metrics, also with millions waiting.
+    /// Every (endpoint, class) with waiting deliveries, of the shards this process holds. Costs what there are lanes,
+    /// however much waits in them: this is looked at again and again.
     async fn backlog(&self) -> Result<Vec<Backlog>>;
+
+    /// How many wait in the next `rows_max` places of those lanes. Millions are counted in stretches, each of which
+    /// keeps nobody waiting; deliveries that move in between may be counted twice or not at all.
+    async fn count_waiting(&self, after: Option<CountedUpto>, rows_max: usize) -> Result<Depth>;
 
     /// For each of these lanes, in order: what waits in it and is due up to `until`, earliest first (ties: oldest
     /// first), as much as was asked for. Reading claims nothing: a delivery stays here until it is recorded
