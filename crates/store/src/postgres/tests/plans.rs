@@ -101,6 +101,11 @@ async fn the_queue_is_read_by_lane() {
     let few = vec![1i16, 2, 3];
     let backlog = filled.plan_of(&queue::BACKLOG, vec![&few]).await;
     uses(&backlog, "waiting_by_lane", filled.today);
+    assert!(!backlog.contains("Aggregate"), "the first of each lane, not all of them:\n{backlog}");
+    let (due, most) = (vec![9i64; 2], 9i64);
+    let count = filled.plan_of(&queue::COUNT, vec![&shards, &endpoints, &classes, &due, &endpoints, &most]).await;
+    uses(&count, "waiting_by_lane", filled.today);
+    assert!(!count.contains("Sort Key: w."), "the index gives the order:\n{count}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
