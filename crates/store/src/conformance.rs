@@ -153,7 +153,7 @@ macro_rules! suite {
             a_fan_out_under_way_is_no_gap_to_fill,
             a_walk_meets_every_event_that_is_meant_once,
             an_event_in_slices_means_what_it_means_whole,
-            a_walk_goes_on_behind_any_id,
+            a_walk_goes_on_behind_any_id, a_walk_goes_on_within_an_event,
             a_walk_in_segments_is_the_walk,
             a_project_is_walked_whole_among_anothers_events,
             an_item_has_all_that_was_asked_for,

@@ -278,6 +278,34 @@ pub async fn an_event_in_slices_means_what_it_means_whole(subject: Subject) {
     }
 }
 
+/// A page that begins within an event counts other deliveries than it gives.
+pub async fn a_walk_goes_on_within_an_event(subject: Subject) {
+    let endpoints = [ENDPOINT, ENDPOINT_2, ENDPOINT_3];
+    for _ in 0..9 {
+        let event = subject.stored(&endpoints).await;
+        for endpoint in endpoints {
+            let made = replay(&subject, event.id, endpoint).await;
+            subject.record([subject.attempted(&made, Status::Failure)]).await;
+        }
+    }
+    let high_water = subject.mint();
+    for selector in [json!({}), json!({"mode": "failed"}), json!({"endpoints": endpoints})] {
+        let frozen = frozen(high_water, &selector);
+        let load = Load { deliveries: true, content: false };
+        let forward = ScanRequest { load, ..request(&frozen) };
+        let whole = meant(&walk(&subject, forward.clone()).await, &frozen, &endpoints);
+        assert_eq!(whole.len(), 9 * endpoints.len(), "{selector}");
+        for deliveries_max in 5..=14 {
+            for (index, (event, pair)) in whole.iter().enumerate() {
+                let after = Some(Place::Within { event: *event, endpoint: pair.endpoint_id });
+                let rest = walk(&subject, ScanRequest { after, deliveries_max, ..forward.clone() }).await;
+                let said = format!("{selector} from {index} by {deliveries_max}");
+                assert_eq!(meant(&rest, &frozen, &endpoints), whole[index + 1..], "{said}");
+            }
+        }
+    }
+}
+
 /// Also behind an id that is no event's, as a run stands when it has taken nothing of an event yet.
 pub async fn a_walk_goes_on_behind_any_id(subject: Subject) {
     let (all, replay_id) = history(&subject).await;

@@ -163,11 +163,13 @@ impl Page<'_> {
                 deliveries += next.born();
                 batch.push(next);
             }
-            for (event, look) in item::look(transaction, self.request, batch).await? {
+            let (looks, rest) = item::look(transaction, self.request, batch).await?;
+            for (event, look) in looks {
                 if self.push(event, look) {
                     return Ok(true);
                 }
             }
+            rest.into_iter().rev().for_each(|admitted| left.push_front(admitted));
         }
         Ok(false)
     }

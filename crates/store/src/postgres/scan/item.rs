@@ -81,20 +81,22 @@ pub fn admitted(request: &ScanRequest, rows: &[tokio_postgres::Row]) -> Result<H
 }
 
 /// At events that were born with no more deliveries together than a page takes, or at a single one: at as many of
-/// them, from the first on, as fill a page.
+/// them, from the first on, as have about a page of deliveries by now. Gives back the others: whether the page
+/// is full is not decided here, and of an event that it begins within it may get fewer than were read.
 pub async fn look(
     transaction: &mut Transaction,
     request: &ScanRequest,
-    batch: Vec<Admitted>,
-) -> Result<Vec<(Id, Look)>> {
+    mut batch: Vec<Admitted>,
+) -> Result<(Vec<(Id, Look)>, Vec<Admitted>)> {
     let selector = &request.selector;
     let wanted = request.load.deliveries || selector.reads_deliveries();
     let mut read = Deliveries { of: HashMap::new(), large: HashSet::new(), events: batch.len() };
     if wanted {
         read = Deliveries::read(transaction, &batch, request.deliveries_max).await?;
     }
-    let mut looks = Vec::with_capacity(read.events);
-    for admitted in batch.into_iter().take(read.events) {
+    let left = batch.split_off(read.events);
+    let mut looks = Vec::with_capacity(batch.len());
+    for admitted in batch {
         let begun = match request.after {
             Some(Place::Within { event, endpoint }) if event == admitted.event.id => Some(endpoint),
             _ => None,
@@ -109,7 +111,7 @@ pub async fn look(
         };
         looks.push((admitted.event.id, decided(request, admitted, sliced)));
     }
-    Ok(looks)
+    Ok((looks, left))
 }
 
 fn decided(request: &ScanRequest, admitted: Admitted, sliced: Sliced) -> Look {
