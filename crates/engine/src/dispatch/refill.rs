@@ -172,7 +172,9 @@ impl Refiller {
         if !unknown.is_empty() {
             let found = self.replays.replays_among(unknown.clone()).await?;
             self.dispatcher.adopt_replays(&found);
-            self.dispatcher.adopt_single_replays(unknown.into_iter());
+            // A run that was forgotten again by now, for want of room, is no single call.
+            let is_single = |id: &Id| found.iter().all(|replay| replay.id != *id);
+            self.dispatcher.adopt_single_replays(unknown.into_iter().filter(is_single));
         }
         let since = self.dispatcher.moment();
         let asked = self.dispatcher.to_look_up(request.endpoint_id, rows);
@@ -273,6 +275,8 @@ impl State {
 
 #[cfg(test)]
 mod large;
+#[cfg(test)]
+mod unknown;
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Replays kept in mind; with more, those without anything under way are looked up again when met.
-const KNOWN_MAX: usize = 4_096;
+pub(super) const KNOWN_MAX: usize = 4_096;
 /// A lane that waits for its replay to have a place looks this often by itself; usually it is told. At whole
 /// multiples, so that a lane whose other runs go on does not set a timer for each of their items.
 const BLOCKED_LOOK: Duration = Duration::from_millis(200);
