@@ -20,7 +20,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Replays kept in mind; with more, those without anything under way are looked up again when met.
+/// Replays kept in mind; with more, single calls are looked up again when met, and runs without anything under way
+/// where those alone are half as many.
 pub(super) const KNOWN_MAX: usize = 4_096;
 /// A lane that waits for its replay to have a place looks this often by itself; usually it is told. At whole
 /// multiples, so that a lane whose other runs go on does not set a timer for each of their items.
@@ -274,6 +275,11 @@ impl Runs {
 
     fn make_room(&mut self) {
         if self.known.len() < KNOWN_MAX {
+            return;
+        }
+        // A run that is forgotten loses what its caps were used up, and that its end is to be carried out.
+        self.known.retain(|_, known| matches!(known, Known::Run(_)));
+        if self.known.len() < KNOWN_MAX / 2 {
             return;
         }
         self.known.retain(|_, known| match known {

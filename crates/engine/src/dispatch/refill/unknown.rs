@@ -65,6 +65,10 @@ impl Place {
         self.store.replays_among(vec![id]).await.expect("reads").pop().expect("is there")
     }
 
+    fn meets_singles(&self, count: usize) {
+        self.dispatcher.adopt_single_replays((0..count as u128).map(|n| Id::from_u128(1_000 + n)));
+    }
+
     /// Others like this one.
     fn meets_runs(&self, run: &Replay, count: usize) {
         let other = |n| Replay { id: Id::from_u128(1_000 + n), ..run.clone() };
@@ -117,4 +121,16 @@ async fn an_item_of_a_run_is_never_taken_for_one_of_a_single_call() {
         place.reads(vec![place.item(paused)]).await;
         assert!(place.dispatcher.take().is_none(), "sent while it is paused, behind {known} others");
     }
+}
+
+/// It would lose what its endpoints got, and that it was cancelled.
+#[tokio::test]
+async fn single_calls_make_room_for_each_other_and_no_run_goes_for_them() {
+    let place = Place::new().await;
+    let run = place.run(State::Running).await;
+    place.dispatcher.adopt_replays(std::slice::from_ref(&run));
+    for _ in 0..3 {
+        place.meets_singles(KNOWN_MAX);
+    }
+    assert!(place.dispatcher.knows_replay(run.id));
 }
