@@ -23,7 +23,7 @@ use std::ops::RangeInclusive;
 
 /// With more endpoints than this, walking the project is no longer than walking each.
 const ENDPOINTS_WALKED_MAX: usize = 64;
-/// Events read at once, where payloads are: they are in memory together.
+/// Events read at once, where payloads are: they are in memory together. Few in tests, as below.
 const CHUNK_EVENTS: usize = if cfg!(test) { 4 } else { 256 };
 /// The same where none are.
 const LEAN_CHUNK_EVENTS: usize = if cfg!(test) { 7 } else { 1_000 };

@@ -142,6 +142,24 @@ async fn what_failed_at_an_address_is_replayed_to_an_address() -> Result<()> {
     Ok(())
 }
 
+/// Receivers tell repeats by it, also one that was given no secret.
+#[tokio::test]
+async fn the_webhook_id_is_sent_where_nothing_is_signed_too() -> Result<()> {
+    let sink = answering(500).await?;
+    let (product, _) = with_failures(&sink, &json!({})).await?;
+    product.set_config(&json!({"standard_webhooks": true})).await?;
+    let laptop = answering(200).await?;
+    let target = json!({"target": {"url": laptop.url("/laptop")}});
+    let (_, seen) = replayed(&product, &laptop, &failed_with(target)).await?;
+    ensure!(seen.len() as u64 == EVENTS, "{} arrived", seen.len());
+    for one in &seen {
+        ensure!(one.header("webhook-id").starts_with("evt_"), "{one:?}");
+        ensure!(!one.header("webhook-timestamp").is_empty(), "{one:?}");
+        ensure!(one.header("webhook-signature").is_empty(), "{one:?}");
+    }
+    Ok(())
+}
+
 /// Oldest first for each endpoint, the next when the one before is settled; also when one fails.
 #[tokio::test]
 async fn per_endpoint_order_is_kept_where_attempts_fail() -> Result<()> {
