@@ -207,7 +207,7 @@ impl Engine {
             ids: Arc::clone(&ids),
             clock: Arc::clone(&clock),
             dispatcher: Arc::clone(&dispatcher),
-            beside: Beside::new(Arc::clone(&metrics)),
+            beside: Beside::new(Arc::clone(&metrics), store.is_shared()),
             teller: Arc::clone(&teller),
             driven: Mutex::default(),
             begun: Notify::new(),

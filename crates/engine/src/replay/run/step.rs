@@ -2,7 +2,7 @@
 
 use super::page_of_items::Seen;
 use super::{Runner, SYSTEM, Step};
-use crate::replay::pace::{Pace, SAVED_BESIDE, SAVED_OF_ASKED};
+use crate::replay::pace::Pace;
 use crate::replay::page::{PAGE_ITEMS_MAX, Room};
 use dacapo_model::replay::{Order, State};
 use dacapo_model::{Class, Id, Replay};
@@ -21,10 +21,6 @@ const CAPPED_ITEMS_MAX: u64 = 400;
 const OPEN_ITEMS_MAX: u64 = 10_000;
 /// Items held or released by one transaction.
 const MOVED_ITEMS_MAX: usize = 500;
-/// Between two pages of a replay with a rate: each takes what the rate allows since the one before.
-const PACE_EVERY: Duration = Duration::from_millis(100);
-/// The same beside live traffic, where a page's items are a burst that others wait behind.
-const PACE_BESIDE_EVERY: Duration = Duration::from_millis(25);
 /// With so few left there is little word: who waits for the end hears of it at once.
 const LAST_ITEMS: u64 = 100;
 /// A paused replay has items that will become due.
@@ -90,15 +86,11 @@ impl Runner {
             return Ok(Step::AtWord);
         }
         // A small one is done at once, whatever else goes on: only what follows the first page goes gently.
-        let beside = || self.beside.rate(replay.control.rate, self.driven().len(), now);
-        let rate = if replay.page == 0 { replay.control.rate } else { beside() };
-        let (saves, every) = match replay.control.rate {
-            Some(_) => (SAVED_OF_ASKED, PACE_EVERY),
-            None => (SAVED_BESIDE, PACE_BESIDE_EVERY),
-        };
-        let leave = pace.leave(rate, saves, now);
+        let gait = self.beside.gait(replay.id, replay.control.rate, now);
+        let rate = if replay.page == 0 { replay.control.rate } else { gait.rate };
+        let leave = pace.leave(rate, gait.saves, now);
         if leave == 0 {
-            return Ok(Step::Paced { wait: pace.wait(rate), every });
+            return Ok(Step::Paced { wait: pace.wait(rate), every: gait.every });
         }
         let items = PAGE_ITEMS_MAX.min(usize::try_from(room).unwrap_or(PAGE_ITEMS_MAX));
         let to_send = items.min(leave);
@@ -134,8 +126,8 @@ impl Runner {
             return Ok(Step::Again);
         }
         // Small pages cost more than they bring.
-        let is_behind = pace.leave(rate, saves, self.clock.now()) >= PAGE_EVENTS_MAX;
-        Ok(if is_behind { Step::Again } else { Step::Paced { wait: pace.wait(rate), every } })
+        let is_behind = pace.leave(rate, gait.saves, self.clock.now()) >= PAGE_EVENTS_MAX;
+        Ok(if is_behind { Step::Again } else { Step::Paced { wait: pace.wait(rate), every: gait.every } })
     }
 
     /// What waits becomes due, so that dispatch takes it up and discards it.
