@@ -20,7 +20,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 /// Longer lists are cut off (contracts/convoy.md §1.13).
-const LIST_TIME_MAX: Duration = Duration::from_secs(5);
+pub(super) const LIST_TIME_MAX: Duration = Duration::from_secs(5);
 /// Rows one statement of a walk asks for: what SQL let pass may still be left out, so a page may
 /// take several.
 const CHUNK_ROWS: usize = 1_000;

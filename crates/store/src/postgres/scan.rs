@@ -11,8 +11,8 @@ pub mod slice;
 pub mod streams;
 
 use super::PostgresStore;
-use super::query::in_time;
-use super::session::Transaction;
+use super::query::{LIST_TIME_MAX, in_time};
+use super::session::{Purpose, Transaction};
 use crate::Result;
 use crate::roles::{PAGE_BYTES_MAX, Place, Scan, ScanItem, ScanPage, ScanRequest};
 use async_trait::async_trait;
@@ -33,7 +33,7 @@ const ROWS_AHEAD_MIN: u64 = if cfg!(test) { 3 } else { 256 };
 #[async_trait]
 impl Scan for PostgresStore {
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {
-        in_time(async { page(&mut self.one().await?, &request).await }).await
+        in_time(async { page(&mut self.to_scan().await?, &request).await }).await
     }
 
     async fn cut(&self, request: ScanRequest, rows: usize) -> Result<Option<Id>> {
@@ -44,8 +44,14 @@ impl Scan for PostgresStore {
         }
         let rows = rows as u64;
         let (end, _) =
-            in_time(async { project::stretch(&mut self.one().await?, &request, &bounds, rows).await }).await?;
+            in_time(async { project::stretch(&mut self.to_scan().await?, &request, &bounds, rows).await }).await?;
         Ok(end)
+    }
+}
+
+impl PostgresStore {
+    pub(super) async fn to_scan(&self) -> Result<Transaction> {
+        self.inner.history.transaction(Purpose::Scan(LIST_TIME_MAX)).await
     }
 }
 

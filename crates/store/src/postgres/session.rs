@@ -53,6 +53,9 @@ pub enum Purpose {
     Work,
     /// People's lists: any plan, one snapshot, for a bounded time; longer is `TooSlow`.
     List(Duration),
+    /// A page of what a selector means: a list, but planned as `Work`. A range of ids that comes from another row
+    /// counts as a two-hundredth of its table, and reading all of that as less than a page's worth of such ranges.
+    Scan(Duration),
     /// A long read of the pipeline's own.
     Walk(Duration),
     /// Word to other nodes: one statement that says by itself what it needs.
@@ -65,6 +68,10 @@ pub enum Purpose {
     /// wait for is the step's to say.
     Migration,
 }
+
+/// For statements that are not kept; [`WORK_SETTINGS`] says the same for those that are.
+const BY_INDEX: &str =
+    "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
 /// What `Work` sets, as one statement that need not be parsed each time; `$1`: `synchronous_commit`.
 static WORK_SETTINGS: LazyLock<String> = LazyLock::new(|| {
@@ -84,7 +91,7 @@ impl Purpose {
     const fn time_max(self) -> Option<Duration> {
         match self {
             Self::Work | Self::Word | Self::Edit => Some(WORK_TIME_MAX),
-            Self::List(most) | Self::Walk(most) | Self::Upkeep(most) => Some(most),
+            Self::List(most) | Self::Scan(most) | Self::Walk(most) | Self::Upkeep(most) => Some(most),
             Self::Migration => None,
         }
     }
@@ -95,12 +102,17 @@ impl Purpose {
         let limits =
             format!("SET LOCAL statement_timeout = {time}; SET LOCAL idle_in_transaction_session_timeout = {silence}");
         match self {
-            Self::Work => format!(
-                "BEGIN; {limits}; SET LOCAL synchronous_commit = {durability}; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; \
-                 SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
-            ),
+            Self::Work => {
+                format!("BEGIN; {limits}; SET LOCAL synchronous_commit = {durability}; SET LOCAL jit = off; {BY_INDEX}")
+            }
             Self::Word => String::new(),
-            Self::List(_) | Self::Walk(_) => format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {limits}"),
+            // Compiling a plan takes longer than most lists.
+            Self::List(_) | Self::Walk(_) => {
+                format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {limits}; SET LOCAL jit = off")
+            }
+            Self::Scan(_) => {
+                format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {limits}; SET LOCAL jit = off; {BY_INDEX}")
+            }
             Self::Edit => format!(
                 "BEGIN; {limits}; SET LOCAL synchronous_commit = {durability}; \
                  SET LOCAL idle_in_transaction_session_timeout = {}",
@@ -215,7 +227,7 @@ impl Transaction {
     }
 
     async fn send(&mut self, steps: Vec<Step<'_>>, commit: bool) -> std::result::Result<Vec<Vec<Row>>, Failure> {
-        let is_list = matches!(self.purpose, Purpose::List(_));
+        let is_list = matches!(self.purpose, Purpose::List(_) | Purpose::Scan(_));
         let limit = self.purpose.time_max().map(|most| most + ANSWER_GRACE);
         let pipeline = self.pipeline(&steps, commit);
         let answers = match limit {

@@ -5,7 +5,7 @@ use crate::conformance::subject::ENDPOINT;
 use crate::postgres::partitions::{day_of, start_of};
 use crate::postgres::query::deliveries::{self, Table, Way};
 use crate::postgres::query::events;
-use crate::postgres::scan::streams;
+use crate::postgres::scan::{item, streams};
 use crate::postgres::session::{Purpose, Sql, Step};
 use crate::postgres::sql::Conditions;
 use crate::postgres::{PostgresStore, codec::uuid, fan_out, meta_events, queue, rows};
@@ -15,7 +15,7 @@ use dacapo_model::{Clock, Id, Shard};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Ten thousand events of today, each settled, and as many waiting; many endpoints and projects.
+/// Events of today, each settled, and as many waiting; many endpoints and projects.
 const FILL: &str = "
     INSERT INTO events SELECT i.id, i.project, 'a', NULL, NULL, NULL, 0, '', '' FROM rows i;
     INSERT INTO settled SELECT i.id, i.project, i.endpoint, i.id, 0, 3, false, '' FROM rows i;
@@ -29,17 +29,25 @@ struct Filled {
 }
 
 impl Filled {
-    async fn new() -> Self {
+    async fn empty() -> Self {
         let database = Server::shared().database().await;
         let store = PostgresStore::open(&database.options()).await.expect("opens");
-        let today = day_of(SystemClock.now());
+        Self { database, store, today: day_of(SystemClock.now()) }
+    }
+
+    async fn new() -> Self {
+        Self::of(10_000).await
+    }
+
+    async fn of(rows: u32) -> Self {
+        let Self { database, store, today } = Self::empty().await;
         let first = &start_of(today).as_uuid().to_string()[..13];
-        let rows = format!(
+        let fill = format!(
             "CREATE TABLE rows AS SELECT n, ('{first}-' || to_char(n / 100 + 1000, 'FM0000') || '-0000-' || \
              lpad(n::text, 12, '0'))::uuid AS id, md5((n % 50)::text)::uuid AS project, md5((n % 700)::text)::uuid AS endpoint \
-             FROM generate_series(1, 10000) n;{FILL}"
+             FROM generate_series(1, {rows}) n;{FILL}"
         );
-        database.sql(&rows).await;
+        database.sql(&fill).await;
         Self { database, store, today }
     }
 
@@ -176,6 +184,24 @@ fn walk_of(parts: serde_json::Value) -> ScanRequest {
         items_max: 1_000,
         deliveries_max: 1_000,
         load: Load::default(),
+    }
+}
+
+/// By the planner's guess each range is a two-hundredth of its table: it would rather read all of that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_deliveries_of_a_page_of_events_are_read_range_by_range() {
+    for filled in [Filled::empty().await, Filled::of(1).await, Filled::of(20).await, Filled::new().await] {
+        let (events, low, high) = (vec![uuid(Id::MIN); 256], vec![uuid(Id::MIN); 256], vec![uuid(Id::MAX); 256]);
+        for sql in [&item::SETTLED, &item::WAITING] {
+            let values: Vec<crate::postgres::session::Value<'_>> = vec![&events, &low, &high];
+            let values = values.into_iter().zip(sql.types.iter().cloned()).collect();
+            let explain = format!("EXPLAIN {}", sql.text);
+            let mut transaction = filled.store.to_scan().await.expect("begins");
+            let rows = transaction.run(vec![Step::Once(&explain, values)]).await.expect("explains").remove(0);
+            let plan = rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n");
+            uses(&plan, "Index Cond: ((id >= b.low) AND (id <= b.high))", filled.today);
+            assert!(plan.find("Function Scan on b") < plan.find("Index Cond"), "not range by range:\n{plan}");
+        }
     }
 }
 
