@@ -38,6 +38,7 @@ mod scan;
 mod schema;
 mod session;
 mod sql;
+mod statistics;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -155,7 +156,8 @@ impl PostgresStore {
         schema::make_partitions(&inner.upkeep, options.clock.now()).await?;
         let store = Self { inner: Arc::clone(&inner), tasks: Mutex::default() };
         store.run(listen::keep(Arc::clone(&inner), direct));
-        store.run(herald::keep(inner));
+        store.run(herald::keep(Arc::clone(&inner)));
+        store.run(statistics::keep(inner));
         Ok(store)
     }
 
