@@ -38,7 +38,6 @@ mod scan;
 mod schema;
 mod session;
 mod sql;
-mod statistics;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -156,8 +155,7 @@ impl PostgresStore {
         schema::make_partitions(&inner.upkeep, options.clock.now()).await?;
         let store = Self { inner: Arc::clone(&inner), tasks: Mutex::default() };
         store.run(listen::keep(Arc::clone(&inner), direct));
-        store.run(herald::keep(Arc::clone(&inner)));
-        store.run(statistics::keep(inner));
+        store.run(herald::keep(inner));
         Ok(store)
     }
 

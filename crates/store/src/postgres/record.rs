@@ -25,7 +25,7 @@ use uuid::Uuid;
 const REPORTS_WORTH_A_TRANSACTION: usize = 64;
 
 /// Gives the ids of the rows that were there and knew of fewer attempts.
-pub static LEAVE_QUEUE: Sql = Sql {
+static LEAVE_QUEUE: Sql = Sql {
     text: "DELETE FROM waiting w USING unnest($1, $2) i (id, before) \
            WHERE w.id = i.id AND w.attempts < i.before RETURNING w.id",
     types: &[Type::UUID_ARRAY, Type::INT4_ARRAY],

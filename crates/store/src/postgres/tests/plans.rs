@@ -8,7 +8,7 @@ use crate::postgres::query::events;
 use crate::postgres::scan::{item, streams};
 use crate::postgres::session::{Purpose, Sql, Step};
 use crate::postgres::sql::Conditions;
-use crate::postgres::{PostgresStore, codec::uuid, fan_out, meta_events, queue, record, rows, statistics};
+use crate::postgres::{PostgresStore, codec::uuid, fan_out, meta_events, queue, rows};
 use crate::roles::{DeliveryFilter, EventFilter, Load, Retention, ScanRequest};
 use dacapo_model::clock::SystemClock;
 use dacapo_model::{Clock, Id, Shard};
@@ -126,38 +126,6 @@ async fn what_settles_is_found_by_its_id_and_its_shards_by_number() {
     let plan = filled.plan_of(&rows::MOVE, values).await;
     uses(&plan, "waiting_pkey", filled.today);
     uses(&plan, "shards_pkey", filled.today);
-}
-
-/// A night without traffic, and then an endpoint that is down: the plan of before would walk all that waits.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plan_that_was_made_while_nothing_waited_is_not_kept_when_much_does() {
-    let filled = Filled::empty().await;
-    // Nobody but this test analyzes anything.
-    filled.store.end_tasks();
-    filled.database.sql("ALTER TABLE waiting SET (autovacuum_enabled = false); ANALYZE waiting").await;
-    let (kept, connection) =
-        tokio_postgres::connect(&filled.database.options().url, tokio_postgres::NoTls).await.expect("connects");
-    tokio::spawn(connection);
-    let prepare = format!(
-        "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
-         SET plan_cache_mode = force_generic_plan; PREPARE leave (uuid[], int4[]) AS {}",
-        record::LEAVE_QUEUE.text
-    );
-    kept.batch_execute(&prepare).await.expect("prepares");
-    let plan = async || {
-        let rows = kept.query("EXPLAIN EXECUTE leave (NULL, NULL)", &[]).await.expect("explains");
-        rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
-    };
-    plan().await;
-    let fill = "INSERT INTO waiting SELECT gen_random_uuid(), 1, gen_random_uuid(), 1, 1, gen_random_uuid(), \
-                gen_random_uuid(), 0, '' FROM generate_series(1, 20000)";
-    filled.database.sql(fill).await;
-    let analyze =
-        async || statistics::analyze_grown(&filled.store.inner.upkeep, SystemClock.now()).await.expect("looks");
-    assert_eq!(analyze().await, ["waiting"]);
-    let plan = plan().await;
-    assert!(plan.contains("Index Cond: (id = i.id)"), "all that waits is walked:\n{plan}");
-    assert_eq!(analyze().await, [""; 0], "it has not grown since");
 }
 
 /// Finished ones stay as long as their events: they must cost who looks for the others nothing.
