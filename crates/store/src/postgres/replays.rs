@@ -2,7 +2,7 @@
 //! `replays/items.rs`.
 
 mod calls;
-mod items;
+pub mod items;
 
 use super::PostgresStore;
 use super::codec::{column, id, id_of, inconsistent, uuid, uuids};

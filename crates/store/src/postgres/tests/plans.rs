@@ -5,6 +5,7 @@ use crate::conformance::subject::ENDPOINT;
 use crate::postgres::partitions::{day_of, start_of};
 use crate::postgres::query::deliveries::{self, Table, Way};
 use crate::postgres::query::events;
+use crate::postgres::replays::items;
 use crate::postgres::scan::{item, streams};
 use crate::postgres::session::{Purpose, Sql, Step};
 use crate::postgres::sql::Conditions;
@@ -135,10 +136,14 @@ async fn what_waits_is_looked_up_by_a_plan_that_was_made_while_nothing_did() {
         let filled = Filled::of(count).await;
         let (ids, numbers, codes, dues) = (vec![uuid(ENDPOINT); 64], vec![1i32; 64], vec![1i16; 64], vec![1i64; 64]);
         let (details, epochs, node) = (vec![Vec::<u8>::new(); 64], vec![1i64; 2], uuid(ENDPOINT));
-        let statements: [(&Sql, Vec<crate::postgres::session::Value<'_>>); 3] = [
+        let (replay, at) = (details[0].as_slice(), 9i64);
+        let statements: [(&Sql, Vec<crate::postgres::session::Value<'_>>); 6] = [
             (&rows::MOVE, vec![&ids, &numbers, &ids, &ids, &ids, &codes, &codes, &details, &codes, &epochs, &node]),
             (&record::LEAVE_QUEUE, vec![&ids, &numbers]),
             (&rows::POSTPONE, vec![&ids, &codes, &dues, &numbers, &details]),
+            (&items::HOLD, vec![&replay, &at, &at, &at]),
+            (&items::RELEASE_HEADS, vec![&replay, &at, &at]),
+            (&items::RELEASE_HELD, vec![&replay, &at, &at, &at]),
         ];
         for (sql, values) in statements {
             let plan = filled.plan_of(sql, values).await;
