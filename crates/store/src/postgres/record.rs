@@ -24,10 +24,10 @@ use uuid::Uuid;
 /// As many as a node at full speed has after the shortest wait: fewer cost more than a longer wait.
 const REPORTS_WORTH_A_TRANSACTION: usize = 64;
 
-/// Gives the ids of the rows that were there and knew of fewer attempts. `= ANY (ARRAY[…])`: see [`rows::POSTPONE`].
-pub static LEAVE_QUEUE: Sql = Sql {
+/// Gives the ids of the rows that were there and knew of fewer attempts.
+static LEAVE_QUEUE: Sql = Sql {
     text: "DELETE FROM waiting w USING unnest($1, $2) i (id, before) \
-           WHERE w.id = ANY (ARRAY[i.id]) AND w.attempts < i.before RETURNING w.id",
+           WHERE w.id = i.id AND w.attempts < i.before RETURNING w.id",
     types: &[Type::UUID_ARRAY, Type::INT4_ARRAY],
 };
 /// Where late attempts belong, and whether the first one is there already.

@@ -2,7 +2,7 @@
 //! `replays/items.rs`.
 
 mod calls;
-pub mod items;
+mod items;
 
 use super::PostgresStore;
 use super::codec::{column, id, id_of, inconsistent, uuid, uuids};

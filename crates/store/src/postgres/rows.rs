@@ -158,14 +158,10 @@ static INSERT_WAITING: Sql = Sql {
 };
 
 /// Gives the ids of the rows that were there and had not gone on to further attempts.
-///
-/// `w.id = i.id` alone could be joined by order too, for which the planner thinks of a walk along the whole index. Where
-/// next to nothing waited when the table was analyzed last, that walk looks cheap; the plan is kept, and with 200,000
-/// waiting it took two seconds. What is no plain equality is looked up, one by one, whatever is known of the table.
-pub static POSTPONE: Sql = Sql {
+static POSTPONE: Sql = Sql {
     text: "UPDATE waiting w SET class = i.class, due_at = i.due_at, attempts = i.attempts, detail = i.detail \
            FROM unnest($1, $2, $3, $4, $5) i (id, class, due_at, attempts, detail) \
-           WHERE w.id = ANY (ARRAY[i.id]) AND w.attempts <= i.attempts RETURNING w.id",
+           WHERE w.id = i.id AND w.attempts <= i.attempts RETURNING w.id",
     types: &[Type::UUID_ARRAY, Type::INT2_ARRAY, Type::INT8_ARRAY, Type::INT4_ARRAY, Type::BYTEA_ARRAY],
 };
 

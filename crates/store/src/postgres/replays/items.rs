@@ -45,27 +45,25 @@ static OPEN: Sql = Sql {
     types: &[Type::BYTEA, Type::INT8],
 };
 /// Not those resent by hand: how `manual` is found says [`Facts`](crate::postgres::detail::Facts).
-/// `= ANY (ARRAY[…])`, here and below: see [`POSTPONE`](crate::postgres::rows::POSTPONE).
-pub static HOLD: Sql = Sql {
+static HOLD: Sql = Sql {
     text: "UPDATE waiting w SET due_at = $3 FROM (SELECT id FROM waiting WHERE class = 2 \
            AND substring(detail FROM 19 FOR 16) = $1 AND due_at <= $2 AND \
            (SELECT get_byte(detail, n + 1) FROM generate_series(37, length(detail) - 2) n WHERE get_byte(detail, n) < 128 \
             ORDER BY n OFFSET 2 LIMIT 1) = 0 LIMIT $4 FOR UPDATE SKIP LOCKED) c \
-           WHERE w.id = ANY (ARRAY[c.id]) RETURNING w.id",
+           WHERE w.id = c.id RETURNING w.id",
     types: &[Type::BYTEA, Type::INT8, Type::INT8, Type::INT8],
 };
 /// The oldest of an endpoint that is not settled, whatever it waits for: what follows it waits too.
-/// `+ 0`: only a check, that no index serves.
-pub static RELEASE_HEADS: Sql = Sql {
+static RELEASE_HEADS: Sql = Sql {
     text: "UPDATE waiting w SET due_at = $3 FROM (SELECT DISTINCT ON (endpoint) id, due_at FROM waiting WHERE class = 2 \
            AND substring(detail FROM 19 FOR 16) = $1 ORDER BY endpoint, id) c \
-           WHERE w.id = ANY (ARRAY[c.id]) AND c.due_at >= $2 AND w.due_at + 0 >= $2 RETURNING w.endpoint",
+           WHERE w.id = c.id AND c.due_at >= $2 AND w.due_at >= $2 RETURNING w.endpoint",
     types: &[Type::BYTEA, Type::INT8, Type::INT8],
 };
-pub static RELEASE_HELD: Sql = Sql {
+static RELEASE_HELD: Sql = Sql {
     text: "UPDATE waiting w SET due_at = $3 FROM (SELECT id FROM waiting WHERE class = 2 \
            AND substring(detail FROM 19 FOR 16) = $1 AND due_at >= $2 ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED) c \
-           WHERE w.id = ANY (ARRAY[c.id]) RETURNING w.endpoint",
+           WHERE w.id = c.id RETURNING w.endpoint",
     types: &[Type::BYTEA, Type::INT8, Type::INT8, Type::INT8],
 };
 /// `LIMIT 1` keeps each look at the indexes it names: the planner makes no join of it.

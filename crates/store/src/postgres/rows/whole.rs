@@ -47,13 +47,11 @@ pub fn insert_born<'a>(routed_at: &'a i64, events: &'a EventRows<'_>, waiting: &
 
 /// From the queue to the history, in one statement: how many went. Those whose row knows of this attempt already
 /// stay (`before`), and all of them when one of the shards (`$9`, by the epochs `$10`) is not the node's (`$11`).
-///
-/// `= ANY (ARRAY[…])`: see [`super::POSTPONE`].
 pub static MOVE: Sql = Sql {
     text: "WITH gone AS (DELETE FROM waiting w \
             USING (SELECT unnest($1) AS id, unnest($2) AS before, unnest($3) AS project, unnest($4) AS endpoint, \
              unnest($5) AS event, unnest($6) AS trigger, unnest($7) AS status, unnest($8) AS detail) i \
-            WHERE w.id = ANY (ARRAY[i.id]) AND w.attempts < i.before AND NOT EXISTS (SELECT FROM unnest($9, $10) h (shard, epoch) \
+            WHERE w.id = i.id AND w.attempts < i.before AND NOT EXISTS (SELECT FROM unnest($9, $10) h (shard, epoch) \
              LEFT JOIN shards s ON s.shard = h.shard AND s.owner = $11 AND s.epoch = h.epoch WHERE s.shard IS NULL) \
             RETURNING i.*), \
            settled AS (INSERT INTO settled (id, project, endpoint, event, trigger, status, inline, detail) \

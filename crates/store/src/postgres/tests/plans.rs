@@ -5,11 +5,10 @@ use crate::conformance::subject::ENDPOINT;
 use crate::postgres::partitions::{day_of, start_of};
 use crate::postgres::query::deliveries::{self, Table, Way};
 use crate::postgres::query::events;
-use crate::postgres::replays::items;
 use crate::postgres::scan::{item, streams};
 use crate::postgres::session::{Purpose, Sql, Step};
 use crate::postgres::sql::Conditions;
-use crate::postgres::{PostgresStore, codec::uuid, fan_out, meta_events, queue, record, rows};
+use crate::postgres::{PostgresStore, codec::uuid, fan_out, meta_events, queue, rows};
 use crate::roles::{DeliveryFilter, EventFilter, Load, Retention, ScanRequest};
 use dacapo_model::clock::SystemClock;
 use dacapo_model::{Clock, Id, Shard};
@@ -127,32 +126,6 @@ async fn what_settles_is_found_by_its_id_and_its_shards_by_number() {
     let plan = filled.plan_of(&rows::MOVE, values).await;
     uses(&plan, "waiting_pkey", filled.today);
     uses(&plan, "shards_pkey", filled.today);
-}
-
-/// A night without traffic, and then an endpoint that is down: a plan is kept that was made while nothing waited.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_is_looked_up_by_a_plan_that_was_made_while_nothing_did() {
-    for count in [0, 1, 20, 10_000] {
-        let filled = Filled::of(count).await;
-        let (ids, numbers, codes, dues) = (vec![uuid(ENDPOINT); 64], vec![1i32; 64], vec![1i16; 64], vec![1i64; 64]);
-        let (details, epochs, node) = (vec![Vec::<u8>::new(); 64], vec![1i64; 2], uuid(ENDPOINT));
-        let (replay, at) = (details[0].as_slice(), 9i64);
-        let statements: [(&Sql, Vec<crate::postgres::session::Value<'_>>); 6] = [
-            (&rows::MOVE, vec![&ids, &numbers, &ids, &ids, &ids, &codes, &codes, &details, &codes, &epochs, &node]),
-            (&record::LEAVE_QUEUE, vec![&ids, &numbers]),
-            (&rows::POSTPONE, vec![&ids, &codes, &dues, &numbers, &details]),
-            (&items::HOLD, vec![&replay, &at, &at, &at]),
-            (&items::RELEASE_HEADS, vec![&replay, &at, &at]),
-            (&items::RELEASE_HELD, vec![&replay, &at, &at, &at]),
-        ];
-        for (sql, values) in statements {
-            let plan = filled.plan_of(sql, values).await;
-            let waiting = plan.split_once("on waiting w").expect("it is read").1;
-            let waiting = waiting.split_once("on waiting w").expect("and changed").1;
-            let condition = waiting.lines().nth(1).expect("how it is read");
-            assert!(condition.contains("Index Cond: (id = ANY (ARRAY["), "with {count} waiting:\n{plan}");
-        }
-    }
 }
 
 /// Finished ones stay as long as their events: they must cost who looks for the others nothing.
