@@ -40,7 +40,6 @@ struct Seen {
 }
 
 /// How a replay goes for now.
-#[derive(Debug, PartialEq, Eq)]
 pub struct Gait {
     /// Items per second; `None`: as fast as it can.
     pub rate: Option<u32>,

@@ -53,8 +53,8 @@ pub enum Purpose {
     Work,
     /// People's lists: any plan, one snapshot, for a bounded time; longer is `TooSlow`.
     List(Duration),
-    /// A page of what a selector means: a list, but planned as `Work`. A range of ids that comes from another row
-    /// counts as a two-hundredth of its table, and reading all of that as less than a page's worth of such ranges.
+    /// A page of what a selector means: a list, but by index as `Work`. The planner takes a range of ids that comes from
+    /// another row for a two-hundredth of its table, so that for a page of them it would rather read all of it.
     Scan(Duration),
     /// A long read of the pipeline's own.
     Walk(Duration),
@@ -69,7 +69,7 @@ pub enum Purpose {
     Migration,
 }
 
-/// For statements that are not kept; [`WORK_SETTINGS`] says the same for those that are.
+/// [`WORK_SETTINGS`] says the same for statements that are kept.
 const BY_INDEX: &str =
     "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
