@@ -72,6 +72,7 @@ macro_rules! suite {
             two_reports_of_one_delivery_in_one_batch,
             a_report_about_a_settled_delivery_keeps_its_attempt_only,
             a_late_report_does_not_undo_a_resend,
+            a_late_retry_does_not_undo_a_resend,
             given_up_without_an_attempt,
             a_report_about_nothing_makes_nothing);
         $crate::conformance::role!($place, resend:

@@ -108,6 +108,20 @@ pub async fn a_late_report_does_not_undo_a_resend(subject: Subject) {
     }
 }
 
+pub async fn a_late_retry_does_not_undo_a_resend(subject: Subject) {
+    let retried = subject.attempted(&subject.fresh().await, Status::Retry);
+    let id = retried.delivery.id;
+    subject.record([retried.clone()]).await;
+    // Given up without a further attempt: its number does not tell the resend from what was before.
+    subject.record([discard(&retried.delivery)]).await;
+    subject.store().resend(subject.resend(vec![id], ResendKind::Failed)).await.expect("resends");
+    let waiting = subject.shown(id).await;
+    assert!(waiting.as_ref().is_some_and(|delivery| delivery.manual && delivery.status == Status::Scheduled));
+    subject.record([retried]).await;
+    assert_eq!(subject.shown(id).await, waiting);
+    assert_eq!(subject.attempts(id).await.len(), 1);
+}
+
 pub async fn given_up_without_an_attempt(subject: Subject) {
     let fresh = discard(&subject.fresh().await);
     let retried = subject.attempted(&subject.fresh().await, Status::Retry);

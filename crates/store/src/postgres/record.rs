@@ -167,10 +167,10 @@ fn layers<'a>(reports: &[&'a Report]) -> Vec<Vec<&'a Report>> {
 struct Moves<'a> {
     reports: &'a [&'a Report],
     leave: Vec<Uuid>,
-    /// Rows that know of this attempt have moved on since: see the contract on late reports.
-    before: Vec<i32>,
+    /// See [`Report::late_from`].
+    leave_before: Vec<i32>,
     postpone: WaitingRows,
-    postponed: usize,
+    postpone_before: Vec<i32>,
 }
 
 /// What is to be written for them.
@@ -185,17 +185,21 @@ struct Became<'a> {
 
 impl<'a> Moves<'a> {
     fn of(reports: &'a [&'a Report]) -> Result<Self> {
-        let mut moves =
-            Self { reports, leave: Vec::new(), before: Vec::new(), postpone: WaitingRows::default(), postponed: 0 };
+        let mut moves = Self {
+            reports,
+            leave: Vec::new(),
+            leave_before: Vec::new(),
+            postpone: WaitingRows::default(),
+            postpone_before: Vec::new(),
+        };
         for report in reports {
             let delivery = &report.delivery;
             if delivery.status.is_settled() {
-                let made = report.attempt.as_ref().map_or(delivery.attempts.saturating_add(1), |made| made.number);
                 moves.leave.push(uuid(delivery.id));
-                moves.before.push(made.cast_signed());
+                moves.leave_before.push(report.late_from().cast_signed());
             } else {
                 moves.postpone.push(delivery)?;
-                moves.postponed += 1;
+                moves.postpone_before.push(report.late_from().cast_signed());
             }
         }
         Ok(moves)
@@ -210,10 +214,10 @@ impl<'a> Moves<'a> {
         let mut steps = check.map_or_else(Vec::new, Fence::steps);
         let checks = steps.len();
         if !self.leave.is_empty() {
-            steps.push(Step::Known(&LEAVE_QUEUE, vec![&self.leave, &self.before]));
+            steps.push(Step::Known(&LEAVE_QUEUE, vec![&self.leave, &self.leave_before]));
         }
-        if self.postponed > 0 {
-            steps.push(self.postpone.postpone());
+        if !self.postpone_before.is_empty() {
+            steps.push(self.postpone.postpone(&self.postpone_before));
         }
         let answers = transaction.run(steps).await?;
         if let Some(fence) = check {

@@ -157,12 +157,19 @@ static INSERT_WAITING: Sql = Sql {
     ],
 };
 
-/// Gives the ids of the rows that were there and had not gone on to further attempts.
+/// Gives the ids of the rows that were there and knew of fewer attempts.
 static POSTPONE: Sql = Sql {
     text: "UPDATE waiting w SET class = i.class, due_at = i.due_at, attempts = i.attempts, detail = i.detail \
-           FROM unnest($1, $2, $3, $4, $5) i (id, class, due_at, attempts, detail) \
-           WHERE w.id = i.id AND w.attempts <= i.attempts RETURNING w.id",
-    types: &[Type::UUID_ARRAY, Type::INT2_ARRAY, Type::INT8_ARRAY, Type::INT4_ARRAY, Type::BYTEA_ARRAY],
+           FROM unnest($1, $2, $3, $4, $5, $6) i (id, class, due_at, attempts, detail, before) \
+           WHERE w.id = i.id AND w.attempts < i.before RETURNING w.id",
+    types: &[
+        Type::UUID_ARRAY,
+        Type::INT2_ARRAY,
+        Type::INT8_ARRAY,
+        Type::INT4_ARRAY,
+        Type::BYTEA_ARRAY,
+        Type::INT4_ARRAY,
+    ],
 };
 
 impl WaitingRows {
@@ -197,8 +204,9 @@ impl WaitingRows {
         ]
     }
 
-    pub fn postpone(&self) -> Step<'_> {
-        Step::Known(&POSTPONE, vec![&self.ids, &self.classes, &self.due, &self.attempts, &self.details])
+    /// Those that know of fewer than these attempts.
+    pub fn postpone<'a>(&'a self, before: &'a Vec<i32>) -> Step<'a> {
+        Step::Known(&POSTPONE, vec![&self.ids, &self.classes, &self.due, &self.attempts, &self.details, before])
     }
 }
 

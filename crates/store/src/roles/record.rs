@@ -16,10 +16,17 @@ pub struct Report {
     pub meta_event: Option<Box<MetaEvent>>,
 }
 
+impl Report {
+    /// A row of its delivery that knows of this many attempts has gone on since, and the report is late.
+    pub fn late_from(&self) -> u32 {
+        self.attempt.as_ref().map_or(self.delivery.attempts.saturating_add(1), |made| made.number)
+    }
+}
+
 #[async_trait]
 pub trait Record: Send + Sync + 'static {
     /// Settled deliveries leave the queue, others wait until their `due_at`. A report that comes late
-    /// (the delivery is settled already, or has gone on to further attempts) keeps its attempt and
+    /// (the delivery is settled already, or knows of its attempt and has gone on) keeps its attempt and
     /// changes nothing else, so a batch may be recorded again after an unclear failure.
     ///
     /// `Fenced` names the shards that another node has taken over; the reports about them are not

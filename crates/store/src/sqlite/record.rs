@@ -55,7 +55,7 @@ impl<'c> RecordStatements<'c> {
             leave_queue: connection.prepare("DELETE FROM waiting WHERE ord = ?1 AND attempts < ?2")?,
             postpone: connection.prepare(
                 "UPDATE waiting SET class = ?2, due_at = ?3, attempts = ?4, manual = ?5, last_status = ?6, status = ?7, \
-                 updated_at = ?8 WHERE ord = ?1 AND attempts <= ?4",
+                 updated_at = ?8 WHERE ord = ?1 AND attempts < ?9",
             )?,
             has_inline: connection
                 .prepare("SELECT EXISTS (SELECT 1 FROM settled WHERE ord = ?1 AND inline = 1)")?,
@@ -105,6 +105,7 @@ impl<'c> RecordStatements<'c> {
                 delivery.last_status,
                 delivery.status.code(),
                 delivery.updated_at.micros(),
+                report.late_from(),
             ])?;
             if moved == 0 {
                 return self.keep_late(report.attempt.as_ref());
@@ -115,9 +116,7 @@ impl<'c> RecordStatements<'c> {
 
     fn settle(&mut self, connection: &Connection, report: &Report, was_fresh: bool) -> Result<()> {
         let delivery = &report.delivery;
-        // A row that knows of this attempt has moved on since: see the contract on late reports.
-        let attempts_before = report.attempt.as_ref().map_or(delivery.attempts.saturating_add(1), |made| made.number);
-        let left_queue = was_fresh || self.leave_queue.execute(params![ord(delivery.id), attempts_before])? > 0;
+        let left_queue = was_fresh || self.leave_queue.execute(params![ord(delivery.id), report.late_from()])? > 0;
         // An attempt that is the delivery's only one lives in its row.
         let inline = report.attempt.as_ref().filter(|attempt| attempt.number == 1 && delivery.attempts == 1);
         if !left_queue || !self.settle.run(delivery, inline)? {

@@ -46,7 +46,8 @@ pub fn owner_of(lines: &[NodeLine], endpoint: &str) -> Result<Option<String>> {
     Ok(lines.iter().find(|line| line.shards.contains(&shard)).map(|line| line.label.clone()))
 }
 
-/// Waits until these nodes, and they alone, own all shards, each some. Gives how long that took.
+/// Waits until these nodes share all shards among them as they will keep them: none is on its way to another.
+/// Gives how long that took.
 pub async fn settled_on(asked: &Product, urls: &[&str], within: Duration) -> Result<Duration> {
     let began = Instant::now();
     let what = format!("all shards with {urls:?}");
@@ -54,12 +55,23 @@ pub async fn settled_on(asked: &Product, urls: &[&str], within: Duration) -> Res
     let settled = wait_until(within, &what, async || {
         // A database that restarts, or a node that drains, has no answer for a moment.
         let Ok(lines) = asked.nodes().await else { return Ok(None) };
-        let shares = owners_among(&lines, urls);
-        let all = shares.iter().sum::<usize>() == Shard::COUNT;
         last = lines;
-        Ok((all && shares.iter().all(|share| *share > 0)).then(|| began.elapsed()))
+        Ok(are_at_rest(&last, urls)?.then(|| began.elapsed()))
     })
     .await;
     ensure!(settled.is_ok(), "{}: last seen {last:?}", settled.err().map(|e| e.to_string()).unwrap_or_default());
     settled
+}
+
+/// Each shard is with the one of these that deserves it most.
+fn are_at_rest(lines: &[NodeLine], urls: &[&str]) -> Result<bool> {
+    let mut sharing = Vec::new();
+    for line in lines.iter().filter(|line| urls.contains(&line.label.as_str()) && line.alive && !line.leaving) {
+        sharing.push((line.id.parse::<Id>().ok().with_context(|| format!("{} is no id", line.id))?, &line.shards));
+    }
+    let with_its_heir = |shard: Shard| {
+        let heir = sharing.iter().max_by_key(|(node, _)| (shard.weight(*node), *node));
+        heir.is_some_and(|(_, shards)| shards.contains(&shard.number()))
+    };
+    Ok(sharing.len() == urls.len() && Shard::all().all(with_its_heir))
 }
