@@ -233,7 +233,7 @@ async fn look_at_poolers(sessions: &Sessions) -> Result<()> {
 /// Things that would go wrong later and less clearly. Gives what `synchronous_commit` is set to.
 async fn look_at_server(sessions: &Sessions) -> Result<String> {
     let look = "SELECT current_setting('server_version_num')::int4, current_setting('server_encoding'), \
-                pg_is_in_recovery(), current_setting('synchronous_commit')";
+                pg_is_in_recovery(), current_setting('synchronous_commit'), current_setting('default_transaction_isolation')";
     let rows = sessions.once(Purpose::List(session::LOOK_TIME_MAX), Step::Once(look, Vec::new())).await?;
     let row = &rows[0];
     let (version, encoding): (i32, String) = (row.try_get(0)?, row.try_get(1)?);
@@ -243,6 +243,14 @@ async fn look_at_server(sessions: &Sessions) -> Result<String> {
     if encoding != "UTF8" {
         return Err(StoreError::Refused(format!(
             "the database's encoding is {encoding}: make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )));
+    }
+    let isolation: String = row.try_get(4)?;
+    // Who has waited for a lock has to see what its holder wrote.
+    if isolation != "read committed" {
+        return Err(StoreError::Refused(format!(
+            "transactions are {isolation} by default here: ALTER ROLE … SET default_transaction_isolation = 'read committed' \
+             for the role nodes connect as"
         )));
     }
     if row.try_get(2)? {

@@ -30,11 +30,12 @@ pub fn family_cpu_us(pid: u32) -> Result<u64> {
     Ok(ticks * 1_000_000 / rustix::param::clock_ticks_per_second())
 }
 
-/// Bytes a process and all below it have had written to the disk.
+/// Bytes a process and all below it have written to files. (`write_bytes` says less than it seems to: a page cache of
+/// large folios counts all of one for any byte of it.)
 pub fn family_written_bytes(pid: u32) -> Result<u64> {
     let written = |member: u32| {
         let io = std::fs::read_to_string(format!("/proc/{member}/io")).ok()?;
-        io.lines().find_map(|line| line.strip_prefix("write_bytes:")?.trim().parse::<u64>().ok())
+        io.lines().find_map(|line| line.strip_prefix("wchar:")?.trim().parse::<u64>().ok())
     };
     Ok(family(pid)?.into_iter().filter_map(written).sum())
 }

@@ -1,7 +1,7 @@
 //! All rows that events and their deliveries begin with.
 
-use super::rows::{EventRows, SettledRows, WaitingRows, endpoints_of, insert_born};
-use super::session::Step;
+use super::rows::{EventRows, SettledRows, WaitingRows, commit_events, endpoints_of};
+use super::session::{Call, Step};
 use crate::roles::NewEvent;
 use crate::{Result, targets};
 use dacapo_model::{Delivery, Id};
@@ -62,11 +62,11 @@ impl<'a> Births<'a> {
         self.deliveries.len()
     }
 
-    /// All of it as one statement, which looks at the catalog's version too and gives it; `None` where there are rows
-    /// of other kinds.
-    pub fn insert_if_current<'b>(&'b self, routed_at: &'b i64) -> Option<Step<'b>> {
+    /// All of it as one call, which looks at the catalog's version too and gives it; `None` where there are rows of
+    /// other kinds.
+    pub fn commit_if_current<'b>(&'b self, routed_at: &'b i64) -> Option<Call<'b>> {
         let is_plain = self.count > 0 && self.events.are_whole() && self.settled.is_empty();
-        is_plain.then(|| insert_born(routed_at, &self.events, &self.waiting))
+        is_plain.then(|| commit_events(routed_at, &self.events, &self.waiting))
     }
 
     pub fn insert(&mut self) -> impl Iterator<Item = Step<'_>> {

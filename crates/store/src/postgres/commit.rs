@@ -1,7 +1,6 @@
 //! Events and the deliveries they are born with.
 //!
-//! One round trip and one statement for most batches, sent with its COMMIT. Each batch is a
-//! transaction of its own; several run side by side, and the server flushes them together.
+//! One call for most batches (`whole.sql`). Each batch is a transaction of its own; several run side by side, and the server flushes them together.
 
 mod keys;
 
@@ -21,9 +20,11 @@ use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-/// A transaction costs the server as much as some ten events (docs/benchmarks.md): beside one under way, the next
-/// waits for so many.
+/// Beside a transaction under way the next waits for so many: its flush above all costs as much as several events
+/// (docs/benchmarks.md).
 const EVENTS_WORTH_A_TRANSACTION: usize = 40;
+/// With others about, a node has a part of the callers: more than it can gather at a time would only be waited for.
+const EVENTS_WORTH_BESIDE_OTHERS: usize = 16;
 /// Whether a transaction of another node is under way nobody knows: with others about, a busy node's batch waits so
 /// long for that many.
 const GATHERS_BESIDE_OTHERS: Duration = Duration::from_millis(3);
@@ -71,7 +72,7 @@ impl Commit for PostgresStore {
     }
 
     fn batch_worth_sending(&self) -> usize {
-        EVENTS_WORTH_A_TRANSACTION
+        if self.inner.lease.has_company() { EVENTS_WORTH_BESIDE_OTHERS } else { EVENTS_WORTH_A_TRANSACTION }
     }
 
     fn batch_gathers_for(&self) -> Duration {
@@ -121,28 +122,34 @@ async fn write(
 ) -> std::result::Result<Vec<Option<Id>>, Failure> {
     let routed_at = i64::try_from(routed_at).unwrap_or(i64::MAX);
     let stored = || batch.iter().zip(taken).map(|(item, taken)| (!taken).then_some(item));
-    let mut transaction = inner.work.transaction(Purpose::Work).await?;
-    let mut steps = vec![Step::Known(&REFUSE_STALE, vec![&routed_at])];
-    let mut duplicates = vec![None; batch.len()];
+    let refuse_stale = || Step::Known(&REFUSE_STALE, vec![&routed_at]);
+    let (mut begun, mut duplicates) = (None, vec![None; batch.len()]);
     if keyed {
+        let mut transaction = inner.work.transaction(Purpose::Work).await?;
         let keys = Keys::of(stored().map(|item| item.map(|item| &*item.event)));
-        duplicates = keys.take(&mut transaction, std::mem::take(&mut steps)).await?;
+        duplicates = keys.take(&mut transaction, vec![refuse_stale()]).await?;
+        begun = Some(transaction);
     }
     let born = || stored().zip(&duplicates).filter_map(|(item, first)| Some((item?, first.is_some())));
     let mut births = Births::of(born())?;
     let (endpoints, count) = (births.endpoints(), births.deliveries());
-    let originals = born().filter(|(_, is_duplicate)| !is_duplicate).map(|(item, _)| item);
-    let begun = Beginnings::of(originals, |shard| inner.lease.owns(shard));
-    if !keyed && let Some(all) = births.insert_if_current(&routed_at) {
-        let answers = transaction.try_commit(vec![all]).await?;
-        let current: i64 = answers[0][0].try_get(0)?;
+    if begun.is_none()
+        && let Some(call) = births.commit_if_current(&routed_at)
+    {
+        let current: i64 = inner.work.call(call).await?[0].try_get(0)?;
         if current > routed_at {
             let cause = StoreError::StaleCatalog { current: current.cast_unsigned() };
             return Err(Failure { cause, code: None });
         }
     } else {
+        let originals = born().filter(|(_, is_duplicate)| !is_duplicate).map(|(item, _)| item);
+        let fan_outs = Beginnings::of(originals, |shard| inner.lease.owns(shard));
+        let (transaction, mut steps) = match begun {
+            Some(transaction) => (transaction, Vec::new()),
+            None => (inner.work.transaction(Purpose::Work).await?, vec![refuse_stale()]),
+        };
         steps.extend(births.insert());
-        steps.extend(begun.steps());
+        steps.extend(fan_outs.steps());
         transaction.try_commit(steps).await?;
     }
     inner.announce(endpoints, count);

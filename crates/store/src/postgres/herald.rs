@@ -76,7 +76,7 @@ impl Inner {
     /// All there is to tell so far.
     pub async fn pass_on_news(&self) -> Result<()> {
         if self.herald.meta_events.swap(false, Ordering::Relaxed) {
-            let told = self.upkeep.once(Purpose::Word, listen::speak_of_meta_events()).await;
+            let told = self.upkeep.once(Purpose::Alone, listen::speak_of_meta_events()).await;
             if told.is_err() {
                 self.herald.meta_events.store(true, Ordering::Relaxed);
             }
@@ -84,7 +84,7 @@ impl Inner {
         }
         let news = std::mem::take(&mut *self.herald.news());
         let Some(mut notice) = listen::notice_of(&news) else { return Ok(()) };
-        let told = self.upkeep.once(Purpose::Word, listen::speak_of_live(&mut notice)).await;
+        let told = self.upkeep.once(Purpose::Alone, listen::speak_of_live(&mut notice)).await;
         if told.is_err() {
             self.herald.tell(news.into_iter());
         }

@@ -227,14 +227,14 @@ impl Fence {
         vec![self.hold(), self.look()]
     }
 
-    /// Before a statement that looks by itself.
-    pub fn hold(&self) -> Step<'_> {
+    fn hold(&self) -> Step<'_> {
         Step::Known(&FENCE_SHARED, vec![&FENCES, &self.number])
     }
 
-    /// The shards' numbers, the epochs by which they are this node's, and the node.
-    pub fn shown(&self) -> [Value<'_>; 3] {
-        [&self.shards, &self.epochs, &self.node]
+    /// For a function that holds and looks by itself: the fence, the shards' numbers, the epochs by which they are
+    /// this node's, and the node.
+    pub fn shown(&self) -> [Value<'_>; 5] {
+        [&FENCES, &self.number, &self.shards, &self.epochs, &self.node]
     }
 
     /// Whether what the database says is what this node knows.

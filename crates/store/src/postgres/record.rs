@@ -113,8 +113,7 @@ async fn write(inner: &Inner, reports: &[&Report]) -> Result<Vec<Shard>> {
     Ok(Vec::new())
 }
 
-/// What nearly all reports are: delivered at the first attempt, an event's own. They move in one statement, in one
-/// round trip with the COMMIT.
+/// What nearly all reports are: delivered at the first attempt, an event's own. They move in one call.
 struct Moved {
     rows: SettledRows,
     before: Vec<i32>,
@@ -142,9 +141,9 @@ impl Moved {
     /// `false`: some had no row that waits for them, or a shard is another's. What moved stays so, and all of
     /// them may be recorded again.
     async fn write(&self, inner: &Inner, fence: &Fence) -> Result<bool> {
-        let steps = vec![fence.hold(), self.rows.take_out_of_queue(&self.before, fence.shown())];
-        let answers = inner.work.transaction(Purpose::Work).await?.commit(steps).await?;
-        let count: i64 = answers[1][0].try_get(0)?;
+        let call = inner.work.call(self.rows.settle_first_attempts(&self.before, fence)).await;
+        let rows = call.map_err(|failure| failure.cause)?;
+        let count: i64 = rows[0].try_get(0)?;
         Ok(usize::try_from(count).is_ok_and(|count| count == self.before.len()))
     }
 }

@@ -12,8 +12,8 @@ use dacapo_model::{Attempt, Delivery, Event, Id, Shard};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 #[cfg(test)]
-pub use whole::MOVE;
-pub use whole::insert_born;
+pub use whole::SETTLE_FIRST_ATTEMPTS;
+pub use whole::commit_events;
 
 #[derive(Default)]
 pub struct EventRows<'a> {

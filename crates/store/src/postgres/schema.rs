@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("calls.sql"),
     include_str!("meta_events.sql"),
     include_str!("replay_items.sql"),
+    include_str!("whole.sql"),
 ];
 
 /// How long a step waits for a table that others use. (While it waits, they wait behind it.)

@@ -8,7 +8,7 @@
 use super::address::{Address, CONNECT_TIMEOUT};
 use super::error;
 use crate::{Result, StoreError};
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod, Runtime};
 use futures_util::future::{BoxFuture, join_all};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -44,6 +44,13 @@ pub enum Step<'a> {
     Once(&'a str, Vec<(Value<'a>, Type)>),
 }
 
+/// A function of ours that is a transaction by itself and says what it needs; its first value, not among these, is
+/// `synchronous_commit`.
+pub struct Call<'a> {
+    pub function: &'static Sql,
+    pub values: Vec<Value<'a>>,
+}
+
 /// What a transaction is for: its limits, and how the planner is to go about it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -58,8 +65,8 @@ pub enum Purpose {
     Scan(Duration),
     /// A long read of the pipeline's own.
     Walk(Duration),
-    /// Word to other nodes: one statement that says by itself what it needs.
-    Word,
+    /// One statement that is a transaction by itself and says what it needs.
+    Alone,
     /// A change of the configuration: somebody looks at things between its lock and its write.
     Edit,
     /// Partitions and the like: waits for locks only briefly.
@@ -90,7 +97,7 @@ impl Purpose {
     /// Of one statement; `None`: a lost connection alone ends it.
     const fn time_max(self) -> Option<Duration> {
         match self {
-            Self::Work | Self::Word | Self::Edit => Some(WORK_TIME_MAX),
+            Self::Work | Self::Alone | Self::Edit => Some(WORK_TIME_MAX),
             Self::List(most) | Self::Scan(most) | Self::Walk(most) | Self::Upkeep(most) => Some(most),
             Self::Migration => None,
         }
@@ -105,7 +112,7 @@ impl Purpose {
             Self::Work => {
                 format!("BEGIN; {limits}; SET LOCAL synchronous_commit = {durability}; SET LOCAL jit = off; {BY_INDEX}")
             }
-            Self::Word => String::new(),
+            Self::Alone => String::new(),
             // Compiling a plan takes longer than most lists.
             Self::List(_) | Self::Walk(_) => {
                 format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {limits}; SET LOCAL jit = off")
@@ -144,6 +151,8 @@ impl Sessions {
         let manager = Manager::from_config(address.config.clone(), address.tls.clone(), recycling);
         let pool = Pool::builder(manager)
             .max_size(connections_max)
+            // The one used last: what its backend has in mind is still at hand, for it and for the processor.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(CONNECTION_WAIT))
             .create_timeout(Some(CONNECT_TIMEOUT))
@@ -166,8 +175,22 @@ impl Sessions {
     pub async fn transaction(&self, purpose: Purpose) -> Result<Transaction> {
         self.check_open()?;
         let connection = self.pool.get().await?;
-        let durability = self.durability.get().copied().unwrap_or("on");
+        let durability = self.durability();
         Ok(Transaction { connection: Some(connection), prepared: self.prepared, purpose, durability, begun: false })
+    }
+
+    fn durability(&self) -> &'static str {
+        self.durability.get().copied().unwrap_or("on")
+    }
+
+    /// The rows it gives; durable then.
+    pub async fn call(&self, call: Call<'_>) -> std::result::Result<Vec<Row>, Failure> {
+        let durability = self.durability();
+        let mut values: Vec<Value<'_>> = vec![&durability];
+        values.extend(call.values);
+        let step = Step::Known(call.function, values);
+        let answers = self.transaction(Purpose::Alone).await?.try_commit(vec![step]).await?;
+        Ok(answers.into_iter().next().unwrap_or_default())
     }
 
     /// One statement in a transaction of its own.
@@ -262,7 +285,7 @@ impl Transaction {
                 _ => None,
             });
         }
-        let is_bare = self.purpose == Purpose::Word;
+        let is_bare = self.purpose == Purpose::Alone;
         let begins = !self.begun && !is_bare;
         let settings = if begins && self.prepared && self.purpose == Purpose::Work {
             Some(connection.prepare_typed_cached(&WORK_SETTINGS, &[Type::TEXT]).await?)

@@ -121,11 +121,22 @@ async fn what_settles_is_found_by_its_id_and_its_shards_by_number() {
     let filled = Filled::new().await;
     let (ids, numbers, codes) = (vec![uuid(ENDPOINT); 2], vec![1i32; 2], vec![1i16; 2]);
     let (details, epochs, node) = (vec![Vec::<u8>::new(); 2], vec![1i64; 2], uuid(ENDPOINT));
-    let values: Vec<crate::postgres::session::Value<'_>> =
-        vec![&ids, &numbers, &ids, &ids, &ids, &codes, &codes, &details, &codes, &epochs, &node];
-    let plan = filled.plan_of(&rows::MOVE, values).await;
-    uses(&plan, "waiting_pkey", filled.today);
-    uses(&plan, "shards_pkey", filled.today);
+    let values = || -> Vec<crate::postgres::session::Value<'_>> {
+        vec![&"on", &1i32, &1i32, &codes, &epochs, &node, &ids, &numbers, &ids, &ids, &ids, &codes, &codes, &details]
+    };
+    let types = rows::SETTLE_FIRST_ATTEMPTS.types;
+    let statements = [("WITH gone AS", ";", "waiting_pkey"), ("SELECT FROM unnest($4, $5)", ") THEN", "shards_pkey")];
+    for (from, until, index) in statements {
+        let values = values().into_iter().zip(types.iter().cloned()).collect();
+        uses(&filled.plan(Purpose::Work, within_a_function(from, until), values).await, index, filled.today);
+    }
+}
+
+/// The statement of `whole.sql` that begins and ends like this.
+fn within_a_function(from: &str, until: &str) -> &'static str {
+    let text = include_str!("../whole.sql");
+    let rest = &text[text.find(from).expect("begins in one of the functions")..];
+    &rest[..rest.find(until).expect("ends there")]
 }
 
 /// Finished ones stay as long as their events: they must cost who looks for the others nothing.

@@ -45,6 +45,10 @@ async fn each_wrong_database_is_told_with_what_to_do() {
     assert!(crowded.is_unavailable(), "others may leave");
     server.sql("postgres", &format!("ALTER DATABASE {} SET default_transaction_read_only = on", empty.name)).await;
     says(&refusal(server.postgres.url(&empty.name)).await, &["read-only", "target_session_attrs=read-write"]);
+    let strict = server.empty("").await;
+    let change = format!("ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'", strict.name);
+    server.sql("postgres", &change).await;
+    says(&refusal(server.postgres.url(&strict.name)).await, &["repeatable read", "ALTER ROLE"]);
     says(&refusal("postgres://u@127.0.0.1:1/d?sslmode=disable".to_owned()).await, &["onnect"]);
 }
 
