@@ -130,8 +130,7 @@ impl Committer {
     async fn run(self: Arc<Self>, mut queue: mpsc::Receiver<Arrived>, stop: CancellationToken) {
         let mut arrived = Vec::with_capacity(BATCH_EVENTS_MAX);
         let mut in_flight = FuturesUnordered::new();
-        let (worth_sending, mut is_over) = (self.store.batch_worth_sending().min(BATCH_EVENTS_MAX), false);
-        let (mut is_busy, mut gathers_until) = (false, None);
+        let (mut is_over, mut is_busy, mut gathers_until) = (false, false, None);
         while !(is_over && arrived.is_empty() && in_flight.is_empty()) {
             gather(&queue).await;
             let room = BATCH_EVENTS_MAX - arrived.len();
@@ -143,7 +142,8 @@ impl Committer {
                 () = stop.cancelled(), if !queue.is_closed() => queue.close(),
                 () = tokio::time::sleep_until(gathers.unwrap_or_else(Instant::now)), if gathers.is_some() => {}
             }
-            let is_enough = arrived.len() >= worth_sending;
+            // Not the same for good: other nodes come and go.
+            let is_enough = arrived.len() >= self.store.batch_worth_sending().min(BATCH_EVENTS_MAX);
             if arrived.is_empty() || !(in_flight.is_empty() || is_enough) || in_flight.len() >= BATCHES_IN_FLIGHT_MAX {
                 continue;
             }
@@ -219,7 +219,7 @@ impl Committer {
         let reroute = |event: Arc<Event>| {
             let mut event = Arc::unwrap_or_clone(event);
             if let Some(view) = snapshot.project(event.project_id) {
-                event.targets = route::again(view, &event, None);
+                event.targets = route::after_a_change(view, &event);
                 event.fan_out = if event.targets.is_empty() { FanOut::NoMatch } else { FanOut::Success };
             }
             event

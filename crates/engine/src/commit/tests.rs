@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dacapo_model::catalog::Change;
 use dacapo_model::clock::ManualClock;
+use dacapo_model::delivery::Reason;
 use dacapo_model::endpoint::Endpoint;
 use dacapo_model::event::Target;
 use dacapo_model::id::SystemEntropy;
 use dacapo_model::project::Project;
-use dacapo_model::retry::Policy;
+use dacapo_model::retry::{Kind, Policy};
 use dacapo_model::{Id, Mode, Subscription};
 use dacapo_store::roles::{Catalog, Contents};
 use std::sync::Mutex;
@@ -191,6 +192,26 @@ async fn an_event_is_routed_as_things_are_when_it_is_stored() {
     }
 }
 
+/// A caller was told of no refusal, so the event has to tell what became of it.
+#[tokio::test]
+async fn what_an_endpoint_deleted_meanwhile_was_to_get_is_discarded_with_its_reason() {
+    const DELETED: Id = Id::from_u128(77);
+    let Committing { store, dispatcher, intake, _refills, .. } = committing(2).await;
+    let to_it = Target {
+        endpoint_id: DELETED,
+        subscription_id: Id::from_u128(78),
+        mode: Mode::AtLeastOnce,
+        policy: Policy { kind: Kind::Linear, interval_s: 1, limit: 1 },
+        discarded: None,
+    };
+    let routed = Event { targets: vec![to_it], fan_out: FanOut::Success, ..event() };
+    intake.commit(routed, 1).await.expect("is stored");
+    let stored = std::mem::take(&mut *store.stored.lock().expect("whole"));
+    let targets: Vec<_> = stored[0].targets.iter().map(|target| (target.endpoint_id, target.discarded)).collect();
+    assert_eq!(targets, [(ENDPOINT, None), (DELETED, Some(Reason::EndpointDeleted))]);
+    assert_eq!(std::iter::from_fn(|| dispatcher.take()).count(), 1, "nothing is sent to it");
+}
+
 #[tokio::test]
 async fn a_configuration_that_never_rests_is_a_refusal() {
     let (answers, stored) = send(1_000).await;
@@ -268,7 +289,7 @@ async fn a_large_fan_out_is_stored_with_its_first_targets_and_the_others_behind_
         endpoint_id: Id::from_u128(n as u128 + 10),
         subscription_id: Id::from_u128(3),
         mode: Mode::AtLeastOnce,
-        policy: Policy { kind: dacapo_model::retry::Kind::Linear, interval_s: 10, limit: 3 },
+        policy: Policy { kind: Kind::Linear, interval_s: 10, limit: 3 },
         discarded: None,
     };
     let largest = AT_ONCE_MAX;
