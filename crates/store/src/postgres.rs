@@ -38,6 +38,7 @@ mod scan;
 mod schema;
 mod session;
 mod sql;
+mod sweep;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -58,7 +59,7 @@ use tokio::task::JoinHandle;
 const WORK_CONNECTIONS: usize = 5;
 /// Reads of the queue at the same time.
 const READ_CONNECTIONS: usize = 2;
-/// Lists read at the same time.
+/// Lists read at the same time, and now and then the sweep.
 const HISTORY_CONNECTIONS: usize = 4;
 /// The heartbeat, one change of the configuration, one hand-over, one word to the others.
 const UPKEEP_CONNECTIONS: usize = 4;
@@ -118,6 +119,7 @@ struct Inner {
     lease: lease::Tenure,
     arrivals: listen::Announcer,
     herald: herald::Herald,
+    left_behind: sweep::LeftBehind,
     newer: watch::Sender<u64>,
     newer_replays: watch::Sender<u64>,
     /// Rises when some may be due.
@@ -141,6 +143,7 @@ impl PostgresStore {
             lease: lease::Tenure::new(node, options.label.clone(), Arc::clone(&options.clock)),
             arrivals: listen::Announcer::default(),
             herald: herald::Herald::default(),
+            left_behind: sweep::LeftBehind::default(),
             newer: watch::channel(0).0,
             newer_replays: watch::channel(0).0,
             meta_events_in: watch::channel(0).0,
@@ -155,6 +158,7 @@ impl PostgresStore {
         schema::make_partitions(&inner.upkeep, options.clock.now()).await?;
         let store = Self { inner: Arc::clone(&inner), tasks: Mutex::default() };
         store.run(listen::keep(Arc::clone(&inner), direct));
+        store.run(sweep::keep(Arc::clone(&inner)));
         store.run(herald::keep(inner));
         Ok(store)
     }

@@ -37,7 +37,7 @@ static LOCK: Sql = Sql { text: "SELECT pg_advisory_xact_lock($1, $2)", types: &[
 const HAS_BEGUN: &str = "SELECT to_regclass('copy_progress') IS NOT NULL";
 const WHERE_IT_IS: &str = "SELECT mark, stage, after, finished_at IS NOT NULL FROM copy_progress";
 const IS_EMPTY: &str = "SELECT NOT (EXISTS (SELECT FROM catalog) OR EXISTS (SELECT FROM events) \
-     OR EXISTS (SELECT FROM waiting) OR EXISTS (SELECT FROM settled) OR EXISTS (SELECT FROM attempts) \
+     OR EXISTS (SELECT FROM waiting WHERE shard >= 0) OR EXISTS (SELECT FROM settled) OR EXISTS (SELECT FROM attempts) \
      OR EXISTS (SELECT FROM idempotency) OR EXISTS (SELECT FROM replay_keys) \
      OR EXISTS (SELECT FROM replays) OR EXISTS (SELECT FROM endpoint_versions) OR EXISTS (SELECT FROM replay_calls) \
      OR EXISTS (SELECT FROM meta_events))";
@@ -57,7 +57,7 @@ static MOVE_ON: Sql = Sql {
 };
 /// In the order of [`Table::ALL`].
 const COUNTS: &str = "SELECT (SELECT count(*) FROM catalog), (SELECT count(*) FROM events), \
-     (SELECT count(*) FROM waiting), (SELECT count(*) FROM settled), (SELECT count(*) FROM attempts), \
+     (SELECT count(*) FROM waiting WHERE shard >= 0), (SELECT count(*) FROM settled), (SELECT count(*) FROM attempts), \
      (SELECT count(*) FROM idempotency), (SELECT count(*) FROM replay_keys), \
      (SELECT count(*) FROM replays), (SELECT count(*) FROM replay_counts), (SELECT count(*) FROM endpoint_versions), \
      (SELECT count(*) FROM replay_calls), (SELECT count(*) FROM meta_events)";

@@ -89,6 +89,7 @@ async fn write(inner: &Inner, reports: &[&Report]) -> Result<Vec<Shard>> {
             Ok(left) => left,
             Err(lost) => return Ok(lost),
         };
+        inner.left_behind.add(left.len());
         let became = moves.became(&left)?;
         let mut late = AttemptRows::default();
         if !became.late.is_empty() {
@@ -144,6 +145,7 @@ impl Moved {
         let call = inner.work.call(self.rows.settle_first_attempts(&self.before, fence)).await;
         let rows = call.map_err(|failure| failure.cause)?;
         let count: i64 = rows[0].try_get(0)?;
+        inner.left_behind.add(usize::try_from(count).unwrap_or_default());
         Ok(usize::try_from(count).is_ok_and(|count| count == self.before.len()))
     }
 }

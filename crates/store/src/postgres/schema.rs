@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("meta_events.sql"),
     include_str!("replay_items.sql"),
     include_str!("whole.sql"),
+    include_str!("sweep.sql"),
 ];
 
 /// How long a step waits for a table that others use. (While it waits, they wait behind it.)

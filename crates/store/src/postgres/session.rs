@@ -67,6 +67,8 @@ pub enum Purpose {
     Walk(Duration),
     /// One statement that is a transaction by itself and says what it needs.
     Alone,
+    /// The same, for as long as it takes.
+    Sweep,
     /// A change of the configuration: somebody looks at things between its lock and its write.
     Edit,
     /// Partitions and the like: waits for locks only briefly.
@@ -99,7 +101,7 @@ impl Purpose {
         match self {
             Self::Work | Self::Alone | Self::Edit => Some(WORK_TIME_MAX),
             Self::List(most) | Self::Scan(most) | Self::Walk(most) | Self::Upkeep(most) => Some(most),
-            Self::Migration => None,
+            Self::Migration | Self::Sweep => None,
         }
     }
 
@@ -112,7 +114,7 @@ impl Purpose {
             Self::Work => {
                 format!("BEGIN; {limits}; SET LOCAL synchronous_commit = {durability}; SET LOCAL jit = off; {BY_INDEX}")
             }
-            Self::Alone => String::new(),
+            Self::Alone | Self::Sweep => String::new(),
             // Compiling a plan takes longer than most lists.
             Self::List(_) | Self::Walk(_) => {
                 format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {limits}; SET LOCAL jit = off")
@@ -285,7 +287,7 @@ impl Transaction {
                 _ => None,
             });
         }
-        let is_bare = self.purpose == Purpose::Alone;
+        let is_bare = matches!(self.purpose, Purpose::Alone | Purpose::Sweep);
         let begins = !self.begun && !is_bare;
         let settings = if begins && self.prepared && self.purpose == Purpose::Work {
             Some(connection.prepare_typed_cached(&WORK_SETTINGS, &[Type::TEXT]).await?)

@@ -6,6 +6,7 @@ mod plans;
 mod refusals;
 pub(crate) mod server;
 mod start;
+mod sweep;
 mod tls;
 
 mod conformance {
