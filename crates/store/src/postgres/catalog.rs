@@ -26,9 +26,9 @@ static SINCE: Sql = Sql {
            ORDER BY c.kind, c.id",
     types: &[Type::INT8],
 };
-/// Each is the end of a primary key's index.
+/// Each is the end of a primary key's index; what waits begins behind the rows of nobody (sweep.sql).
 const NEWEST: &str = "(SELECT id FROM events ORDER BY id DESC LIMIT 1) UNION ALL \
-     (SELECT id FROM waiting ORDER BY id DESC LIMIT 1) UNION ALL \
+     (SELECT id FROM waiting WHERE id > '00000000-0000-0000-0000-000000001000' ORDER BY id DESC LIMIT 1) UNION ALL \
      (SELECT id FROM settled ORDER BY id DESC LIMIT 1) UNION ALL \
      (SELECT id FROM meta_events ORDER BY id DESC LIMIT 1)";
 static LOCK: Sql = Sql { text: "SELECT pg_advisory_xact_lock($1, $2)", types: &[Type::INT4, Type::INT4] };

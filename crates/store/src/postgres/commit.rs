@@ -1,6 +1,7 @@
 //! Events and the deliveries they are born with.
 //!
-//! One call for most batches (`whole.sql`). Each batch is a transaction of its own; several run side by side, and the server flushes them together.
+//! One call for most batches (`whole.sql`). Each batch is a transaction of its own; several run side by side, and the
+//! server flushes them together.
 
 mod keys;
 

@@ -27,8 +27,11 @@ static PROJECTS: i16 = document::PROJECT as i16;
 
 static STAY: Sql = Sql { text: "SELECT pg_advisory_xact_lock_shared($1, $2)", types: &[Type::INT4, Type::INT4] };
 static ALONE: Sql = Sql { text: "SELECT pg_advisory_xact_lock($1, $2)", types: &[Type::INT4, Type::INT4] };
-/// Shard -1 is nobody's: see sweep.sql.
-static OLDEST_WAITING: Sql = Sql { text: "SELECT id FROM waiting WHERE shard >= 0 ORDER BY id LIMIT 1", types: &[] };
+/// Behind the rows of nobody (sweep.sql).
+static OLDEST_WAITING: Sql = Sql {
+    text: "SELECT id FROM waiting WHERE id > '00000000-0000-0000-0000-000000001000' ORDER BY id LIMIT 1",
+    types: &[],
+};
 /// Of those near the oldest, whose event may be older than its; replays apart.
 static OLDEST_BORN: Sql = Sql {
     text: "SELECT event FROM waiting WHERE id <= $1 AND shard >= 0 AND class <> 2 ORDER BY event LIMIT 1",
