@@ -193,6 +193,8 @@ impl Lane {
     /// the bytes that frees. What is in exchange stays held until it is recorded.
     pub fn abandon(&mut self) -> usize {
         self.guard.forget();
+        // What its breaker and its limit made it wait for; both are asked again.
+        (self.resume_at, self.awaits_answers) = (None, false);
         self.reached.forget();
         let mut bytes = 0;
         for queue in &mut self.queues {

@@ -4,7 +4,8 @@
 //! - Where a request may go is decided in [`connector`], on the address that is dialled.
 //! - Redirects are answers like any other: nothing here follows one.
 //! - One clock bounds the whole exchange; whatever a peer does (nothing, a byte a second, `1xx`
-//!   for ever), the exchange ends then, and its connection with it.
+//!   for ever), the exchange ends then, and its connection with it. A process that stood still for longer reads what
+//!   came meanwhile first.
 //! - A request whose bytes may have left is never sent twice from here. The pool repeats a request
 //!   only when its connection turned out to be closed before the request was taken from the hand-over
 //!   queue (hyper hands the unsent message back); a connection that breaks later is
@@ -34,6 +35,14 @@ use pool::Pool;
 use resolver::Resolver;
 use rustls::pki_types::CertificateDer;
 use std::net::IpAddr;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// A timer that fires so much late was not looked at: the process was stopped, or its machine.
+const STOOD_STILL: Duration = Duration::from_millis(500);
+/// For answers that came meanwhile.
+const CATCHES_UP_WITHIN: Duration = Duration::from_secs(1);
 
 /// Cannot be set up: the TLS library or the resolver refused its configuration.
 #[derive(Debug, thiserror::Error)]
@@ -125,10 +134,18 @@ fn address(request: &mut Outbound, origin: &Origin, path: &PathAndQuery, connect
 #[async_trait]
 impl Transport for HttpTransport {
     async fn exchange(&self, outgoing: Outgoing) -> Exchange {
-        let timeout = outgoing.timeout;
+        let limit = outgoing.timeout;
+        let end = Instant::now() + limit;
         let mut ip = None;
-        let result = tokio::time::timeout(timeout, self.answer(outgoing, &mut ip)).await;
-        Exchange { ip, result: result.unwrap_or(Err(Failure::TimedOut(timeout))) }
+        let result = {
+            let mut answer = pin!(self.answer(outgoing, &mut ip));
+            match timeout_at(end, answer.as_mut()).await {
+                // The process stood still: what came meanwhile lies there unread, and the runtime's timers were quicker.
+                Err(_) if end.elapsed() >= STOOD_STILL => timeout(CATCHES_UP_WITHIN, answer).await,
+                result => result,
+            }
+        };
+        Exchange { ip, result: result.unwrap_or(Err(Failure::TimedOut(limit))) }
     }
 
     async fn refusal(&self, address: &Uri) -> Option<String> {

@@ -61,6 +61,9 @@ async fn a_node_frozen_beyond_its_lease_is_fenced_and_sends_only_what_it_had_in_
     })
     .await
     .context("the metric")?;
+    // The endpoints answered while nobody looked.
+    let failed = frozen.metric("dacapo_attempts_failed_total").await?;
+    ensure!(failed == 0, "{failed} answers that came while it stood still were not read");
     field.nodes.shared_out().await?;
     let spread = lost_nothing(&field, stream).await?;
     let woken = field.duplicates() - before;
