@@ -17,9 +17,11 @@ use crate::roles::{ARRIVALS_QUEUED_MAX, Arrival, Arrivals};
 use crate::{Result, StoreError};
 use dacapo_model::{Id, Shard};
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_postgres::types::Type;
 use tokio_postgres::{AsyncMessage, Notification};
 
@@ -172,9 +174,9 @@ async fn listen(inner: &Inner, address: &Address) -> Result<()> {
                 _ = net.tick() => look_at_everything(inner),
                 _ = life.tick() => {
                     inner.arrivals.catch_up();
-                    let answered = tokio::time::timeout(SIGN_OF_LIFE_WITHIN, client.batch_execute("")).await;
+                    let answer = timeout(SIGN_OF_LIFE_WITHIN, client.batch_execute(""));
                     // A line that passes nothing on looks like one on which nobody speaks.
-                    answered.map_err(|_| StoreError::Unavailable("no sign of life came back".to_owned()))??;
+                    heeding(&mut words, |word| heed(inner, word), answer).await.map_err(|_| silent())??;
                 }
             }
         }
@@ -182,6 +184,21 @@ async fn listen(inner: &Inner, address: &Address) -> Result<()> {
     tokio::select! {
         end = drive => end,
         end = hear => end,
+    }
+}
+
+fn silent() -> StoreError {
+    StoreError::Unavailable("no sign of life came back".to_owned())
+}
+
+/// The answer, which comes behind words that fill their channel while nobody heeds them.
+async fn heeding<W, T>(words: &mut mpsc::Receiver<W>, mut heed: impl FnMut(&W), answer: impl Future<Output = T>) -> T {
+    let mut answer = pin!(answer);
+    loop {
+        tokio::select! {
+            answer = &mut answer => return answer,
+            Some(word) = words.recv() => heed(&word),
+        }
     }
 }
 
@@ -231,4 +248,28 @@ fn arrival(lease: &Tenure, payload: &str) -> Option<Arrival> {
     }
     let arrival = if is_live { Arrival::Live } else { Arrival::Endpoints };
     (!endpoints.is_empty()).then(|| arrival(endpoints))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::oneshot;
+
+    /// A node that stood still finds thousands of words before it.
+    #[tokio::test]
+    async fn a_sign_of_life_comes_through_behind_more_words_than_are_queued() {
+        let (said, mut words) = mpsc::channel(2);
+        let (answers, answer) = oneshot::channel();
+        let mut heard = Vec::new();
+        let line = async {
+            for word in 0..10 {
+                said.send(word).await.expect("somebody listens");
+            }
+            answers.send(()).expect("somebody waits");
+        };
+        let (_, answer) = tokio::join!(line, heeding(&mut words, |word| heard.push(*word), answer));
+        answer.expect("it is answered");
+        heard.extend(std::iter::from_fn(|| words.try_recv().ok()));
+        assert_eq!(heard, Vec::from_iter(0..10));
+    }
 }

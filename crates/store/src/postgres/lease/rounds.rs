@@ -78,10 +78,9 @@ pub async fn keep(inner: Arc<Inner>) {
             return;
         }
         match inner.lease.round(&inner.upkeep).await {
-            Ok(Told { catalog, next_expiry, is_one_gone }) => {
+            Ok(Told { catalog, next_expiry, missed_words }) => {
                 inner.tell_newer(catalog);
-                if is_one_gone {
-                    // Its last commits may have put something into shards of ours, and no word of it came.
+                if missed_words {
                     inner.arrivals.say(Arrival::All);
                 }
                 pause = HEARTBEAT_EVERY.min(next_expiry + EXPIRY_GRACE);
@@ -131,8 +130,9 @@ pub struct Told {
     catalog: u64,
     /// When the first of the other living nodes will have expired, unless it is heard of before.
     next_expiry: Duration,
-    /// Another node ended, or died, since the round before.
-    is_one_gone: bool,
+    /// Something may be in shards of ours that no word came of, or none that was heeded: another node ended or died
+    /// since the round before, or the lease was late, and what came meanwhile seemed not to be for this node.
+    missed_words: bool,
 }
 
 impl Tenure {
@@ -157,6 +157,7 @@ impl Tenure {
         let view = View { me: self.node, living: &sight.living, owners: &sight.owners, leaving: &leaving, leaving_max };
         let Plan { take, leave } = plan(view);
         self.settle(owned.clone(), leave.clone());
+        let was_late = self.deadline.has_passed();
         self.deadline.put_off_to(sent + RELY_ON);
         self.publish();
         if !take.is_empty() {
@@ -171,7 +172,8 @@ impl Tenure {
         }
         let before = std::mem::replace(&mut self.state().living, sight.living.clone());
         let is_one_gone = before.iter().any(|node| !sight.living.contains(node));
-        Ok(Told { catalog: sight.catalog, next_expiry: sight.next_expiry, is_one_gone })
+        let missed_words = is_one_gone || was_late;
+        Ok(Told { catalog: sight.catalog, next_expiry: sight.next_expiry, missed_words })
     }
 
     /// The database told its time somewhere within the exchange; in the middle, say.
