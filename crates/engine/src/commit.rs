@@ -6,7 +6,8 @@
 //!   was being flushed is in the next: no delay when idle, large transactions under load. Ids rise in
 //!   the order in which batches reach the store. How many of them are worth a transaction beside one
 //!   under way, the store says.
-//!   A batch that was routed before a change of the configuration on another node is routed again.
+//!   A batch that was routed before a change of the configuration on another node is routed again; where one change
+//!   follows the other, they wait for it.
 //! - Failure: the whole batch is refused when the store cannot commit; an item that collides with
 //!   another fails alone.
 
@@ -48,9 +49,9 @@ const GATHER_TURNS_MAX: usize = 4;
 /// ([`Commit::batch_gathers_for`]).
 const BATCH_EVENTS_BUSY: usize = 8;
 
-/// How often one batch is routed again before it is refused: each time the configuration was changed
-/// elsewhere between a refresh and a commit.
-const ROUTED_AGAIN_MAX: usize = 5;
+/// How often one batch is routed again, each time because the configuration was changed elsewhere between a refresh and
+/// a commit, before changes are held off for it.
+const ROUTED_AGAIN_MAX: usize = 3;
 
 type StoreAnswer = dacapo_store::Result<Vec<Committed>>;
 type Answer = oneshot::Sender<Result<Accepted, Refusal>>;
@@ -190,7 +191,18 @@ impl Committer {
             routed_at = snapshot.version;
             (batch, new_events) = self.route_again(batch, &snapshot);
         }
-        (batch, Err(StoreError::Unavailable("the configuration changes faster than events can be routed".to_owned())))
+        self.store_unchanged(batch).await
+    }
+
+    /// While nobody changes the configuration.
+    async fn store_unchanged(&self, batch: Batch) -> (Batch, StoreAnswer) {
+        let still = match self.catalog.edit().await {
+            Ok(still) => still,
+            Err(cause) => return (batch, Err(cause)),
+        };
+        let (batch, new_events) = self.route_again(batch, still.snapshot());
+        let answer = self.store.commit(new_events, still.snapshot().version).await;
+        (batch, answer)
     }
 
     fn place(&self, events: Vec<Event>, answers: Vec<Answer>, started: Timestamp) -> (Batch, Vec<NewEvent>) {
