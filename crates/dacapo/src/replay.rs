@@ -26,7 +26,7 @@ async fn act(options: ReplayOptions) -> Result<()> {
         ReplayVerb::Plan(start) => plan(&remote, &start, json).await,
         ReplayVerb::Start(start) if start.dry_run => plan(&remote, &start, json).await,
         ReplayVerb::Start(start) => self::start(&remote, &start, json).await,
-        ReplayVerb::List { limit, kind } => list(&remote, limit, &kind, json).await,
+        ReplayVerb::List { limit, kind, status } => list(&remote, limit, &kind, &status, json).await,
         ReplayVerb::Show { id } => print(&remote.get(&path(&id, "")).await?, json, show::one),
         ReplayVerb::Items { id, status, limit } => items::list(&remote, &id, &status, limit, json).await,
         ReplayVerb::Report { id, status } => items::report(&remote, &id, &status).await,
@@ -106,8 +106,9 @@ fn wish(start: &StartOptions) -> Result<Value> {
     Ok(Value::Object(body))
 }
 
-async fn list(remote: &Remote, limit: u64, kind: &str, json: bool) -> Result<()> {
-    let page = remote.get(&format!("/replays?perPage={limit}&kind={kind}")).await?;
+async fn list(remote: &Remote, limit: u64, kind: &str, statuses: &[String], json: bool) -> Result<()> {
+    let narrowed: String = statuses.iter().map(|status| format!("&status={status}")).collect();
+    let page = remote.get(&format!("/replays?perPage={limit}&kind={kind}{narrowed}")).await?;
     print(&page["content"], json, |replays| show::list(replays, terminal::columns()))
 }
 

@@ -105,7 +105,7 @@ macro_rules! suite {
             a_key_finds_its_replay,
             so_many_may_be_open,
             who_steers_has_seen_the_last_change,
-            replays_are_listed_by_age,
+            replays_are_listed_by_age_and_state,
             an_endpoint_is_as_it_was,
             replays_are_kept_as_long_as_events,
             a_waiting_item_keeps_its_event);

@@ -29,7 +29,7 @@ pub struct Batch {
 pub async fn is_open(shared: &Shared, caller: &Caller, batch: &Batch) -> Result<bool, Error> {
     let wanted = freeze_now(shared, caller.project_id(), &batch.selector)?;
     let newest = Page { limit: OPEN_LOOKED_AT, from: None, ascending: false };
-    let replays = shared.engine.replays().list(caller.project_id(), newest).await?;
+    let replays = shared.engine.replays().list(caller.project_id(), Vec::new(), newest).await?;
     let is_same = |replay: &Replay| replay.definition.name == batch.name && replay.definition.frozen.meets(&wanted);
     Ok(replays.iter().any(|replay| !replay.control.state.is_over() && is_same(replay)))
 }

@@ -4,6 +4,7 @@ use super::remote::RemoteOptions;
 use super::selector::SelectorOptions;
 use clap::{Args, Subcommand};
 use dacapo_model::Status;
+use dacapo_model::replay::State;
 use serde_json::{Value, json};
 
 #[derive(Args)]
@@ -28,6 +29,9 @@ pub enum ReplayVerb {
         /// run: replays of many events; single: events replayed by one call; resend: deliveries sent again
         #[arg(long, value_name = "KIND", default_value = "run", value_parser = ["run", "single", "resend", "all"])]
         kind: String,
+        /// Those alone that are planned, running, paused, completed, failed or cancelled (repeatable)
+        #[arg(long, value_name = "STATUS", value_parser = State::ALL.map(State::as_str))]
+        status: Vec<String>,
     },
     /// One replay
     Show {

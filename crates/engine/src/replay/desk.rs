@@ -18,7 +18,7 @@ use super::plan::Planner;
 use crate::dispatch::Dispatcher;
 use crate::transport::Transport;
 use dacapo_model::meta_event::Teller;
-use dacapo_model::replay::{Asker, CallKind, Options};
+use dacapo_model::replay::{Asker, CallKind, Options, State};
 use dacapo_model::selector::Selector;
 use dacapo_model::{Clock, Id, IdSource, Replay};
 use dacapo_store::roles::{CallView, Page};
@@ -69,8 +69,8 @@ impl Desk {
         self.store.replay_by_id(project, id).await?.ok_or(Refused::Unknown)
     }
 
-    pub async fn list(&self, project: Id, page: Page) -> Result<Vec<Replay>, Refused> {
-        Ok(self.store.replays_of(project, page).await?)
+    pub async fn list(&self, project: Id, states: Vec<State>, page: Page) -> Result<Vec<Replay>, Refused> {
+        Ok(self.store.replays_of(project, states, page).await?)
     }
 
     /// A single call, which is no [`Replay`].

@@ -392,7 +392,7 @@ pub async fn a_key_finds_its_replay(mut subject: Subject) {
     assert_eq!(subject.store().create_replay(other).await.expect("creates"), ReplayCreated::Conflict);
     let foreign = NewReplayRun { project_id: OTHER_PROJECT, ..keyed(&subject, 2) };
     assert_eq!(subject.store().create_replay(foreign).await.expect("creates"), ReplayCreated::New);
-    assert_eq!(subject.store().replays_of(PROJECT, UP).await.expect("reads").len(), 1);
+    assert_eq!(subject.store().replays_of(PROJECT, Vec::new(), UP).await.expect("reads").len(), 1);
 }
 
 pub async fn so_many_may_be_open(subject: Subject) {
@@ -437,7 +437,7 @@ pub async fn who_steers_has_seen_the_last_change(subject: Subject) {
     assert_eq!(shown(&subject, id).await.revision, running.revision);
 }
 
-pub async fn replays_are_listed_by_age(subject: Subject) {
+pub async fn replays_are_listed_by_age_and_state(subject: Subject) {
     let mut made = Vec::new();
     for _ in 0..5 {
         subject.advance_ms(1);
@@ -445,13 +445,26 @@ pub async fn replays_are_listed_by_age(subject: Subject) {
     }
     let foreign = NewReplayRun { project_id: OTHER_PROJECT, ..new(&subject) };
     subject.store().create_replay(foreign).await.expect("creates");
-    let list = async |page| {
-        let found = subject.store().replays_of(PROJECT, page).await.expect("reads");
+    let of = async |states: &[State], page| {
+        let found = subject.store().replays_of(PROJECT, states.to_vec(), page).await.expect("reads");
         found.iter().map(|replay| replay.id).collect::<Vec<_>>()
     };
+    let list = async |page| of(&[], page).await;
     assert_eq!(list(UP).await, made);
     assert_eq!(list(Page { limit: 2, from: Some(made[3]), ascending: false }).await, [made[3], made[2]]);
     assert_eq!(list(Page { limit: 2, from: Some(made[3]), ascending: true }).await, made[3..]);
+    for (id, state) in [(made[1], State::Cancelled), (made[3], State::Paused)] {
+        let seen = shown(&subject, id).await;
+        let control = seen.control.to(state, subject.now(), &SYSTEM).expect("an arrow");
+        subject.store().steer(id, seen.revision, control, true, None).await.expect("steers").expect("it was still so");
+    }
+    let first = shown(&subject, made[0]).await.control.state;
+    assert_eq!(of(&[State::Cancelled], UP).await, [made[1]]);
+    assert_eq!(of(&[State::Paused, State::Cancelled], Page { ascending: false, ..UP }).await, [made[3], made[1]]);
+    assert_eq!(of(&[first], UP).await, [made[0], made[2], made[4]]);
+    assert_eq!(of(&[State::Completed], UP).await, []);
+    // A page goes on over those that are in none of them.
+    assert_eq!(of(&[first], Page { limit: 2, from: Some(made[1]), ascending: true }).await, [made[2], made[4]]);
 }
 
 pub async fn an_endpoint_is_as_it_was(mut subject: Subject) {
@@ -495,7 +508,7 @@ pub async fn replays_are_kept_as_long_as_events(subject: Subject) {
     become_state(&subject, young, State::Completed).await;
     let cutoff = subject.now().minus(Duration::from_secs(5));
     subject.store().drop_before(cutoff, ALL).await.expect("drops");
-    let left = subject.store().replays_of(PROJECT, UP).await.expect("reads");
+    let left = subject.store().replays_of(PROJECT, Vec::new(), UP).await.expect("reads");
     assert_eq!(left.iter().map(|replay| replay.id).collect::<Vec<_>>(), [open, young]);
 }
 

@@ -46,7 +46,8 @@ fn fix(code: &SqlState) -> Option<&'static str> {
         ),
         (
             SqlState::INSUFFICIENT_PRIVILEGE,
-            "its role needs to own the database, or: GRANT CONNECT, CREATE ON DATABASE … and GRANT USAGE, CREATE ON SCHEMA public",
+            "its role needs to own the database, or: GRANT CONNECT, CREATE ON DATABASE …, GRANT USAGE, CREATE ON SCHEMA public, and \
+             where functions are not everybody's, GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public",
         ),
         (
             SqlState::TOO_MANY_CONNECTIONS,

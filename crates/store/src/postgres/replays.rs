@@ -35,13 +35,13 @@ static AMONG: Sql = Sql {
 };
 static UPWARD: Sql = Sql {
     text: "SELECT r.id, r.project, r.revision, r.page, r.definition, r.control, r.progress FROM replays r \
-           WHERE r.project = $1 AND r.id >= $2 ORDER BY r.id LIMIT $3",
-    types: &[Type::UUID, Type::UUID, Type::INT8],
+           WHERE r.project = $1 AND r.id >= $2 AND (cardinality($4) = 0 OR r.state = ANY ($4)) ORDER BY r.id LIMIT $3",
+    types: &[Type::UUID, Type::UUID, Type::INT8, Type::INT2_ARRAY],
 };
 static DOWNWARD: Sql = Sql {
     text: "SELECT r.id, r.project, r.revision, r.page, r.definition, r.control, r.progress FROM replays r \
-           WHERE r.project = $1 AND r.id <= $2 ORDER BY r.id DESC LIMIT $3",
-    types: &[Type::UUID, Type::UUID, Type::INT8],
+           WHERE r.project = $1 AND r.id <= $2 AND (cardinality($4) = 0 OR r.state = ANY ($4)) ORDER BY r.id DESC LIMIT $3",
+    types: &[Type::UUID, Type::UUID, Type::INT8, Type::INT2_ARRAY],
 };
 static OPEN: Sql = Sql {
     text: "SELECT r.id, r.project, r.revision, r.page, r.definition, r.control, r.progress FROM replays r \
@@ -145,14 +145,14 @@ impl Replays for PostgresStore {
         rows.first().map(by_key).transpose()
     }
 
-    async fn replays_of(&self, project: Id, page: Page) -> Result<Vec<Replay>> {
+    async fn replays_of(&self, project: Id, states: Vec<State>, page: Page) -> Result<Vec<Replay>> {
         let (project, limit) = (uuid(project), i64::try_from(page.limit).unwrap_or(i64::MAX));
         let (sql, from) = match page.ascending {
             true => (&UPWARD, page.from.unwrap_or(Id::MIN)),
             false => (&DOWNWARD, page.from.unwrap_or(Id::MAX)),
         };
-        let from = uuid(from);
-        self.replays_by(Step::Known(sql, vec![&project, &from, &limit])).await
+        let (from, states) = (uuid(from), states.iter().map(|state| i16::from(state.code())).collect::<Vec<i16>>());
+        self.replays_by(Step::Known(sql, vec![&project, &from, &limit, &states])).await
     }
 
     async fn calls_of(&self, project: Id, kind: CallKind, page: Page) -> Result<Vec<CallView>> {

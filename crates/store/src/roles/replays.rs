@@ -7,7 +7,7 @@
 use super::Page;
 use crate::Result;
 use async_trait::async_trait;
-use dacapo_model::replay::{Call, CallKind, Control, Definition, Progress, Whereabouts};
+use dacapo_model::replay::{Call, CallKind, Control, Definition, Progress, State, Whereabouts};
 use dacapo_model::{Delivery, Endpoint, Event, Id, MetaEvent, Replay, Timestamp};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -116,8 +116,8 @@ pub trait Replays: Send + Sync + 'static {
     /// The one this key started, with what was written about the call.
     async fn replay_by_key(&self, project: Id, key: String) -> Result<Option<(Id, [u8; 32])>>;
 
-    /// By id, which is by age.
-    async fn replays_of(&self, project: Id, page: Page) -> Result<Vec<Replay>>;
+    /// By id, which is by age; in one of these states, or in any when none is named.
+    async fn replays_of(&self, project: Id, states: Vec<State>, page: Page) -> Result<Vec<Replay>>;
 
     /// Single calls of a kind, which are no [`Replay`], by id.
     async fn calls_of(&self, project: Id, kind: CallKind, page: Page) -> Result<Vec<CallView>>;

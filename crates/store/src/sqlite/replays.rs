@@ -40,8 +40,8 @@ impl Replays for SqliteStore {
         self.work.read(move |connection| by_key(connection, project, &key)).await
     }
 
-    async fn replays_of(&self, project: Id, page: Page) -> Result<Vec<Replay>> {
-        self.history.read(move |connection| list(connection, project, page)).await
+    async fn replays_of(&self, project: Id, states: Vec<State>, page: Page) -> Result<Vec<Replay>> {
+        self.history.read(move |connection| list(connection, project, &states, page)).await
     }
 
     async fn calls_of(&self, project: Id, kind: CallKind, page: Page) -> Result<Vec<CallView>> {
@@ -201,17 +201,19 @@ fn among(connection: &Connection, ids: &[Id]) -> Result<Vec<Replay>> {
     Ok(found)
 }
 
-fn list(connection: &Connection, project: Id, page: Page) -> Result<Vec<Replay>> {
+fn list(connection: &Connection, project: Id, states: &[State], page: Page) -> Result<Vec<Replay>> {
     let (sign, order, from) = match page.ascending {
         true => (">=", "ASC", page.from.unwrap_or(Id::MIN)),
         false => ("<=", "DESC", page.from.unwrap_or(Id::MAX)),
     };
     let sql = format!(
         "SELECT {COLUMNS} FROM replays r INDEXED BY replays_by_project WHERE r.project = ?1 AND r.id {sign} ?2 \
-         ORDER BY r.id {order} LIMIT ?3"
+         AND (?4 = 0 OR ?4 >> r.state & 1) ORDER BY r.id {order} LIMIT ?3"
     );
+    // A bit for each.
+    let states = states.iter().fold(0_i64, |bits, state| bits | 1 << state.code());
     let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-    with_counts(connection, &sql, params![project.to_bytes(), from.to_bytes(), limit])
+    with_counts(connection, &sql, params![project.to_bytes(), from.to_bytes(), limit, states])
 }
 
 /// `sql` gives [`COLUMNS`].

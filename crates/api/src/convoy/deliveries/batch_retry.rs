@@ -47,7 +47,7 @@ pub async fn batch_retry(State(shared): Api, Extension(caller): Extension<Caller
 async fn newest(shared: &Shared, project: Id) -> Result<Option<Replay>, Error> {
     let mut page = Page { limit: PAGE_REPLAYS + 1, from: None, ascending: false };
     loop {
-        let mut replays = shared.engine.replays().list(project, page).await?;
+        let mut replays = shared.engine.replays().list(project, Vec::new(), page).await?;
         let next = if replays.len() > PAGE_REPLAYS { replays.pop() } else { None };
         if let Some(found) = replays.into_iter().find(|replay| replay.definition.name == NAME) {
             return Ok(Some(found));

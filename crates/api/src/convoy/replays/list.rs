@@ -1,5 +1,5 @@
 //! `GET ~/replays`, newest first. `kind` says which: `run` (also when nothing is said), `single` and
-//! `resend` for what was one call, `all`; several hold together.
+//! `resend` for what was one call, `all`; several hold together. `status` narrows runs.
 
 use crate::convoy::error::Error;
 use crate::convoy::paging::{PageRequest, Paged};
@@ -11,7 +11,7 @@ use crate::{Api, Shared};
 use axum::Extension;
 use axum::extract::State;
 use dacapo_control::Caller;
-use dacapo_model::replay::CallKind;
+use dacapo_model::replay::{CallKind, State as RunState};
 use dacapo_model::{Id, Replay, Timestamp};
 use dacapo_store::roles::{self, Page};
 use serde::Serialize;
@@ -40,12 +40,15 @@ pub async fn list(State(shared): Api, Extension(caller): Extension<Caller>, quer
 #[derive(Debug, PartialEq, Eq)]
 struct Kinds {
     runs: bool,
+    /// Of runs; none is any.
+    states: Vec<RunState>,
     calls: Vec<CallKind>,
 }
 
 impl Kinds {
     fn read(query: &QueryString) -> Result<Self, Error> {
-        let mut kinds = Self { runs: query.all("kind").next().is_none(), calls: Vec::new() };
+        let states = states(query)?;
+        let mut kinds = Self { runs: query.all("kind").next().is_none(), states, calls: Vec::new() };
         for text in query.all("kind") {
             match (text, CallKind::parse(text)) {
                 ("run", _) => kinds.runs = true,
@@ -56,6 +59,9 @@ impl Kinds {
         }
         kinds.calls.sort_unstable_by_key(|kind| kind.code());
         kinds.calls.dedup();
+        if !kinds.states.is_empty() && !kinds.calls.is_empty() {
+            return Err(Error::bad("status: goes with kind=run alone, as single calls have none".to_owned()));
+        }
         Ok(kinds)
     }
 
@@ -64,7 +70,9 @@ impl Kinds {
         let desk = shared.engine.replays();
         let mut rows = Vec::new();
         if self.runs {
-            rows.extend(desk.list(project, page).await?.into_iter().map(|run| Listed::Run(Box::new(run))));
+            rows.extend(
+                desk.list(project, self.states.clone(), page).await?.into_iter().map(|run| Listed::Run(Box::new(run))),
+            );
         }
         for kind in &self.calls {
             rows.extend(desk.calls(project, *kind, page).await?.into_iter().map(Listed::Call));
@@ -76,6 +84,15 @@ impl Kinds {
         rows.truncate(page.limit);
         Ok(rows)
     }
+}
+
+fn states(query: &QueryString) -> Result<Vec<RunState>, Error> {
+    let known = || RunState::ALL.map(RunState::as_str).join(", ");
+    let read = |text: &str| {
+        let state = RunState::ALL.into_iter().find(|state| state.as_str() == text);
+        state.ok_or_else(|| Error::bad(format!("status: {text} is none of {}", known())))
+    };
+    query.all("status").map(read).collect()
 }
 
 enum Listed {
@@ -113,12 +130,18 @@ mod tests {
     #[test]
     fn runs_stay_readable_unless_somebody_asks_for_calls() {
         let kinds = |query: &str| Kinds::read(&QueryString::parse(query)).map_err(|refused| format!("{refused:?}"));
-        let of = |runs, calls: &[CallKind]| Ok(Kinds { runs, calls: calls.to_vec() });
+        let of = |runs, calls: &[CallKind]| Ok(Kinds { runs, states: Vec::new(), calls: calls.to_vec() });
         assert_eq!(kinds(""), of(true, &[]));
         assert_eq!(kinds("kind=run"), of(true, &[]));
         assert_eq!(kinds("kind=single"), of(false, &[CallKind::Single]));
         assert_eq!(kinds("kind=resend&kind=single&kind=resend"), of(false, &CallKind::ALL));
         assert_eq!(kinds("kind=all"), of(true, &CallKind::ALL));
         assert!(kinds("kind=runs").is_err_and(|refused| refused.contains("kind: runs is none of run")));
+        let states = vec![RunState::Running, RunState::Paused];
+        assert_eq!(kinds("status=running&status=paused"), Ok(Kinds { runs: true, states, calls: Vec::new() }));
+        assert!(
+            kinds("status=done").is_err_and(|refused| refused.contains("status: done is none of planned, running"))
+        );
+        assert!(kinds("kind=all&status=failed").is_err_and(|refused| refused.contains("status: goes with kind=run")));
     }
 }

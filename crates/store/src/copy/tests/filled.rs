@@ -197,9 +197,9 @@ impl Filled {
             left.next_part(9).await.expect("reads").is_none() && right.next_part(9).await.expect("reads").is_none()
         );
         assert_eq!(queue(left).await, queue(right).await);
-        let replays = left.replays_of(PROJECT, UP).await.expect("reads");
+        let replays = left.replays_of(PROJECT, Vec::new(), UP).await.expect("reads");
         assert!(replays.iter().any(|replay| replay.counts.settled() > 0 && replay.waiting() > 0));
-        assert_eq!(replays, right.replays_of(PROJECT, UP).await.expect("reads"));
+        assert_eq!(replays, right.replays_of(PROJECT, Vec::new(), UP).await.expect("reads"));
         for kind in CallKind::ALL {
             let calls = left.calls_of(PROJECT, kind, UP).await.expect("reads");
             assert!(calls.len() > 3 && calls.iter().any(|view| view.now.known() > 0), "{}", kind.as_str());
