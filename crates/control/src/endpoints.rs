@@ -325,11 +325,3 @@ pub fn matching<'a>(view: &'a ProjectView, query: &EndpointQuery) -> impl Iterat
             && (name_part.is_empty() || endpoint.name.to_lowercase().contains(&name_part))
     })
 }
-
-/// The endpoints a legacy `app_id` stands for, oldest first.
-pub fn of_app<'a>(view: &'a ProjectView, app_id: &'a str) -> impl Iterator<Item = &'a Arc<Endpoint>> {
-    let by_id = app_id.parse::<Id>().ok();
-    view.endpoints
-        .values()
-        .filter(move |endpoint| endpoint.is_live() && (endpoint.owner_id == app_id || Some(endpoint.id) == by_id))
-}

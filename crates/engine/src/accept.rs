@@ -3,14 +3,17 @@
 //! - In: a [`Submission`] from a surface or a source.
 //! - Out: the event, routed, to the committer; the caller waits for its commit.
 //! - Promise: `Ok` means the event and its deliveries are on disk.
-//! - Failure: a [`Refusal`]; the caller may send again.
+//! - Failure: a [`Refusal`]; the caller may send again. [`Refusal::Overtaken`] is for the surface alone, which looks and
+//!   asks again.
 
+use crate::address::Address;
 use crate::commit::Intake;
 use crate::health::{Health, Readiness};
 use crate::metrics::Metrics;
 use crate::route;
 use bytes::Bytes;
 use dacapo_model::attempt::HeaderLines;
+use dacapo_model::catalog::ProjectView;
 use dacapo_model::event::{Audience, ConnectFace, FanOut};
 use dacapo_model::{Event, Id, Timestamp};
 use dacapo_store::LiveCatalog;
@@ -20,7 +23,8 @@ use std::time::Duration;
 /// What a producer sent, already authenticated and checked by its surface.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    pub project_id: Id,
+    /// The project as it was then.
+    pub seen: Arc<ProjectView>,
     pub event_type: String,
     /// Compacted JSON ([`dacapo_model::json::compact`]).
     pub data: Bytes,
@@ -30,6 +34,8 @@ pub struct Submission {
     pub url_path: String,
     /// Empty when none.
     pub idempotency_key: String,
+    pub address: Address,
+    /// Whom that was found to be.
     pub audience: Audience,
     pub connect: ConnectFace,
 }
@@ -50,6 +56,10 @@ pub enum Refusal {
     Unavailable { reason: String, retry_after: Duration },
     #[error("unknown project")]
     UnknownProject,
+    /// Whom it is addressed to, or what it must bring, has changed since its surface looked. Nothing was stored: look
+    /// again.
+    #[error("the configuration changes faster than events can be addressed")]
+    Overtaken,
     /// The process is shutting down.
     #[error("the server is shutting down")]
     Draining,
@@ -73,18 +83,23 @@ impl Acceptor {
             Health::Unready { reason } => return Err(Refusal::Unavailable { reason, retry_after: RETRY_AFTER }),
         }
         let snapshot = self.catalog.snapshot();
-        let view = snapshot.project(submission.project_id).ok_or(Refusal::UnknownProject)?;
+        let view = snapshot.project(submission.seen.project.id).ok_or(Refusal::UnknownProject)?;
+        let Submission { seen, address, audience, idempotency_key, .. } = &submission;
+        if !Arc::ptr_eq(view, seen) && !address.still_means(audience, idempotency_key, view) {
+            return Err(Refusal::Overtaken);
+        }
         let targets = route::targets(view, &submission);
         self.metrics.accepted.inc();
-        self.intake.commit(event(submission, targets), snapshot.version).await
+        let (event, address) = event(submission, targets);
+        self.intake.commit(event, address, snapshot.version).await
     }
 }
 
 /// The id and the moment are the committer's to give: ids rise in the order of commits.
-fn event(submission: Submission, targets: Vec<dacapo_model::event::Target>) -> Event {
-    Event {
+fn event(submission: Submission, targets: Vec<dacapo_model::event::Target>) -> (Event, Address) {
+    let event = Event {
         id: Id::MIN,
-        project_id: submission.project_id,
+        project_id: submission.seen.project.id,
         event_type: submission.event_type,
         data: submission.data,
         headers: submission.headers,
@@ -98,5 +113,6 @@ fn event(submission: Submission, targets: Vec<dacapo_model::event::Target>) -> E
         targets,
         created_at: Timestamp::default(),
         connect: submission.connect,
-    }
+    };
+    (event, submission.address)
 }

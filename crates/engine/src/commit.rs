@@ -7,7 +7,7 @@
 //!   the order in which batches reach the store. How many of them are worth a transaction beside one
 //!   under way, the store says.
 //!   A batch that was routed before a change of the configuration on another node is routed again; where one change
-//!   follows the other, they wait for it.
+//!   follows the other, they wait for it. An event that is addressed to others by then goes back to its caller.
 //! - Failure: the whole batch is refused when the store cannot commit; an item that collides with
 //!   another fails alone.
 
@@ -15,6 +15,7 @@
 mod tests;
 
 use crate::accept::{Accepted, RETRY_AFTER, Refusal};
+use crate::address::Address;
 use crate::dispatch::{Dispatcher, Placing};
 use crate::fan_out;
 use crate::health::{Health, Readiness};
@@ -63,15 +64,16 @@ pub struct Intake(mpsc::Sender<Arrived>);
 /// An event that wants to be stored.
 struct Arrived {
     event: Event,
+    address: Address,
     /// The catalog's version it was routed under.
     routed_at: u64,
     answer: Answer,
 }
 
 impl Intake {
-    pub async fn commit(&self, event: Event, routed_at: u64) -> Result<Accepted, Refusal> {
+    pub async fn commit(&self, event: Event, address: Address, routed_at: u64) -> Result<Accepted, Refusal> {
         let (answer, answered) = oneshot::channel();
-        self.0.try_send(Arrived { event, routed_at, answer }).map_err(|cause| match cause {
+        self.0.try_send(Arrived { event, address, routed_at, answer }).map_err(|cause| match cause {
             mpsc::error::TrySendError::Full(_) => Refusal::Unavailable {
                 reason: format!("{EVENTS_QUEUED_MAX} events are waiting to be stored"),
                 retry_after: RETRY_AFTER,
@@ -96,12 +98,18 @@ pub struct Committer {
     pub fan_out_at_once_max: usize,
 }
 
+/// Who waits for an event's commit, and whom it is addressed to.
+struct Caller {
+    address: Address,
+    answer: Answer,
+}
+
 /// A batch on its way to disk.
 struct Batch {
     events: Vec<Arc<Event>>,
     /// Per event, the targets that are not sent from memory.
     placings: Vec<Placing>,
-    answers: Vec<Answer>,
+    callers: Vec<Caller>,
     started: Timestamp,
     /// Some of them have more targets than one transaction takes.
     is_large: bool,
@@ -168,8 +176,9 @@ impl Committer {
     fn commit(self: &Arc<Self>, arrived: &mut Vec<Arrived>) -> impl Future<Output = (Batch, StoreAnswer)> + use<> {
         let started = self.clock.now();
         let routed_at = arrived.iter().map(|item| item.routed_at).min().unwrap_or_default();
-        let (events, answers) = arrived.drain(..).map(|item| (item.event, item.answer)).unzip();
-        let (batch, new_events) = self.place(events, answers, started);
+        let caller = |item: Arrived| (item.event, Caller { address: item.address, answer: item.answer });
+        let (events, callers) = arrived.drain(..).map(caller).unzip();
+        let (batch, new_events) = self.place(events, callers, started);
         Arc::clone(self).store(batch, new_events, routed_at)
     }
 
@@ -180,7 +189,7 @@ impl Committer {
         mut routed_at: u64,
     ) -> (Batch, StoreAnswer) {
         for _ in 0..ROUTED_AGAIN_MAX {
-            match self.store.commit(new_events, routed_at).await {
+            match self.put(new_events, routed_at).await {
                 Err(StoreError::StaleCatalog { .. }) => {}
                 answer => return (batch, answer),
             }
@@ -201,11 +210,19 @@ impl Committer {
             Err(cause) => return (batch, Err(cause)),
         };
         let (batch, new_events) = self.route_again(batch, still.snapshot());
-        let answer = self.store.commit(new_events, still.snapshot().version).await;
+        let answer = self.put(new_events, still.snapshot().version).await;
         (batch, answer)
     }
 
-    fn place(&self, events: Vec<Event>, answers: Vec<Answer>, started: Timestamp) -> (Batch, Vec<NewEvent>) {
+    /// All may have gone back to their callers.
+    async fn put(&self, new_events: Vec<NewEvent>, routed_at: u64) -> StoreAnswer {
+        if new_events.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.store.commit(new_events, routed_at).await
+    }
+
+    fn place(&self, events: Vec<Event>, callers: Vec<Caller>, started: Timestamp) -> (Batch, Vec<NewEvent>) {
         let mut later = Vec::new();
         let identify = |(index, mut event): (usize, Event)| {
             let children = u32::try_from(event.targets.len()).unwrap_or(u32::MAX);
@@ -222,22 +239,29 @@ impl Committer {
         for (index, behind) in later {
             new_events[index].later = behind;
         }
-        (Batch { events, placings, answers, started, is_large }, new_events)
+        (Batch { events, placings, callers, started, is_large }, new_events)
     }
 
-    /// With new ids too: another number of targets takes another number of ids.
+    /// With new ids too: another number of targets takes another number of ids. What is addressed to others by now goes
+    /// back to its caller.
     fn route_again(&self, batch: Batch, snapshot: &Snapshot) -> (Batch, Vec<NewEvent>) {
         self.dispatcher.take_back(&batch.events, &batch.placings);
-        let reroute = |event: Arc<Event>| {
+        let (mut events, mut callers) =
+            (Vec::with_capacity(batch.events.len()), Vec::with_capacity(batch.events.len()));
+        for (event, caller) in batch.events.into_iter().zip(batch.callers) {
             let mut event = Arc::unwrap_or_clone(event);
             if let Some(view) = snapshot.project(event.project_id) {
-                event.targets = route::after_a_change(view, &event);
+                if !caller.address.still_means(&event.audience, &event.idempotency_key, view) {
+                    let _ = caller.answer.send(Err(Refusal::Overtaken));
+                    continue;
+                }
+                event.targets = route::again(view, &event, None);
                 event.fan_out = if event.targets.is_empty() { FanOut::NoMatch } else { FanOut::Success };
             }
-            event
-        };
-        let events = batch.events.into_iter().map(reroute).collect();
-        self.place(events, batch.answers, batch.started)
+            events.push(event);
+            callers.push(caller);
+        }
+        self.place(events, callers, batch.started)
     }
 
     fn finish(&self, batch: Batch, result: StoreAnswer) {
@@ -255,7 +279,7 @@ impl Committer {
         if batch.is_large {
             self.fan_outs.notify_one();
         }
-        for ((event, outcome), answer) in batch.events.into_iter().zip(committed).zip(batch.answers) {
+        for ((event, outcome), caller) in batch.events.into_iter().zip(committed).zip(batch.callers) {
             let accepted = match outcome {
                 Committed::Stored => Ok(Accepted { event, duplicate_of: None }),
                 Committed::Duplicate { first } => Ok(Accepted { event, duplicate_of: Some(*first) }),
@@ -268,7 +292,7 @@ impl Committer {
                 self.metrics.committed.inc();
             }
             // A caller who has gone away is not waited for; the event is stored all the same.
-            let _ = answer.send(accepted);
+            let _ = caller.answer.send(accepted);
         }
     }
 
@@ -280,8 +304,8 @@ impl Committer {
         } else {
             tracing::error!(%cause, events = batch.events.len(), "a commit was refused");
         }
-        for answer in batch.answers {
-            let _ = answer.send(Err(Refusal::Unavailable { reason: reason.clone(), retry_after: RETRY_AFTER }));
+        for caller in batch.callers {
+            let _ = caller.answer.send(Err(Refusal::Unavailable { reason: reason.clone(), retry_after: RETRY_AFTER }));
         }
     }
 }

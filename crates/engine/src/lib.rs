@@ -3,6 +3,7 @@
 //! out, what is promised and what happens on failure.
 
 pub mod accept;
+pub mod address;
 pub mod health;
 pub mod metrics;
 pub mod ping;
@@ -25,6 +26,7 @@ mod upkeep;
 mod warden;
 
 pub use accept::{Accepted, Refusal, Submission};
+pub use address::Address;
 pub use deliver::Rendered;
 pub use engine::{DeliveryThreads, Engine, Parts};
 pub use health::Health;

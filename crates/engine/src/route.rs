@@ -9,7 +9,6 @@ use crate::accept::Submission;
 use dacapo_model::Event;
 use dacapo_model::Id;
 use dacapo_model::catalog::ProjectView;
-use dacapo_model::delivery::Reason;
 use dacapo_model::event::Target;
 use dacapo_model::filter::scopes;
 use dacapo_model::routing::{Question, route};
@@ -46,14 +45,5 @@ pub fn again(view: &ProjectView, event: &Event, endpoint: Option<Id>) -> Vec<Tar
     if let Some(only) = endpoint {
         targets.retain(|target| target.endpoint_id == only);
     }
-    targets
-}
-
-/// As [`again`], for an event that was routed before a change and is not stored yet: what it was to reach where the
-/// endpoint is deleted by now is born discarded, as it would be a moment later.
-pub fn after_a_change(view: &ProjectView, event: &Event) -> Vec<Target> {
-    let mut targets = again(view, event, None);
-    let gone = event.targets.iter().filter(|target| view.live_endpoint(target.endpoint_id).is_none());
-    targets.extend(gone.map(|target| Target { discarded: Some(Reason::EndpointDeleted), ..target.clone() }));
     targets
 }

@@ -75,6 +75,14 @@ pub const DEFAULT_REQUEST_ID_HEADER: &str = "X-Convoy-Idempotency-Key";
 pub const DEFAULT_SIGNATURE_HEADER: &str = "X-Convoy-Signature";
 pub const DEFAULT_EVENT_ID_HEADER: &str = "X-Dacapo-Event-Id";
 
+impl Config {
+    /// Whether events must bring their idempotency key: a header of the project's own is never made up for
+    /// (contracts/convoy.md §2.3.3).
+    pub fn wants_keys(&self) -> bool {
+        self.request_id_header != DEFAULT_REQUEST_ID_HEADER
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

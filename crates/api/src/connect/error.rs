@@ -5,6 +5,7 @@ use crate::body::BodyRefused;
 use crate::convoy::error::retry_after_header;
 use crate::request_id::RequestId;
 use axum::response::{IntoResponse, Response};
+use dacapo_control::subscriptions::SubscriptionError;
 use dacapo_engine::{Refusal, ReplayRefusal};
 use dacapo_model::json::decode::BodyError;
 use dacapo_store::StoreError;
@@ -164,12 +165,27 @@ impl From<StoreError> for Error {
     }
 }
 
+impl From<SubscriptionError> for Error {
+    fn from(error: SubscriptionError) -> Self {
+        match error {
+            SubscriptionError::Store(error) => error.into(),
+            SubscriptionError::UnknownProject => Self::InvalidKey,
+            other => {
+                tracing::error!(error = %other, "no subscription could be made for an endpoint without one");
+                Self::Internal
+            }
+        }
+    }
+}
+
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::UnknownProject => Self::InvalidKey,
             Refusal::Unavailable { retry_after, .. } => Self::Unavailable { reason: refusal.to_string(), retry_after },
-            Refusal::Draining => Self::Unavailable { reason: refusal.to_string(), retry_after: STORE_RETRY_AFTER },
+            Refusal::Draining | Refusal::Overtaken => {
+                Self::Unavailable { reason: refusal.to_string(), retry_after: STORE_RETRY_AFTER }
+            }
         }
     }
 }

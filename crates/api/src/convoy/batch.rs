@@ -9,11 +9,13 @@ use aws_lc_rs::digest;
 use dacapo_control::Caller;
 use dacapo_engine::{Refused, Wish};
 use dacapo_model::replay::Options;
-use dacapo_model::{Replay, Selector};
+use dacapo_model::{Id, Replay, Selector};
 use dacapo_store::roles::Page;
 
 /// Of the newest replays, when the same is looked for.
 const OPEN_LOOKED_AT: usize = 100;
+/// Replays read at once while looking for the newest of a name.
+const PAGE_REPLAYS: usize = 100;
 
 /// A replay to start on a caller's behalf.
 pub struct Batch {
@@ -32,6 +34,21 @@ pub async fn is_open(shared: &Shared, caller: &Caller, batch: &Batch) -> Result<
     let replays = shared.engine.replays().list(caller.project_id(), Vec::new(), newest).await?;
     let is_same = |replay: &Replay| replay.definition.name == batch.name && replay.definition.frozen.meets(&wanted);
     Ok(replays.iter().any(|replay| !replay.control.state.is_over() && is_same(replay)))
+}
+
+/// Of this name. A key made of its id starts one replay, whoever else asks at the same moment, on any node: they all name
+/// the same one before.
+pub async fn newest(shared: &Shared, project: Id, name: &str) -> Result<Option<Replay>, Error> {
+    let mut page = Page { limit: PAGE_REPLAYS + 1, from: None, ascending: false };
+    loop {
+        let mut replays = shared.engine.replays().list(project, Vec::new(), page).await?;
+        let next = if replays.len() > PAGE_REPLAYS { replays.pop() } else { None };
+        if let Some(found) = replays.into_iter().find(|replay| replay.definition.name == name) {
+            return Ok(Some(found));
+        }
+        let Some(next) = next else { return Ok(None) };
+        page.from = Some(next.id);
+    }
 }
 
 /// The replay, and whether the key had started it before.

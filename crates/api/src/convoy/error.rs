@@ -164,7 +164,9 @@ impl From<Refusal> for Error {
         match refusal {
             Refusal::UnknownProject => Self::bad("failed to retrieve project"),
             Refusal::Unavailable { retry_after, .. } => Self::Unavailable { reason: refusal.to_string(), retry_after },
-            Refusal::Draining => Self::Unavailable { reason: refusal.to_string(), retry_after: STORE_RETRY_AFTER },
+            Refusal::Draining | Refusal::Overtaken => {
+                Self::Unavailable { reason: refusal.to_string(), retry_after: STORE_RETRY_AFTER }
+            }
         }
     }
 }

@@ -163,7 +163,6 @@ async fn lists_are_newest_first_and_filtered() {
         ["ALPHABET", "Alpha"]
     );
     assert_eq!(names(EndpointQuery { owner_id: "o2".to_owned(), ..EndpointQuery::default() }), ["ALPHABET", "beta"]);
-    assert_eq!(of_app(&view, "o2").count(), 2);
 }
 
 #[tokio::test]

@@ -6,9 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dacapo_model::catalog::Change;
 use dacapo_model::clock::ManualClock;
-use dacapo_model::delivery::Reason;
 use dacapo_model::endpoint::Endpoint;
-use dacapo_model::event::Target;
+use dacapo_model::event::{Audience, Target};
 use dacapo_model::id::SystemEntropy;
 use dacapo_model::project::Project;
 use dacapo_model::retry::{Kind, Policy};
@@ -193,7 +192,7 @@ async fn with_store(store: Busy) -> Committing {
 /// What two callers, who saw no endpoint, are answered; and what was stored.
 async fn send(changes: u64) -> (Vec<Result<Accepted, Refusal>>, Vec<Arc<Event>>) {
     let Committing { store, dispatcher, intake, _refills, .. } = committing(changes).await;
-    let (a, b) = tokio::join!(intake.commit(event(), 1), intake.commit(event(), 1));
+    let (a, b) = tokio::join!(intake.commit(event(), Address::Project, 1), intake.commit(event(), Address::Project, 1));
     let stored = std::mem::take(&mut *store.stored.lock().expect("whole"));
     let dispatched = std::iter::from_fn(|| dispatcher.take()).count();
     assert_eq!(dispatched, stored.iter().map(|event| event.targets.len()).sum::<usize>());
@@ -215,24 +214,27 @@ async fn an_event_is_routed_as_things_are_when_it_is_stored() {
     }
 }
 
-/// A caller was told of no refusal, so the event has to tell what became of it.
+/// It was found among what was known then; who is asked now is another.
 #[tokio::test]
-async fn what_an_endpoint_deleted_meanwhile_was_to_get_is_discarded_with_its_reason() {
+async fn what_is_addressed_to_others_by_now_goes_back_to_its_caller_alone() {
     const DELETED: Id = Id::from_u128(77);
     let Committing { store, dispatcher, intake, _refills, .. } = committing(2).await;
-    let to_it = Target {
-        endpoint_id: DELETED,
-        subscription_id: Id::from_u128(78),
-        mode: Mode::AtLeastOnce,
-        policy: Policy { kind: Kind::Linear, interval_s: 1, limit: 1 },
-        discarded: None,
-    };
-    let routed = Event { targets: vec![to_it], fan_out: FanOut::Success, ..event() };
-    intake.commit(routed, 1).await.expect("is stored");
+    let to = |id| Event { audience: Audience::Endpoints(vec![id]), ..event() };
+    let of_app = Event { audience: Audience::Endpoints(vec![DELETED, ENDPOINT]), ..event() };
+    let (gone, one_left, plain) = tokio::join!(
+        intake.commit(to(DELETED), Address::Endpoint(DELETED), 1),
+        intake.commit(of_app, Address::App("owner".to_owned()), 1),
+        intake.commit(to(ENDPOINT), Address::Endpoint(ENDPOINT), 1),
+    );
+    assert!(matches!((gone, one_left), (Err(Refusal::Overtaken), Err(Refusal::Overtaken))));
     let stored = std::mem::take(&mut *store.stored.lock().expect("whole"));
-    let targets: Vec<_> = stored[0].targets.iter().map(|target| (target.endpoint_id, target.discarded)).collect();
-    assert_eq!(targets, [(ENDPOINT, None), (DELETED, Some(Reason::EndpointDeleted))]);
-    assert_eq!(std::iter::from_fn(|| dispatcher.take()).count(), 1, "nothing is sent to it");
+    assert_eq!(stored.len(), 1);
+    assert_eq!(stored[0].id, plain.expect("is stored").event.id);
+    assert_eq!(std::iter::from_fn(|| dispatcher.take()).count(), 1);
+    // All of a batch.
+    let gone = intake.commit(to(DELETED), Address::Endpoint(DELETED), 1).await;
+    assert!(matches!(gone, Err(Refusal::Overtaken)));
+    assert!(store.stored.lock().expect("whole").is_empty());
 }
 
 /// The store says that a transaction beside another is worth it from three events on.
@@ -241,7 +243,7 @@ async fn what_is_not_worth_a_transaction_waits_for_the_one_under_way_and_no_long
     let Committing { store, intake, _refills, .. } = with_store(Busy { worth_sending: 3, ..Busy::taking(0) }).await;
     let send = || {
         let intake = intake.clone();
-        tokio::spawn(async move { intake.commit(event(), 1).await.map(drop) })
+        tokio::spawn(async move { intake.commit(event(), Address::Project, 1).await.map(drop) })
     };
     let sizes = || store.sizes.lock().expect("whole").clone();
     let mut callers = vec![send()];
@@ -276,7 +278,7 @@ async fn after_a_large_batch_a_small_one_waits_for_others_though_nothing_is_unde
     let send = |count: usize| {
         let one = || {
             let intake = intake.clone();
-            tokio::spawn(async move { intake.commit(event(), 1).await.map(drop) })
+            tokio::spawn(async move { intake.commit(event(), Address::Project, 1).await.map(drop) })
         };
         (0..count).map(|_| one()).collect::<Vec<_>>()
     };
@@ -312,7 +314,7 @@ async fn a_large_fan_out_is_stored_with_its_first_targets_and_the_others_behind_
     for (count, own, later) in [(largest, largest, 0), (largest + behind, largest, behind), (1, 1, 0)] {
         let before = store.stored.lock().expect("whole").len();
         let event = Event { targets: (0..count).map(target).collect(), fan_out: FanOut::Success, ..event() };
-        let accepted = intake.commit(event, 1).await.expect("is stored");
+        let accepted = intake.commit(event, Address::Project, 1).await.expect("is stored");
         assert_eq!(accepted.event.targets.len(), own);
         assert_eq!(store.later.lock().expect("whole")[before], later);
         let told = tokio::time::timeout(std::time::Duration::ZERO, fan_outs.notified()).await.is_ok();

@@ -17,6 +17,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+/// One that another call put back in the queue, and that was tried and settled again while that call was waited for, is in
+/// neither table when it is first looked for.
+const LOOKS_MAX: usize = 2;
 /// Forgotten keys one call tidies away.
 static FORGET: Sql = Sql {
     text: "DELETE FROM replay_keys WHERE ctid = ANY (ARRAY \
@@ -75,16 +78,14 @@ impl Requeue for PostgresStore {
         let _under_way = self.inner.lease.commits.read().await;
         let mut transaction = self.inner.work.transaction(Purpose::Work).await?;
         let (ids, of) = (uuids(deliveries.iter().copied()), uuid(project_id));
-        // What waits is looked at last: one that another call moved there meanwhile is seen there.
-        let steps =
-            vec![retention::stay(), Step::Known(&SETTLED, vec![&ids, &of]), Step::Known(&WAITING, vec![&ids, &of])];
-        let answers = transaction.run(steps).await?;
+        transaction.run(vec![retention::stay()]).await?;
         let mut found = HashMap::new();
-        for (rows, table) in [(&answers[1], "settled"), (&answers[2], "waiting")] {
-            for row in rows {
-                let (delivery, first) = codec::delivery(row, 0, table)?;
-                found.insert(delivery.id, (delivery, first));
+        for _ in 0..LOOKS_MAX {
+            let missing = ids.iter().copied().filter(|id| !found.contains_key(&id_of(*id))).collect::<Vec<Uuid>>();
+            if missing.is_empty() {
+                break;
             }
+            look(&mut transaction, &missing, &of, &mut found).await?;
         }
         let mut moved = Moved::default();
         let answers = deliveries.iter().map(|id| moved.one(&mut found, *id, kind, at)).collect::<Result<Vec<_>>>()?;
@@ -104,6 +105,21 @@ impl Requeue for PostgresStore {
         transaction.commit(steps).await?;
         Ok(answers)
     }
+}
+
+type Found = HashMap<Id, (Delivery, Option<Attempt>)>;
+
+/// What waits is looked at last: one that another call moved there meanwhile is seen there.
+async fn look(transaction: &mut Transaction, ids: &Vec<Uuid>, of: &Uuid, found: &mut Found) -> Result<()> {
+    let steps = vec![Step::Known(&SETTLED, vec![ids, of]), Step::Known(&WAITING, vec![ids, of])];
+    let answers = transaction.run(steps).await?;
+    for (rows, table) in [(&answers[0], "settled"), (&answers[1], "waiting")] {
+        for row in rows {
+            let (delivery, first) = codec::delivery(row, 0, table)?;
+            found.insert(delivery.id, (delivery, first));
+        }
+    }
+    Ok(())
 }
 
 impl PostgresStore {
@@ -197,13 +213,7 @@ struct Moved {
 }
 
 impl Moved {
-    fn one(
-        &mut self,
-        found: &mut HashMap<Id, (Delivery, Option<Attempt>)>,
-        id: Id,
-        kind: ResendKind,
-        at: Timestamp,
-    ) -> Result<Resend> {
+    fn one(&mut self, found: &mut Found, id: Id, kind: ResendKind, at: Timestamp) -> Result<Resend> {
         let Some((delivery, first)) = found.get_mut(&id) else {
             return Ok(Resend::Unknown);
         };

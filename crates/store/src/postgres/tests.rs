@@ -4,6 +4,7 @@ mod durability;
 mod fence;
 mod plans;
 mod refusals;
+mod requeue;
 pub(crate) mod server;
 mod start;
 mod sweep;

@@ -5,10 +5,11 @@ use super::{SOON, turn};
 use anyhow::{Context, Result, ensure};
 use dacapo_testkit::clock;
 use dacapo_testkit::nodes::{Courses, Nodes, Stream, owner_of};
-use dacapo_testkit::product::{Product, text, wait_until};
+use dacapo_testkit::product::{Product, Reply, text, wait_until};
 use dacapo_testkit::sink::{Keep, Plan, Sink};
 use http::Method;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const TIMES: usize = 100;
@@ -57,6 +58,54 @@ async fn what_one_node_answered_every_node_knows() -> Result<()> {
     let record = sink.record();
     let all = async || Ok((record.ledger().distinct() == TIMES as u64).then_some(()));
     wait_until(SOON, "all are delivered", all).await
+}
+
+/// A node that stood still has heard of nothing when the first request comes: what it knows is as old as can be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whom_an_event_is_addressed_to_is_found_as_it_is_and_not_as_a_node_last_heard() -> Result<()> {
+    let _turn = turn().await;
+    let nodes = Nodes::start(2).await?;
+    let sink = Sink::start(Plan::default(), Keep { markers: 0, requests: 0 }).await?;
+    let (here, there) = (&nodes.each[0], &nodes.each[1]);
+    let owned = json!({"owner_id": "o"});
+    let first = here.create_endpoint(&sink.url("/"), &owned).await?;
+    let to_owner = || json!({"app_id": "o", "event_type": "t", "data": {}});
+    let reached = async |sent: Reply| {
+        let deliveries = there.deliveries(sent.expect(201)?.header("x-event-id")).await?;
+        Ok::<_, anyhow::Error>(
+            deliveries.iter().map(|found| text(found, "endpoint_id").to_owned()).collect::<BTreeSet<_>>(),
+        )
+    };
+    ensure!(reached(there.post("/events", &to_owner()).await?).await? == BTreeSet::from([first.clone()]));
+
+    there.freeze()?;
+    let second = here.create_endpoint(&sink.url("/"), &owned).await?;
+    there.thaw()?;
+    let both = BTreeSet::from([first.clone(), second.clone()]);
+    ensure!(reached(there.post("/events", &to_owner()).await?).await? == both, "a second endpoint of the owner");
+
+    there.freeze()?;
+    let moved = json!({"name": "moved", "url": sink.url("/"), "owner_id": "another"});
+    here.put(&format!("/endpoints/{first}"), &moved).await?.expect(202)?;
+    there.thaw()?;
+    let left = BTreeSet::from([second.clone()]);
+    ensure!(reached(there.post("/events", &to_owner()).await?).await? == left, "one that is another owner's now");
+
+    there.freeze()?;
+    here.delete(&format!("/endpoints/{second}")).await?.expect(200)?;
+    there.thaw()?;
+    let refused = there.send(&second, "t", &json!({})).await?.expect(400)?;
+    ensure!(refused.message() == "endpoint not found", "{}", refused.text);
+
+    there.freeze()?;
+    here.set_config(&json!({"request_id_header": "X-Mine"})).await?;
+    there.thaw()?;
+    let refused = there.send(&first, "t", &json!({})).await?.expect(400)?;
+    ensure!(refused.message().starts_with("idempotency_key is required"), "{}", refused.text);
+    let event = json!({"type": "t", "data": {}});
+    let refused = there.connect(Method::POST, "/connect/v1/events", &[], Some(&event)).await?.expect(400)?;
+    ensure!(refused.text.contains("idempotency_key_required"), "{}", refused.text);
+    Ok(())
 }
 
 /// A load on one endpoint, and a node that does not own its shard.

@@ -77,6 +77,27 @@ async fn a_batch_that_is_under_way_is_not_started_again() -> Result<()> {
     Ok(())
 }
 
+/// A caller with a short patience, or a job that ran twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_those_who_ask_for_the_same_at_once_one_is_served() -> Result<()> {
+    const AT_ONCE: usize = 9;
+    let pair = Pair::new().await?;
+    pair.events(3).await?;
+    for round in 1..=3 {
+        let said = futures_util::future::try_join_all((0..AT_ONCE).map(|_| replayed(&pair.product, ""))).await?;
+        let served = said.iter().filter(|said| *said == "3 successful, 0 failed").count();
+        let refused = said.iter().filter(|said| *said == "0 successful, 3 failed").count();
+        ensure!((served, refused) == (1, AT_ONCE - 1), "{said:?}");
+        wait_until(SOON, "it is over", async || {
+            let list = content(&pair.product.get("/replays").await?.expect(200)?);
+            Ok(list.iter().all(|replay| text(replay, "status") == "completed").then_some(()))
+        })
+        .await?;
+        arrived(&pair.takes, 2 + 2 * round).await?;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn filters_that_match_nothing_replay_nothing() -> Result<()> {
     let pair = Pair::new().await?;

@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use dacapo_control::Caller;
-use dacapo_engine::Submission;
+use dacapo_engine::{Accepted, Address, Refusal, Submission};
 use dacapo_model::attempt::HeaderLines;
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::event::{Audience, ConnectFace, Related};
@@ -21,6 +21,9 @@ use dacapo_model::{Event, Id};
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
 
+/// How often whom an event is addressed to is found again, each time because another node changed just that.
+const LOOKS_MAX: usize = 8;
+
 pub async fn create(
     State(shared): Api,
     Extension(mut caller): Extension<Caller>,
@@ -29,33 +32,17 @@ pub async fn create(
 ) -> Outcome {
     let key = idempotency_key::optional(&headers)?.unwrap_or_default();
     let new = NewEvent::decode(&body)?;
-    let audience = match new.audience(&caller.project) {
-        Err(_) => {
-            // Another node may have made the endpoint a moment ago.
-            shared.control.catch_up(&mut caller).await;
-            new.audience(&caller.project)?
-        }
-        Ok(audience) => audience,
-    };
+    let mut found = new.address(&caller.project, key);
+    if found.is_err() {
+        // Another node may have made the endpoint a moment ago.
+        shared.control.catch_up(&mut caller).await;
+        found = new.address(&caller.project, key);
+    }
+    let found = found?;
     if let Some(original) = original(&shared, &caller, key).await? {
         return repeated(&original, &new);
     }
-    let connect = ConnectFace { livemode: caller.livemode, related: new.related.clone() };
-    let accepted = shared
-        .engine
-        .accept(Submission {
-            project_id: caller.project_id(),
-            event_type: new.event_type.clone(),
-            data: new.data.clone(),
-            headers: HeaderLines::new(),
-            source_id: None,
-            url_query: String::new(),
-            url_path: String::new(),
-            idempotency_key: key.to_owned(),
-            audience,
-            connect,
-        })
-        .await?;
+    let accepted = accept(&shared, &mut caller, &new, key, found).await?;
     // Somebody with the same key was faster.
     if let Some(first) = accepted.duplicate_of
         && let Some(original) = shared.store.event(caller.project_id(), first).await?
@@ -63,6 +50,28 @@ pub async fn create(
         return repeated(&original, &new);
     }
     Ok(answer(&accepted.event))
+}
+
+async fn accept(
+    shared: &Shared,
+    caller: &mut Caller,
+    new: &NewEvent,
+    key: &str,
+    (mut address, mut audience): (Address, Audience),
+) -> Result<Accepted, Error> {
+    for _ in 0..LOOKS_MAX {
+        if let Address::Endpoint(id) = address
+            && let Some(endpoint) = caller.project.live_endpoint(id)
+        {
+            shared.control.ensure_catch_all(&caller.project, endpoint).await?;
+        }
+        match shared.engine.accept(new.submission(caller, key, address, audience)).await {
+            Err(Refusal::Overtaken) => shared.control.catch_up(caller).await,
+            other => return Ok(other?),
+        }
+        (address, audience) = new.address(&caller.project, key)?;
+    }
+    Err(Refusal::Overtaken.into())
 }
 
 struct NewEvent {
@@ -93,13 +102,36 @@ impl NewEvent {
         Ok(Self { event_type, data, related, endpoint_id: text("endpoint_id")? })
     }
 
-    fn audience(&self, project: &ProjectView) -> Result<Audience, Error> {
-        if self.endpoint_id.is_empty() {
-            return Ok(Audience::Project);
+    /// And whom that stands for.
+    fn address(&self, project: &ProjectView, key: &str) -> Result<(Address, Audience), Error> {
+        if key.is_empty() && project.project.config.wants_keys() {
+            // It goes out in that header, and nothing stands in for it.
+            let wanted = "The project's own request_id_header carries it with each delivery: send an Idempotency-Key.";
+            return Err(Error::parameter("idempotency_key_required", "Idempotency-Key", wanted));
         }
-        let found = self.endpoint_id.parse::<Id>().ok().and_then(|id| project.live_endpoint(id));
+        if self.endpoint_id.is_empty() {
+            return Ok((Address::Project, Audience::Project));
+        }
+        let address = self.endpoint_id.parse::<Id>().ok().map(Address::Endpoint);
+        let found = address.and_then(|address| Some((address.audience(project)?, address)));
         let unknown = || Error::parameter("endpoint_not_found", "endpoint_id", "No such endpoint.");
-        Ok(Audience::Endpoints(vec![found.ok_or_else(unknown)?.id]))
+        found.map(|(audience, address)| (address, audience)).ok_or_else(unknown)
+    }
+
+    fn submission(&self, caller: &Caller, key: &str, address: Address, audience: Audience) -> Submission {
+        Submission {
+            seen: Arc::clone(&caller.project),
+            event_type: self.event_type.clone(),
+            data: self.data.clone(),
+            headers: HeaderLines::new(),
+            source_id: None,
+            url_query: String::new(),
+            url_path: String::new(),
+            idempotency_key: key.to_owned(),
+            address,
+            audience,
+            connect: ConnectFace { livemode: caller.livemode, related: self.related.clone() },
+        }
     }
 
     fn is_same_as(&self, event: &Event) -> bool {

@@ -15,24 +15,21 @@ use axum::Extension;
 use axum::extract::State;
 use dacapo_control::Caller;
 use dacapo_model::selector::{DeliveryStatus, EventTypes, Moment, Pattern};
-use dacapo_model::{Id, Replay, Selector, Status};
-use dacapo_store::roles::{DeliveryFilter, Page};
+use dacapo_model::{Id, Selector, Status};
+use dacapo_store::roles::DeliveryFilter;
 
 /// How people find it among the project's replays.
 const NAME: &str = "batch retry";
-/// Replays read at once while looking for the newest of this name.
-const PAGE_REPLAYS: usize = 100;
 
 /// A body is not read.
 pub async fn batch_retry(State(shared): Api, Extension(caller): Extension<Caller>, query: QueryString) -> Outcome {
     let filter = filter::read(&query, &shared, caller.project_id()).await?;
-    let newest = newest(&shared, caller.project_id()).await?;
+    let newest = batch::newest(&shared, caller.project_id(), NAME).await?;
     let is_active = || Error::bad("an active batch retry already exists");
     if newest.as_ref().is_some_and(|replay| !replay.control.state.is_over()) {
         return Err(is_active());
     }
     if let Some(selector) = filter.and_then(|filter| selector(filter, &caller, &shared)) {
-        // Whoever comes second finds the first one's, on any node: both name the same one before.
         let before = newest.map_or(Id::MIN, |replay| replay.id);
         let key = Some(format!("convoy:batchretry:{before}"));
         let wanted = Batch { name: NAME, selector, include_succeeded: false, key };
@@ -42,19 +39,6 @@ pub async fn batch_retry(State(shared): Api, Extension(caller): Extension<Caller
         }
     }
     Ok(envelope::ok("Batch retry processing", ()))
-}
-
-async fn newest(shared: &Shared, project: Id) -> Result<Option<Replay>, Error> {
-    let mut page = Page { limit: PAGE_REPLAYS + 1, from: None, ascending: false };
-    loop {
-        let mut replays = shared.engine.replays().list(project, Vec::new(), page).await?;
-        let next = if replays.len() > PAGE_REPLAYS { replays.pop() } else { None };
-        if let Some(found) = replays.into_iter().find(|replay| replay.definition.name == NAME) {
-            return Ok(Some(found));
-        }
-        let Some(next) = next else { return Ok(None) };
-        page.from = Some(next.id);
-    }
 }
 
 /// `None` when nothing can match.

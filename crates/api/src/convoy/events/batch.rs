@@ -11,6 +11,7 @@ use crate::convoy::error::Error;
 use crate::convoy::{Outcome, envelope};
 use crate::query_string::QueryString;
 use crate::{Api, Shared};
+use aws_lc_rs::digest;
 use axum::Extension;
 use axum::extract::State;
 use dacapo_control::Caller;
@@ -37,12 +38,13 @@ pub async fn batch_replay(State(shared): Api, Extension(caller): Extension<Calle
     let selector = selector(&query, &caller, &shared)?;
     let events = count(&shared, &caller, selector.as_ref(), BATCH_COUNT_TIME_MAX).await?;
     if let Some(selector) = selector.filter(|_| events > 0) {
-        let wanted = Batch { name: NAME, selector, include_succeeded: true, key: None };
-        if batch::is_open(&shared, &caller, &wanted).await? {
+        let before = batch::newest(&shared, caller.project_id(), NAME).await?.map_or(Id::MIN, |replay| replay.id);
+        let key = Some(format!("convoy:batchreplay:{before}:{}", fingerprint(&query, &selector)));
+        let wanted = Batch { name: NAME, selector, include_succeeded: true, key };
+        if batch::is_open(&shared, &caller, &wanted).await? || batch::start(&shared, &caller, wanted).await?.1 {
             // As Convoy counts events whose replay is still queued.
             return Ok(envelope::ok(&format!("0 successful, {events} failed"), ()));
         }
-        batch::start(&shared, &caller, wanted).await?;
     }
     Ok(envelope::ok(&format!("{events} successful, 0 failed"), ()))
 }
@@ -67,6 +69,17 @@ async fn count(
     let Some(selector) = selector else { return Ok(0) };
     let frozen = freeze_now(shared, caller.project_id(), selector)?;
     Ok(shared.engine.searcher().tally(caller.project_id(), &frozen, time_max).await?)
+}
+
+/// Of what is asked for, apart from the moment: two who ask at once for the same, with the same dates or none, have the
+/// same.
+fn fingerprint(query: &QueryString, selector: &Selector) -> String {
+    let alike = Selector { from: None, to: None, ..selector.clone() };
+    let dates = [query.one("startDate"), query.one("endDate")];
+    let asked = serde_json::to_vec(&(alike, dates)).unwrap_or_default();
+    let digest = digest::digest(&digest::SHA256, &asked);
+    let (half, _) = digest.as_ref().split_first_chunk().unwrap_or((&[0; 16], &[]));
+    format!("{:032x}", u128::from_be_bytes(*half))
 }
 
 fn refuse_search(query: &QueryString, text: &'static str) -> Result<(), Error> {

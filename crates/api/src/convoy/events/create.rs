@@ -7,41 +7,53 @@ use crate::convoy::{Outcome, envelope};
 use crate::{Shared, body};
 use axum::body::Body;
 use bytes::Bytes;
-use dacapo_control::endpoints::of_app;
 use dacapo_control::{Caller, Control, Violations};
-use dacapo_engine::Submission;
+use dacapo_engine::address::of_app;
+use dacapo_engine::{Accepted, Address, Refusal, Submission};
 use dacapo_model::attempt::HeaderLines;
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::event::{Audience, ConnectFace};
 use dacapo_model::json::decode::Object;
 use dacapo_model::json::{NESTING_MAX, is_nested_deeper};
-use dacapo_model::project::{DEFAULT_REQUEST_ID_HEADER, Kind};
+use dacapo_model::project::Kind;
 use dacapo_model::{Endpoint, Id};
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::sync::Arc;
 
 const QUEUED: &str = "{\"status\":true,\"message\":\"Event queued successfully\",\"data\":null}\n";
+/// How often whom an event is addressed to is found again, each time because another node changed just that.
+const LOOKS_MAX: usize = 8;
 /// Ours: the answer's body does not say which event it was (§10, 1).
 const X_EVENT_ID: HeaderName = HeaderName::from_static("x-event-id");
 
 pub async fn create(shared: &Shared, mut caller: Caller, body: Body) -> Outcome {
     let body = body::read(body, shared.settings.body_bytes_max).await?;
     let new = NewEvent::decode(&body)?;
-    let endpoints = match new.endpoints(&caller.project) {
-        Err(_) => {
-            // Another node may have made it a moment ago.
-            shared.control.catch_up(&mut caller).await;
-            new.endpoints(&caller.project)?
-        }
-        Ok(found) => found,
-    };
-    for endpoint in &endpoints {
-        subscribe_if_bare(&shared.control, &caller.project, endpoint).await?;
-    }
-    let accepted = shared.engine.accept(new.submission(&caller, &endpoints)).await?;
+    let accepted = accept(shared, &mut caller, &new).await?;
     let mut response = envelope::fixed(StatusCode::CREATED, QUEUED);
     response.headers_mut().insert(X_EVENT_ID, id_header(accepted.event.id));
     Ok(response)
+}
+
+async fn accept(shared: &Shared, caller: &mut Caller, new: &NewEvent) -> Result<Accepted, Error> {
+    for _ in 0..LOOKS_MAX {
+        let endpoints = match new.endpoints(&caller.project) {
+            Err(_) => {
+                // Another node may have made it a moment ago.
+                shared.control.catch_up(caller).await;
+                new.endpoints(&caller.project)?
+            }
+            Ok(found) => found,
+        };
+        for endpoint in &endpoints {
+            subscribe_if_bare(&shared.control, &caller.project, endpoint).await?;
+        }
+        match shared.engine.accept(new.submission(caller, &endpoints)).await {
+            Err(Refusal::Overtaken) => shared.control.catch_up(caller).await,
+            other => return Ok(other?),
+        }
+    }
+    Err(Refusal::Overtaken.into())
 }
 
 struct NewEvent {
@@ -93,7 +105,7 @@ impl NewEvent {
 
     /// Whom it is addressed to.
     fn endpoints(&self, project: &ProjectView) -> Result<Vec<Arc<Endpoint>>, Error> {
-        if self.idempotency_key.is_empty() && project.project.config.request_id_header != DEFAULT_REQUEST_ID_HEADER {
+        if self.idempotency_key.is_empty() && project.project.config.wants_keys() {
             return Err(Error::bad("idempotency_key is required when a custom request_id_header is configured"));
         }
         if !self.endpoint_id.is_empty() {
@@ -107,21 +119,24 @@ impl NewEvent {
         Ok(found)
     }
 
-    fn submission(self, caller: &Caller, endpoints: &[Arc<Endpoint>]) -> Submission {
-        let audience = match caller.project.project.kind {
-            Kind::Outgoing => Audience::Endpoints(endpoints.iter().map(|endpoint| endpoint.id).collect()),
+    fn submission(&self, caller: &Caller, endpoints: &[Arc<Endpoint>]) -> Submission {
+        let found = || Audience::Endpoints(endpoints.iter().map(|endpoint| endpoint.id).collect());
+        let (address, audience) = match (caller.project.project.kind, endpoints) {
             // Matching is by source there, and this event has none: it is stored and matches nothing.
-            Kind::Incoming => Audience::Source,
+            (Kind::Incoming, _) => (Address::Source, Audience::Source),
+            (Kind::Outgoing, [endpoint]) if !self.endpoint_id.is_empty() => (Address::Endpoint(endpoint.id), found()),
+            (Kind::Outgoing, _) => (Address::App(self.app_id.clone()), found()),
         };
         Submission {
-            project_id: caller.project_id(),
-            event_type: self.event_type,
-            data: self.data,
-            headers: self.headers,
+            seen: Arc::clone(&caller.project),
+            event_type: self.event_type.clone(),
+            data: self.data.clone(),
+            headers: self.headers.clone(),
             source_id: None,
             url_query: String::new(),
             url_path: String::new(),
-            idempotency_key: self.idempotency_key,
+            idempotency_key: self.idempotency_key.clone(),
+            address,
             audience,
             connect: ConnectFace::default(),
         }
