@@ -3,6 +3,7 @@
 
 use dacapo_model::catalog::ProjectView;
 use dacapo_model::event::Audience;
+use dacapo_model::project::Kind;
 use dacapo_model::{Endpoint, Id};
 use std::sync::Arc;
 
@@ -32,14 +33,17 @@ impl Address {
         }
     }
 
-    /// Whether it stands for the same as when that was found, and a caller without a key still needs none.
+    /// Whether it stands for the same as when that was found, a caller without a key still needs none, and each endpoint has a
+    /// subscription: one without is to get its catch-all first (contracts/convoy.md §2.3.3).
     pub fn still_means(&self, audience: &Audience, key: &str, view: &ProjectView) -> bool {
         let is_same = match (self, audience) {
             // What nearly all are, without a list.
             (Self::Endpoint(id), Audience::Endpoints(found)) => *found == [*id] && view.live_endpoint(*id).is_some(),
             _ => self.audience(view).as_ref() == Some(audience),
         };
-        is_same && !(key.is_empty() && view.project.config.wants_keys())
+        let is_bare = |id: &Id| view.project.kind == Kind::Outgoing && view.subscriptions_of(*id).is_empty();
+        let waits_for_one = matches!(audience, Audience::Endpoints(found) if found.iter().any(is_bare));
+        is_same && !waits_for_one && !(key.is_empty() && view.project.config.wants_keys())
     }
 }
 
@@ -54,9 +58,9 @@ pub fn of_app<'a>(view: &'a ProjectView, app_id: &'a str) -> impl Iterator<Item 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dacapo_model::Timestamp;
     use dacapo_model::catalog::{Change, Snapshot};
     use dacapo_model::project::Project;
+    use dacapo_model::{Mode, Subscription, Timestamp};
 
     const PROJECT: Id = Id::from_u128(1);
     const AT: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -74,9 +78,29 @@ mod tests {
         Change::Project(Arc::new(project))
     }
 
+    fn subscription(endpoint: u128, deleted_at: Option<Timestamp>) -> Change {
+        Change::Subscription(Arc::new(Subscription {
+            id: Id::from_u128(endpoint + 100),
+            project_id: PROJECT,
+            name: String::new(),
+            endpoint_id: Id::from_u128(endpoint),
+            source_id: None,
+            event_types: vec!["*".to_owned()],
+            conditions: Default::default(),
+            delivery_mode: Mode::AtLeastOnce,
+            retry_config: None,
+            rate_limit_config: None,
+            alert_config: None,
+            created_at: AT,
+            updated_at: AT,
+            deleted_at,
+        }))
+    }
+
     #[test]
     fn a_name_means_the_same_until_somebody_comes_or_goes() {
-        let before = Snapshot::default().apply(&[project(None), endpoint(2, "o"), endpoint(3, "x")], 1);
+        let changes = [project(None), endpoint(2, "o"), endpoint(3, "x"), subscription(2, None), subscription(3, None)];
+        let before = Snapshot::default().apply(&changes, 1);
         let audience = |address: &Address, of: &Snapshot| address.audience(of.project(PROJECT).expect("it is there"));
         let (app, one) = (Address::App("o".to_owned()), Address::Endpoint(Id::from_u128(2)));
         let found = Audience::Endpoints(vec![Id::from_u128(2)]);
@@ -96,5 +120,7 @@ mod tests {
         assert!(!still(&app, "", endpoint(2, "y")) && still(&one, "", endpoint(2, "y")), "another's");
         assert!(!still(&one, "", project(Some("X-Mine"))), "nothing stands in for a key");
         assert!(still(&one, "k", project(Some("X-Mine"))));
+        assert!(!still(&one, "", subscription(2, Some(AT))), "it is to get another");
+        assert!(still(&one, "", subscription(3, Some(AT))), "somebody else's");
     }
 }

@@ -5,7 +5,7 @@ use super::{SOON, turn};
 use anyhow::{Context, Result, ensure};
 use dacapo_testkit::clock;
 use dacapo_testkit::nodes::{Courses, Nodes, Stream, owner_of};
-use dacapo_testkit::product::{Product, Reply, text, wait_until};
+use dacapo_testkit::product::{Product, Reply, content, text, uid, wait_until};
 use dacapo_testkit::sink::{Keep, Plan, Sink};
 use http::Method;
 use serde_json::json;
@@ -90,6 +90,17 @@ async fn whom_an_event_is_addressed_to_is_found_as_it_is_and_not_as_a_node_last_
     there.thaw()?;
     let left = BTreeSet::from([second.clone()]);
     ensure!(reached(there.post("/events", &to_owner()).await?).await? == left, "one that is another owner's now");
+
+    let subscriptions = content(&here.get("/subscriptions").await?.expect(200)?);
+    let its = subscriptions.iter().find(|one| one["endpoint_metadata"]["uid"] == second.as_str());
+    let its = uid(its.context("the second endpoint has no subscription")?)?;
+    there.freeze()?;
+    here.delete(&format!("/subscriptions/{its}")).await?.expect(200)?;
+    there.thaw()?;
+    ensure!(
+        reached(there.post("/events", &to_owner()).await?).await? == left,
+        "one without a subscription gets another"
+    );
 
     there.freeze()?;
     here.delete(&format!("/endpoints/{second}")).await?.expect(200)?;
