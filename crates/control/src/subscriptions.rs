@@ -11,7 +11,6 @@ use checks::{
     named_types, needs_catch_all, refuse_unavailable, retry_config,
 };
 use dacapo_model::catalog::{Change, ProjectView};
-use dacapo_model::delivery::Mode;
 use dacapo_model::event_type::{CATCH_ALL, EventType};
 use dacapo_model::filter::scopes::{Conditions, ScopeError};
 use dacapo_model::project::Kind;
@@ -194,20 +193,8 @@ impl Control {
         }
         let (id, now) = self.mint();
         let subscription = Subscription {
-            id,
-            project_id: endpoint.project_id,
             name: format!("{}-subscription", endpoint.name),
-            endpoint_id: endpoint.id,
-            source_id: None,
-            event_types: vec![CATCH_ALL.to_owned()],
-            conditions: Conditions::default(),
-            delivery_mode: Mode::default(),
-            retry_config: None,
-            rate_limit_config: None,
-            alert_config: None,
-            created_at: now,
-            updated_at: now,
-            deleted_at: None,
+            ..Subscription::catch_all(id, endpoint.project_id, endpoint.id, now)
         };
         self.write_subscription(edit, Arc::new(subscription)).await
     }

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use dacapo_model::catalog::{Change, Snapshot};
     use dacapo_model::project::Project;
-    use dacapo_model::{Mode, Subscription, Timestamp};
+    use dacapo_model::{Subscription, Timestamp};
 
     const PROJECT: Id = Id::from_u128(1);
     const AT: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -80,20 +80,8 @@ mod tests {
 
     fn subscription(endpoint: u128, deleted_at: Option<Timestamp>) -> Change {
         Change::Subscription(Arc::new(Subscription {
-            id: Id::from_u128(endpoint + 100),
-            project_id: PROJECT,
-            name: String::new(),
-            endpoint_id: Id::from_u128(endpoint),
-            source_id: None,
-            event_types: vec!["*".to_owned()],
-            conditions: Default::default(),
-            delivery_mode: Mode::AtLeastOnce,
-            retry_config: None,
-            rate_limit_config: None,
-            alert_config: None,
-            created_at: AT,
-            updated_at: AT,
             deleted_at,
+            ..Subscription::catch_all(Id::from_u128(endpoint + 100), PROJECT, Id::from_u128(endpoint), AT)
         }))
     }
 

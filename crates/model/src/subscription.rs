@@ -28,6 +28,26 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// One that takes every event, at least once, and says nothing else.
+    pub fn catch_all(id: Id, project_id: Id, endpoint_id: Id, now: Timestamp) -> Self {
+        Self {
+            id,
+            project_id,
+            name: String::new(),
+            endpoint_id,
+            source_id: None,
+            event_types: vec![crate::event_type::CATCH_ALL.to_owned()],
+            conditions: Conditions::default(),
+            delivery_mode: Mode::AtLeastOnce,
+            retry_config: None,
+            rate_limit_config: None,
+            alert_config: None,
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+        }
+    }
+
     pub fn wants(&self, event_type: &str) -> bool {
         self.event_types.iter().any(|pattern| pattern_matches(pattern, event_type))
     }

@@ -68,22 +68,7 @@ fn project() -> Change {
 
 fn listener() -> [Change; 2] {
     let endpoint = Endpoint::plain(ENDPOINT, PROJECT, "https://example.test/", AT);
-    let subscription = Subscription {
-        id: Id::from_u128(3),
-        project_id: PROJECT,
-        name: String::new(),
-        endpoint_id: ENDPOINT,
-        source_id: None,
-        event_types: vec!["*".to_owned()],
-        conditions: Default::default(),
-        delivery_mode: Mode::AtLeastOnce,
-        retry_config: None,
-        rate_limit_config: None,
-        alert_config: None,
-        created_at: AT,
-        updated_at: AT,
-        deleted_at: None,
-    };
+    let subscription = Subscription::catch_all(Id::from_u128(3), PROJECT, ENDPOINT, AT);
     [Change::Endpoint(Arc::new(endpoint)), Change::Subscription(Arc::new(subscription))]
 }
 

@@ -2,7 +2,6 @@ use super::*;
 use crate::attempt::HeaderLines;
 use crate::catalog::{Change, Snapshot};
 use crate::clock::Timestamp;
-use crate::delivery::Mode;
 use crate::filter::scopes::Conditions;
 use crate::project::Project;
 use serde_json::{Value, json};
@@ -25,20 +24,9 @@ fn endpoint() -> Change {
 
 fn subscription(id: u128, conditions: &Value) -> Change {
     Change::Subscription(Arc::new(Subscription {
-        id: Id::from_u128(id),
-        project_id: PROJECT,
-        name: "some".to_owned(),
-        endpoint_id: ENDPOINT,
-        source_id: None,
         event_types: vec!["order.*".to_owned()],
         conditions: serde_json::from_value::<Conditions>(conditions.clone()).expect("four scopes"),
-        delivery_mode: Mode::AtLeastOnce,
-        retry_config: None,
-        rate_limit_config: None,
-        alert_config: None,
-        created_at: AT,
-        updated_at: AT,
-        deleted_at: None,
+        ..Subscription::catch_all(Id::from_u128(id), PROJECT, ENDPOINT, AT)
     }))
 }
 

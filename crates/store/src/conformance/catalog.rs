@@ -12,7 +12,7 @@ use dacapo_model::id::SystemEntropy;
 use dacapo_model::key::{self, ApiKey};
 use dacapo_model::organisation::{Organisation, User};
 use dacapo_model::project::Project;
-use dacapo_model::{Health, Id, IdSource, MetaEvent, Mode, Status, Subscription};
+use dacapo_model::{Health, Id, IdSource, MetaEvent, Status, Subscription};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -43,20 +43,9 @@ fn conditions() -> Conditions {
 
 fn subscription(id: Id) -> Change {
     Change::Subscription(Arc::new(Subscription {
-        id,
-        project_id: PROJECT,
         name: "all".to_owned(),
-        endpoint_id: ENDPOINT,
-        source_id: None,
-        event_types: vec!["*".to_owned()],
         conditions: conditions(),
-        delivery_mode: Mode::AtLeastOnce,
-        retry_config: None,
-        rate_limit_config: None,
-        alert_config: None,
-        created_at: START,
-        updated_at: START,
-        deleted_at: None,
+        ..Subscription::catch_all(id, PROJECT, ENDPOINT, START)
     }))
 }
 

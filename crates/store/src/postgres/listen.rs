@@ -176,7 +176,8 @@ async fn listen(inner: &Inner, address: &Address) -> Result<()> {
                     inner.arrivals.catch_up();
                     let answer = timeout(SIGN_OF_LIFE_WITHIN, client.batch_execute(""));
                     // A line that passes nothing on looks like one on which nobody speaks.
-                    heeding(&mut words, |word| heed(inner, word), answer).await.map_err(|_| silent())??;
+                    let answered = heeding(&mut words, |word| heed(inner, word), answer).await;
+                    answered.map_err(|_| StoreError::Unavailable("no sign of life came back".to_owned()))??;
                 }
             }
         }
@@ -185,10 +186,6 @@ async fn listen(inner: &Inner, address: &Address) -> Result<()> {
         end = drive => end,
         end = hear => end,
     }
-}
-
-fn silent() -> StoreError {
-    StoreError::Unavailable("no sign of life came back".to_owned())
 }
 
 /// The answer, which comes behind words that fill their channel while nobody heeds them.

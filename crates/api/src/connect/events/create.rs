@@ -112,10 +112,12 @@ impl NewEvent {
         if self.endpoint_id.is_empty() {
             return Ok((Address::Project, Audience::Project));
         }
-        let address = self.endpoint_id.parse::<Id>().ok().map(Address::Endpoint);
-        let found = address.and_then(|address| Some((address.audience(project)?, address)));
-        let unknown = || Error::parameter("endpoint_not_found", "endpoint_id", "No such endpoint.");
-        found.map(|(audience, address)| (address, audience)).ok_or_else(unknown)
+        let found = || {
+            let address = Address::Endpoint(self.endpoint_id.parse().ok()?);
+            let audience = address.audience(project)?;
+            Some((address, audience))
+        };
+        found().ok_or_else(|| Error::parameter("endpoint_not_found", "endpoint_id", "No such endpoint."))
     }
 
     fn submission(&self, caller: &Caller, key: &str, address: Address, audience: Audience) -> Submission {

@@ -105,26 +105,13 @@ impl RetryView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dacapo_model::Mode;
 
     #[test]
     fn the_whole_key_set() {
         let at = Timestamp::from_millis(1_767_225_600_000);
         let mut subscription = Subscription {
-            id: Id::from_u128(1),
-            project_id: Id::from_u128(2),
             name: "all".to_owned(),
-            endpoint_id: Id::from_u128(3),
-            source_id: None,
-            event_types: vec!["*".to_owned()],
-            conditions: scopes::Conditions::default(),
-            delivery_mode: Mode::AtLeastOnce,
-            retry_config: None,
-            rate_limit_config: None,
-            alert_config: None,
-            created_at: at,
-            updated_at: at,
-            deleted_at: None,
+            ..Subscription::catch_all(Id::from_u128(1), Id::from_u128(2), Id::from_u128(3), at)
         };
         let text = serde_json::to_string(&SubscriptionView::created(&subscription)).expect("JSON");
         let expected = concat!(

@@ -34,22 +34,12 @@ fn project() -> Change {
 }
 
 fn subscription(endpoint: Id) -> Change {
-    Change::Subscription(Arc::new(Subscription {
-        id: Id::from_u128(endpoint.as_u128() + 100),
-        project_id: PROJECT,
-        name: String::new(),
-        endpoint_id: endpoint,
-        source_id: None,
-        event_types: vec!["*".to_owned()],
-        conditions: Default::default(),
-        delivery_mode: Mode::AtLeastOnce,
-        retry_config: None,
-        rate_limit_config: None,
-        alert_config: None,
-        created_at: AT,
-        updated_at: AT,
-        deleted_at: None,
-    }))
+    Change::Subscription(Arc::new(Subscription::catch_all(
+        Id::from_u128(endpoint.as_u128() + 100),
+        PROJECT,
+        endpoint,
+        AT,
+    )))
 }
 
 struct Place {
